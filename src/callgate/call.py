@@ -1,0 +1,174 @@
+"""The nouns of the road: a call goes in, attempts are made of it, a reply comes out."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator
+from typing import Literal
+
+import msgspec
+
+from callgate.money import Money
+from callgate.redact import Secret
+
+Headers = tuple[tuple[str, str], ...]
+"""HTTP headers in their order, names in lower case."""
+
+
+def new_id(prefix: str) -> str:
+    """Return a new identifier of 96 random bits, such as ``call_1f0c…``."""
+    return f"{prefix}_{secrets.token_hex(12)}"
+
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """Who knocks: what the key of a request proves."""
+
+    agent: str
+    key_id: str | None = None
+    """The key's row in the store; None for the Python door, which needs no key."""
+    task_id: str | None = None
+    """The one task that a task key is bound to; None for an agent key."""
+
+
+class Claims(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request says about its task, before anybody has judged it."""
+
+    task_id: str | None = None
+    task_type: str | None = None
+    user: str | None = None
+    parent: str | None = None
+
+
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+    """One provider and model that could serve a call."""
+
+    provider: str
+    """The provider's name in the settings."""
+    model: str
+    """The model's name at the provider."""
+
+    @property
+    def name(self) -> str:
+        """``provider:model``, as permissions and receipts write it."""
+        return f"{self.provider}:{self.model}"
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """Tokens of one attempt in disjoint buckets: no token is in two of them."""
+
+    input_tokens: int = 0
+    """Input that was neither read from a cache nor written to one."""
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    """Written to a cache with the provider's shorter lifetime (Anthropic 5 m, OpenAI 30 m)."""
+    cache_write_long_tokens: int = 0
+    """Written to a cache with the provider's longer lifetime (Anthropic 1 h, OpenAI 12 h)."""
+    output_tokens: int = 0
+    """Output that the reader sees."""
+    reasoning_tokens: int = 0
+
+    @property
+    def total_input_tokens(self) -> int:
+        """All input, however it was served."""
+        return (
+            self.input_tokens
+            + self.cache_read_tokens
+            + self.cache_write_tokens
+            + self.cache_write_long_tokens
+        )
+
+    @property
+    def total_output_tokens(self) -> int:
+        """All output, seen or not."""
+        return self.output_tokens + self.reasoning_tokens
+
+
+class Meter(msgspec.Struct, kw_only=True):
+    """What has been read from a reply so far; filled while the reply passes through."""
+
+    usage: Usage | None = None
+    """The latest cumulative usage; None while the provider has told none."""
+    finished: bool = False
+    """Whether the reply's own end has been seen."""
+    model: str | None = None
+    """The model that says it answered."""
+    reply_id: str | None = None
+    finish_reason: str | None = None
+    service_tier: str | None = None
+
+
+class Reply(msgspec.Struct, kw_only=True):
+    """What a call gives back; ``chunks`` may still be arriving."""
+
+    status: int
+    headers: Headers
+    """The provider's headers that are passed on."""
+    body: bytes | None = None
+    """A plain reply, whole; None for a stream."""
+    chunks: AsyncIterator[bytes] | None = None
+    """A stream as the bytes to relay; None for a plain reply."""
+    meter: Meter = msgspec.field(default_factory=Meter)
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One physical try of a call at one candidate, admitted and with its intent on disk."""
+
+    id: str
+    n: int
+    """1 for the call's first attempt."""
+    reserved: Money | None
+    """What is held for it; None where the cost has no known bound and no budget holds."""
+    output_tokens: int | None = None
+    """The output limit to send, where the gate chose it; None leaves the request's own."""
+
+
+class Trail(msgspec.Struct, kw_only=True):
+    """What became known of a call on its way, for the audit row of whoever ends it.
+
+    The one part of a call that changes: stages replace the call as it goes inward, and
+    ``record``, outermost, could not see what they found.
+    """
+
+    task_id: str | None = None
+    task_type: str | None = None
+    user: str | None = None
+    target: str | None = None
+    stream: bool = False
+    attempts: int = 0
+    """How many attempts were admitted; the call's row exists from the first on."""
+    closed: bool = False
+    """Whether the settlement of an attempt has already written the call's outcome."""
+    changes: tuple[str, ...] = ()
+    """What the gate changed in the request, such as ``max_tokens=412``."""
+    limited_to: int | None = None
+    """The output limit that the gate chose, in tokens, if the reply was cut by it."""
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """One request of an agent to a model or a tool; a door makes it and hands it to the road."""
+
+    id: str
+    door: str
+    """The way it came in: ``openai``, ``anthropic``, ``python``."""
+    kind: Literal["model", "tool"] = "model"
+    caller: Caller
+    claims: Claims = Claims()
+    started_at: float
+    """Seconds since 1970."""
+    trail: Trail = msgspec.field(default_factory=Trail)
+
+
+class ModelCall(Call, frozen=True, kw_only=True):
+    """A request to a model, in the bytes that the agent sent."""
+
+    format: str
+    """What the bytes speak, a key of :data:`callgate.wire.FORMATS`, such as ``openai_chat``."""
+    body: bytes
+    headers: Headers = ()
+    """The client's headers that a provider may see; never its key or cookies."""
+    candidate: Candidate | None = None
+    """Who serves it; set by ``route``."""
+    attempt: Attempt | None = None
+    """Set by ``admit``."""
+    credential: Secret | None = None
+    """Set by ``secrets``, for one attempt."""

@@ -1,0 +1,119 @@
+"""The settings as the rest of the house sees them: frozen, complete, with every default filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from callgate.call import Candidate
+from callgate.money import Money
+from callgate.task import DEFAULT_TYPE
+
+Api = Literal["openai", "anthropic"]
+OnDisconnect = Literal["drain", "cancel"]
+
+
+class GatePolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """``[gate]``: the process and its store."""
+
+    store: str
+    """``sqlite:`` and an absolute path."""
+    host: str = "127.0.0.1"
+    port: int = 4180
+    timezone: str = "UTC"
+    max_body_bytes: int = 32 * 1024 * 1024
+    """Larger requests are refused with 413."""
+    on_disconnect: OnDisconnect = "drain"
+    """What happens upstream when a client hangs up: read on to learn the usage, or cancel."""
+    drain_seconds: float = 30.0
+    """How long to read on at most."""
+    require_task: bool = False
+    require_user: bool = False
+
+
+class ProviderPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """``[providers.NAME]``: who serves models, and with which key."""
+
+    name: str
+    api: Api
+    base_url: str
+    """Without a slash at the end."""
+    key: str | None = None
+    """A secret reference, such as ``env:OPENAI_API_KEY``; None sends none."""
+    price_source: str
+    """Whose price list holds for it: its ``api``, unless the settings name another."""
+    limit_field: str | None = None
+    """The field for an inserted output limit, where the server knows only one of several."""
+    ca_file: Path | None = None
+    proxy: str | None = None
+    connect_timeout_seconds: float = 5.0
+    first_byte_timeout_seconds: float = 120.0
+    read_timeout_seconds: float = 60.0
+    """The longest silence between two pieces of a reply."""
+
+
+class RoutePolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """``[models.NAME]``: a name that agents ask for, and who serves it, in order."""
+
+    name: str
+    use: tuple[Candidate, ...]
+
+
+class AgentPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """``[agents.NAME]``: what one agent may do; nothing is allowed that is not named."""
+
+    name: str
+    key: str | None = None
+    """A secret reference to the agent's key; None where its keys are made by ``callgate keys``."""
+    models: tuple[str, ...] = ()
+    """Names or globs: ``smart``, ``openai:*``, ``*``."""
+    task_type: str = DEFAULT_TYPE
+
+
+class TaskPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """``[tasks.TYPE]``: what holds for every task of a type."""
+
+    type: str
+    budget: Money | None = None
+    timeout_seconds: float | None = None
+    retries: int = 2
+    """Tries after the first, for each candidate of a call."""
+    max_retries: int = 20
+    """Tries after the first, of all calls of one task together."""
+    max_output_tokens: int = 8192
+    """The output limit inserted where a request names none."""
+    max_input_tokens: int | None = None
+    """The input bound for requests whose bytes do not bound it; refused if None and a budget
+    holds and the model's context window is unknown."""
+
+
+class PricePolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """``[prices."provider:model"]``: a contract price; femto-dollars per token."""
+
+    input_femto: int
+    output_femto: int
+    cache_read_femto: int | None = None
+    """None: the input price, as for the other two."""
+    cache_write_femto: int | None = None
+    cache_write_long_femto: int | None = None
+    reasoning_femto: int | None = None
+    """None: the output price."""
+    context_window: int | None = None
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that ``callgate.toml`` says, resolved."""
+
+    path: Path | None
+    """The file; None for the built-in settings."""
+    gate: GatePolicy
+    providers: Mapping[str, ProviderPolicy]
+    models: Mapping[str, RoutePolicy]
+    agents: Mapping[str, AgentPolicy]
+    tasks: Mapping[str, TaskPolicy]
+    """Always holds ``default``."""
+    prices: Mapping[str, PricePolicy]
+    """By ``provider:model``."""

@@ -1,0 +1,311 @@
+"""The store: what must survive a restart. The protocol here, one file for each database.
+
+Writes are submitted at once, when the method is called, and return a future that is done when
+they are durable: an await that is cancelled never takes a write back. Reads are plain calls of
+a few microseconds and see every write whose future is done.
+"""
+
+from __future__ import annotations
+
+from asyncio import Future
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+import msgspec
+
+from callgate.call import Candidate, Usage
+from callgate.money import Money
+from callgate.task import Task
+
+CallState = Literal["running", "ok", "refused", "failed", "left"]
+"""``left``: the reader hung up before the end."""
+
+AttemptState = Literal["running", "ok", "failed", "left", "unknown"]
+"""``unknown``: its owner died; it is booked at its reservation."""
+
+
+class Bill(msgspec.Struct, frozen=True, kw_only=True):
+    """The most that an attempt can cost, in the parts that admission decides on."""
+
+    input_femto: int
+    """The whole input at its dearest rate, in femto-dollars."""
+    output_femto: int
+    """One output token at its dearest rate, in femto-dollars."""
+    choices: int = 1
+    """How many outputs the request asks for; the output limit holds for each."""
+    output_tokens: int
+    """The output limit wanted, in tokens for each choice."""
+    least_output_tokens: int
+    """The lowest limit that is still worth sending; equal to ``output_tokens`` where the
+    request named its limit, which is never lowered."""
+
+    def femto(self, output_tokens: int) -> int:
+        """Return the bound in femto-dollars with an output limit of ``output_tokens``."""
+        return self.input_femto + self.output_femto * self.choices * output_tokens
+
+
+class Intent(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that must be durable before an attempt leaves."""
+
+    task: Task
+    """Written if it is new; opened again if it had ended."""
+    call_id: str
+    attempt_id: str
+    n: int
+    door: str
+    kind: str = "model"
+    target: str
+    """The name that the agent asked for."""
+    stream: bool
+    candidate: Candidate
+    bill: Bill | None
+    """None where the cost has no known bound: then a task with a budget refuses."""
+    price_version: str | None
+    request_bytes: int
+    started_at: float
+    """When the call came in, seconds since 1970."""
+    sent_at: float
+    """When this attempt was made, seconds since 1970."""
+
+
+class Grant(msgspec.Struct, frozen=True, kw_only=True):
+    """What was admitted."""
+
+    reserved: Money | None
+    output_tokens: int | None
+    """The output limit that the reservation pays for; None without a bill."""
+
+
+class Settlement(msgspec.Struct, frozen=True, kw_only=True):
+    """How an attempt ended; its hold is freed and its cost is booked, exactly once."""
+
+    attempt_id: str
+    state: AttemptState
+    cost: Money | None
+    """None books the reservation (or leaves the cost unknown where there was none)."""
+    estimated: bool
+    usage: Usage | None
+    ended_at: float
+    first_byte_at: float | None = None
+    http_status: int | None = None
+    error: str | None = None
+    """Class and message of the failure, redacted."""
+    model: str | None = None
+    reply_id: str | None = None
+    finish_reason: str | None = None
+    changes: tuple[str, ...] = ()
+    call: CallEnd | None = None
+    """The call's own outcome, where this attempt ends it; saves a commit."""
+
+
+class CallEnd(msgspec.Struct, frozen=True, kw_only=True):
+    """How a call ended, as its audit row tells."""
+
+    call_id: str
+    state: CallState
+    status: int
+    """The HTTP status of the answer."""
+    ended_at: float
+    code: str | None = None
+    """The code of the refusal or failure."""
+    message: str | None = None
+    """Its sentence, redacted."""
+    rule: str | None = None
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """A call that ended before any attempt was admitted: the whole audit row at once."""
+
+    end: CallEnd
+    agent: str
+    task_id: str | None
+    task_type: str | None
+    user: str | None
+    door: str
+    kind: str = "model"
+    target: str | None
+    stream: bool
+    request_bytes: int
+    started_at: float
+
+
+class Key(msgspec.Struct, frozen=True, kw_only=True):
+    """A key that opens a door, without the key itself."""
+
+    id: str
+    digest: bytes
+    """SHA-256 of the key; the key itself is never stored."""
+    agent: str
+    task_id: str | None = None
+    label: str = ""
+    created_at: float
+    expires_at: float | None = None
+    revoked_at: float | None = None
+
+
+class TaskRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A task with its ledger, as listings show it."""
+
+    task: Task
+    spent: Money
+    held: Money
+    calls: int
+    refused: int
+    estimated: bool
+    """Whether any cost in ``spent`` is an estimate."""
+    unknown_costs: int
+    """Attempts whose cost nobody knows (no price and no budget); they are in no sum."""
+
+
+class CallRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One call of the audit log, with the sums of its attempts."""
+
+    id: str
+    task_id: str | None
+    task_type: str | None
+    agent: str
+    user: str | None
+    door: str
+    kind: str
+    target: str | None
+    stream: bool
+    state: CallState
+    status: int | None
+    code: str | None
+    message: str | None
+    rule: str | None
+    started_at: float
+    ended_at: float | None
+    request_bytes: int
+    attempts: tuple[AttemptRow, ...] = ()
+
+    @property
+    def cost(self) -> Money:
+        """What its attempts cost together, as far as it is known."""
+        return Money(sum(a.cost.nano for a in self.attempts if a.cost is not None))
+
+
+class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt of the audit log."""
+
+    id: str
+    n: int
+    provider: str
+    model: str
+    state: AttemptState
+    reserved: Money | None
+    output_tokens_limit: int | None
+    cost: Money | None
+    estimated: bool
+    usage: Usage | None
+    price_version: str | None
+    sent_at: float
+    first_byte_at: float | None
+    ended_at: float | None
+    http_status: int | None
+    error: str | None
+    answered_by: str | None
+    """The model that says it answered."""
+    reply_id: str | None
+    finish_reason: str | None
+    changes: tuple[str, ...]
+
+
+class GateRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One running gate process that uses this store: the owner of its attempts."""
+
+    id: str
+    host: str
+    pid: int
+    url: str | None
+    started_at: float
+    beat_at: float
+    reloaded_at: float | None = None
+    reload_error: str | None = None
+    """What was wrong with the settings at the last reload; None if it went well."""
+
+
+class Store(Protocol):
+    """Ledger, audit log, tasks and keys in one database."""
+
+    def admit(self, intent: Intent, /) -> Future[Grant]:
+        """Hold the money and write the attempt's intent, in one transaction, or do neither.
+
+        Raises (through the future):
+            OverBudget: ``spent + held + bill > budget`` even at the lowest output limit.
+            Unpriced: The task has a budget and the intent has no bill.
+            DeadlinePassed: The task's deadline is over.
+            Denied: The task exists and belongs to another agent, user or type.
+            StoreDown: Nothing could be written.
+        """
+        ...
+
+    def settle(self, settlement: Settlement, /) -> Future[None]:
+        """Free the hold, book the cost and write the outcome; a second time does nothing."""
+        ...
+
+    def end_call(self, end: CallEnd, /) -> Future[None]:
+        """Write the outcome of a call whose attempts are all settled."""
+        ...
+
+    def refuse(self, refusal: Refusal, /) -> Future[None]:
+        """Write the audit row of a call that never had an attempt."""
+        ...
+
+    def create_task(self, task: Task, /) -> Future[Task]:
+        """Write a task; return the stored one if it exists (Denied if it is another's)."""
+        ...
+
+    def end_task(self, task_id: str, ended_at: float, /) -> Future[None]:
+        """Mark a task as ended."""
+        ...
+
+    def create_key(self, key: Key, /) -> Future[None]:
+        """Write a key."""
+        ...
+
+    def revoke_key(self, key_id: str, revoked_at: float, /) -> Future[bool]:
+        """Revoke a key; return False if there is none of that id."""
+        ...
+
+    def set_reload(self, reloaded_at: float, error: str | None, /) -> Future[None]:
+        """Note how this process's last reload of the settings went."""
+        ...
+
+    def find_key(self, digest: bytes, /) -> Key | None:
+        """Return the key with this SHA-256, revoked or expired ones too."""
+        ...
+
+    def keys(self) -> Sequence[Key]:
+        """Return all keys, newest first."""
+        ...
+
+    def find_task(self, task_id: str, /) -> Task | None:
+        """Return a task."""
+        ...
+
+    def task_row(self, task_id: str, /) -> TaskRow | None:
+        """Return a task with its ledger."""
+        ...
+
+    def tasks(self, *, limit: int = 50, agent: str | None = None) -> Sequence[TaskRow]:
+        """Return tasks, newest first."""
+        ...
+
+    def calls(
+        self, *, task_id: str | None = None, limit: int | None = 50, state: CallState | None = None
+    ) -> Sequence[CallRow]:
+        """Return calls with their attempts, newest first."""
+        ...
+
+    def find_call(self, call_id: str, /) -> CallRow | None:
+        """Return one call with its attempts."""
+        ...
+
+    def gates(self) -> Sequence[GateRow]:
+        """Return the gate processes whose heartbeat is at most 30 seconds old."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what was submitted, and close."""
+        ...
