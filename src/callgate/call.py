@@ -8,8 +8,8 @@ from typing import Literal
 
 import msgspec
 
+from callgate.errors import Refused
 from callgate.money import Money
-from callgate.redact import Secret
 
 Headers = tuple[tuple[str, str], ...]
 """HTTP headers in their order, names in lower case."""
@@ -122,28 +122,6 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """The output limit to send, where the gate chose it; None leaves the request's own."""
 
 
-class Trail(msgspec.Struct, kw_only=True):
-    """What became known of a call on its way, for the audit row of whoever ends it.
-
-    The one part of a call that changes: stages replace the call as it goes inward, and
-    ``record``, outermost, could not see what they found.
-    """
-
-    task_id: str | None = None
-    task_type: str | None = None
-    user: str | None = None
-    target: str | None = None
-    stream: bool = False
-    attempts: int = 0
-    """How many attempts were admitted; the call's row exists from the first on."""
-    closed: bool = False
-    """Whether the settlement of an attempt has already written the call's outcome."""
-    changes: tuple[str, ...] = ()
-    """What the gate changed in the request, such as ``max_tokens=412``."""
-    limited_to: int | None = None
-    """The output limit that the gate chose, in tokens, if the reply was cut by it."""
-
-
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     """One request of an agent to a model or a tool; a door makes it and hands it to the road."""
 
@@ -155,7 +133,9 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     claims: Claims = Claims()
     started_at: float
     """Seconds since 1970."""
-    trail: Trail = msgspec.field(default_factory=Trail)
+    flaw: Refused | None = None
+    """Why the door could not take the request whole (too large, no such path); the road refuses
+    with it, so that this too leaves a row."""
 
 
 class ModelCall(Call, frozen=True, kw_only=True):
@@ -166,9 +146,3 @@ class ModelCall(Call, frozen=True, kw_only=True):
     body: bytes
     headers: Headers = ()
     """The client's headers that a provider may see; never its key or cookies."""
-    candidate: Candidate | None = None
-    """Who serves it; set by ``route``."""
-    attempt: Attempt | None = None
-    """Set by ``admit``."""
-    credential: Secret | None = None
-    """Set by ``secrets``, for one attempt."""

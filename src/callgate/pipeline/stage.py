@@ -1,26 +1,95 @@
-"""What a stage is, and how stages become one road."""
+"""What a stage is, what passes through it, and how stages become one road."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from callgate.call import ModelCall, Reply
+import msgspec
 
-Next = Callable[[ModelCall], AbstractAsyncContextManager[Reply]]
+from callgate.call import Attempt, Candidate, ModelCall, Reply
+from callgate.config.policies import TaskPolicy
+from callgate.redact import Secret
+from callgate.task import Task
+from callgate.wire import Request
+
+
+class Passage(msgspec.Struct, kw_only=True):
+    """One call on its way down the road, with what each stage found out about it.
+
+    The call itself never changes. Each field below it is written by one stage only, the one
+    that its text names, and read by those further in and by ``record``, which ends the audit
+    row whatever happened.
+    """
+
+    call: ModelCall
+    task: Task | None = None
+    """identify: the task it belongs to; perhaps not in the store yet."""
+    policy: TaskPolicy | None = None
+    """identify: what holds for tasks of that type."""
+    own_task: bool = False
+    """identify: whether the task exists for this one call, and ends with it."""
+    request: Request | None = None
+    """parse: what the request says about itself."""
+    candidates: tuple[Candidate, ...] = ()
+    """permission: who may serve it, in order."""
+    candidate: Candidate | None = None
+    """route: who serves it now."""
+    attempts: int = 0
+    """admit: attempts admitted so far; from the first on the call has a row."""
+    attempt: Attempt | None = None
+    """admit: the attempt that runs now."""
+    credential: Secret | None = None
+    """secrets: the key of the attempt that runs now."""
+    changes: tuple[str, ...] = ()
+    """execute: what differs between what came and what left."""
+    limited_to: int | None = None
+    """execute: the output limit that the gate chose, in tokens."""
+    opened_at: float | None = None
+    """execute: when the first content came, seconds since 1970."""
+    ended: bool = False
+    """admit: whether a settlement has already written the call's outcome."""
+    left: bool = False
+    """The door: whether the reader hung up."""
+    runner: asyncio.Task[object] | None = None
+    """The asyncio task that walks the road; a drain that takes too long cancels it."""
+
+    def leave(self, drain_seconds: float) -> None:
+        """Say that nobody reads any more; the road reads on to learn the usage.
+
+        Args:
+            drain_seconds: How long the provider may go on before it is cancelled; 0 cancels
+                at once.
+        """
+        if self.left or self.runner is None:
+            return
+        self.left = True
+        runner = self.runner
+        asyncio.get_running_loop().call_later(drain_seconds, _abandon, self, runner)
+
+
+def _abandon(passage: Passage, runner: asyncio.Task[object]) -> None:
+    # A road that has come to its end meanwhile has taken its runner off.
+    if passage.runner is runner:
+        runner.cancel()
+
+
+Next = Callable[[Passage], AbstractAsyncContextManager[Reply]]
 """The rest of the road, as a stage sees it."""
 
 
 class Stage(Protocol):
     """Async context manager around the rest of the road.
 
-    Code before ``async with next(call)`` runs before the call; code after it runs when the
-    door has read the last byte, so a stream and a plain reply settle on the same line.
+    Code before ``async with next(passage)`` runs before the call; code after it runs when the
+    door has read the last byte, so a stream and a plain reply settle on the same line, and a
+    retry or a fallback can only happen before the first content byte.
     """
 
-    def __call__(self, call: ModelCall, next: Next, /) -> AbstractAsyncContextManager[Reply]:
-        """Open ``call``; closing the result ends it."""
+    def __call__(self, passage: Passage, next: Next, /) -> AbstractAsyncContextManager[Reply]:
+        """Open the call; closing the result ends it."""
         ...
 
 
@@ -32,7 +101,7 @@ def compose(stages: Sequence[Stage], last: Next) -> Next:
 
 
 def _bind(stage: Stage, next: Next) -> Next:
-    def opened(call: ModelCall) -> AbstractAsyncContextManager[Reply]:
-        return stage(call, next)
+    def opened(passage: Passage) -> AbstractAsyncContextManager[Reply]:
+        return stage(passage, next)
 
     return opened
