@@ -1,0 +1,21 @@
+"""The road: every model call and every tool call takes it, from whichever door it came.
+
+Read :data:`ORDER` to know what happens to a call, outermost stage first. Stages above ``retry``
+see a call once (``route`` walks its candidates); stages below see every attempt.
+"""
+
+from callgate.pipeline.admit import Admit
+from callgate.pipeline.execute import Execute
+from callgate.pipeline.identify import Identify
+from callgate.pipeline.parse import Parse
+from callgate.pipeline.permission import Permission
+from callgate.pipeline.record import Record
+from callgate.pipeline.retry import Retry
+from callgate.pipeline.route import Route
+from callgate.pipeline.secrets import Secrets
+from callgate.pipeline.stage import Next, Passage, Stage, compose
+
+ORDER = (Record, Identify, Parse, Permission, Route, Retry, Admit, Secrets)
+"""The stages around ``execute``, which is the end of the road."""
+
+__all__ = ["ORDER", "Execute", "Next", "Passage", "Stage", "compose"]

@@ -1,0 +1,220 @@
+"""Admit: hold all that an attempt needs and write its intent, in one transaction; then settle."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from asyncio import Future
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+
+import msgspec
+
+from callgate.call import Attempt, Meter, Reply, new_id
+from callgate.clock import Clock
+from callgate.config.policies import Settings
+from callgate.errors import Reason, StoreDown, Unbounded, Unpriced
+from callgate.money import Money
+from callgate.pipeline.stage import Next, Passage
+from callgate.pricing import Price
+from callgate.pricing.bound import input_bound_tokens, make_bill
+from callgate.pricing.table import PriceTable, unpriced_fix
+from callgate.pipeline.settlement import Ending, settlement_of
+from callgate.store import Bill, Grant, Intent, Settlement, Store
+from callgate.wire import Format
+
+LEAST_OUTPUT_TOKENS = 16
+"""Below this an inserted output limit is not worth a call.
+
+Source: the least ``max_output_tokens`` that OpenAI's Responses API takes.
+"""
+
+FREE = Bill(input_femto=0, output_femto=0, output_tokens=0, least_output_tokens=0)
+"""The bill of a format that costs nothing, such as counting tokens."""
+
+SETTLE_AGAIN_SECONDS = 1.0
+"""How long a settlement waits for a store that is down before it tries again."""
+
+log = logging.getLogger("callgate")
+
+
+class Admit(msgspec.Struct, frozen=True, kw_only=True):
+    """Reserve the most an attempt can cost, and settle what it did cost."""
+
+    settings: Settings
+    formats: Mapping[str, Format]
+    prices: PriceTable
+    store: Store
+    clock: Clock
+    late: set[asyncio.Task[None]] = msgspec.field(default_factory=set)
+    """Settlements that wait for a store that was down."""
+
+    @asynccontextmanager
+    async def __call__(self, passage: Passage, next: Next, /) -> AsyncGenerator[Reply]:
+        """Let an attempt leave only with its intent and its hold on disk.
+
+        The settlement is submitted before anything is awaited, so a cancellation can end the
+        wait for it and never the settlement itself.
+        """
+        price = await self._admit(passage)
+        ending = Ending(free=not self._format(passage).costs_output, price=price)
+        try:
+            async with next(passage) as reply:
+                ending.reply = reply
+                yield reply
+        except BaseException as error:
+            ending.error = error
+            raise
+        finally:
+            passage.ended = ending.reply is not None
+            await self._settle(settlement_of(passage, ending, ended_at=self.clock.now()))
+
+    async def _admit(self, passage: Passage) -> Price | None:
+        candidate = passage.candidate
+        assert candidate is not None
+        price = self.prices.find(self.settings.providers[candidate.provider].price_source, candidate)
+        intent = _intent(passage, self._bill(passage, price), price, sent_at=self.clock.now())
+        grant = await self._granted(intent)
+        passage.attempts += 1
+        passage.attempt = Attempt(
+            id=intent.attempt_id,
+            n=intent.n,
+            reserved=grant.reserved,
+            output_tokens=self._inserted(passage, grant),
+        )
+        return price
+
+    async def _granted(self, intent: Intent) -> Grant:
+        """Wait for the admission; give back what it holds if the caller does not wait."""
+        admitted = self.store.admit(intent)
+        try:
+            return await asyncio.shield(admitted)
+        except asyncio.CancelledError:
+            admitted.add_done_callback(lambda done: self._give_back(intent, done))
+            raise
+
+    def _give_back(self, intent: Intent, admitted: Future[Grant]) -> None:
+        if admitted.cancelled() or admitted.exception() is not None:
+            return
+        settlement = Settlement(
+            attempt_id=intent.attempt_id,
+            state="left",
+            cost=Money(),
+            estimated=False,
+            usage=None,
+            ended_at=self.clock.now(),
+            error="the client hung up before the attempt left",
+        )
+        self._settle_later(settlement, wait_seconds=0.0)
+
+    def _bill(self, passage: Passage, price: Price | None) -> Bill | None:
+        """Return the most that the attempt can cost; None where that is unknown and may be.
+
+        Raises:
+            Unpriced: A budget holds, and the model has no price.
+            Unbounded: A budget holds, and the input has no known bound.
+        """
+        task, request, policy, candidate = passage.task, passage.request, passage.policy, passage.candidate
+        assert task is not None
+        assert request is not None
+        assert policy is not None
+        assert candidate is not None
+        if not self._format(passage).costs_output:
+            return FREE
+        if price is None:
+            if task.budget is None:
+                return None
+            raise _unpriced(candidate.name, task.id, unpriced_fix(candidate))
+        input_tokens = _input_bound(passage, price)
+        if input_tokens is None:
+            if task.budget is None:
+                return None
+            raise _unbounded(candidate.name, task.type, request.opaque or "")
+        wanted = request.output_limit
+        return make_bill(
+            price,
+            input_tokens=input_tokens,
+            output_tokens=policy.max_output_tokens if wanted is None else wanted,
+            least_output_tokens=min(LEAST_OUTPUT_TOKENS, policy.max_output_tokens) if wanted is None else wanted,
+            choices=request.choices,
+        )
+
+    def _inserted(self, passage: Passage, grant: Grant) -> int | None:
+        """Return the output limit that the gate sends where the request names none."""
+        request, policy = passage.request, passage.policy
+        assert request is not None
+        assert policy is not None
+        if request.output_limit is not None or not self._format(passage).costs_output:
+            return None
+        return policy.max_output_tokens if grant.output_tokens is None else grant.output_tokens
+
+    def _format(self, passage: Passage) -> Format:
+        return self.formats[passage.call.format]
+
+    async def _settle(self, settlement: Settlement) -> None:
+        settled = self.store.settle(settlement)
+        try:
+            await asyncio.shield(settled)
+        except StoreDown as down:
+            # The reply is paid and read: it is given to the client, its hold stays until this
+            # settlement is written.
+            log.warning("attempt %s is not settled yet: %s", settlement.attempt_id, down)
+            self._settle_later(settlement, wait_seconds=SETTLE_AGAIN_SECONDS)
+
+    def _settle_later(self, settlement: Settlement, *, wait_seconds: float) -> None:
+        task = asyncio.get_running_loop().create_task(self._settle_when_up(settlement, wait_seconds))
+        self.late.add(task)
+        task.add_done_callback(self.late.discard)
+
+    async def _settle_when_up(self, settlement: Settlement, wait_seconds: float) -> None:
+        while True:
+            await self.clock.sleep(wait_seconds)
+            try:
+                return await self.store.settle(settlement)
+            except StoreDown:
+                wait_seconds = SETTLE_AGAIN_SECONDS
+
+
+def _input_bound(passage: Passage, price: Price) -> int | None:
+    request, policy = passage.request, passage.policy
+    assert request is not None
+    assert policy is not None
+    if request.opaque is not None:
+        return policy.max_input_tokens or price.context_window
+    return input_bound_tokens(passage.call.body, parts=request.messages, has_tools=request.has_tools)
+
+
+def _intent(passage: Passage, bill: Bill | None, price: Price | None, *, sent_at: float) -> Intent:
+    call, task, request, candidate = passage.call, passage.task, passage.request, passage.candidate
+    assert task is not None
+    assert request is not None
+    assert candidate is not None
+    return Intent(
+        task=task,
+        call_id=call.id,
+        attempt_id=new_id("att"),
+        n=passage.attempts + 1,
+        door=call.door,
+        kind=call.kind,
+        target=request.model,
+        stream=request.stream,
+        candidate=candidate,
+        bill=bill,
+        price_version=None if price is None else price.version,
+        request_bytes=len(call.body),
+        started_at=call.started_at,
+        sent_at=sent_at,
+    )
+
+
+def _unpriced(name: str, task_id: str, fix: str) -> Unpriced:
+    msg = f"{name} has no price, so the task's budget could not hold it; add to callgate.toml:\n{fix}"
+    reason = Reason(code="unpriced", rule="task budget", scope=f"task:{task_id}", fix=fix)
+    return Unpriced(msg, reason=reason)
+
+
+def _unbounded(name: str, task_type: str, why: str) -> Unbounded:
+    fix = f"set max_input_tokens under [tasks.{task_type}] in callgate.toml"
+    msg = f"what {name} may cost cannot be told before it runs: {why}, and its context window is unknown; {fix}"
+    rule = f"tasks.{task_type}.max_input_tokens"
+    return Unbounded(msg, reason=Reason(code="unbounded", rule=rule, fix=fix))

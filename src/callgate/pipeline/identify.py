@@ -1,0 +1,148 @@
+"""Identify: which task a call belongs to, and what holds for tasks of that type."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from difflib import get_close_matches
+from typing import TypeVar
+
+import msgspec
+
+from callgate.call import Call, Caller, Claims, Reply, new_id
+from callgate.config.policies import Settings, TaskPolicy
+from callgate.errors import Denied, Malformed, Reason, Unknown
+from callgate.money import Money
+from callgate.pipeline.stage import Next, Passage
+from callgate.store import Store
+from callgate.task import Task
+
+Limit = TypeVar("Limit", Money, float)
+
+LONGEST_ID = 128
+"""Characters of a task id that a caller may choose."""
+
+
+class Identify(msgspec.Struct, frozen=True, kw_only=True):
+    """Find or make the task, and refuse claims that contradict the key or the task."""
+
+    settings: Settings
+    store: Store
+
+    @asynccontextmanager
+    async def __call__(self, passage: Passage, next: Next, /) -> AsyncGenerator[Reply]:
+        """Name the task of a call before anything else is decided."""
+        call = passage.call
+        task = self._stored(call)
+        if task is None:
+            task = new_task(self.settings, call.caller, call.claims, started_at=call.started_at)
+            passage.own_task = call.claims.task_id is None
+        passage.task = task
+        passage.policy = task_policy(self.settings, task.type)
+        async with next(passage) as reply:
+            yield reply
+
+    def _stored(self, call: Call) -> Task | None:
+        bound, claims = call.caller.task_id, call.claims
+        task_id = bound or claims.task_id
+        if task_id is None:
+            return None
+        task = self.store.find_task(task_id)
+        if task is None:
+            return None
+        _agree(task, call.caller, claims, by_key=bound is not None)
+        return task
+
+
+def new_task(
+    settings: Settings,
+    caller: Caller,
+    claims: Claims,
+    *,
+    started_at: float,
+    budget: Money | None = None,
+    timeout_seconds: float | None = None,
+) -> Task:
+    """Return the task that a caller asks for, under its type's rules; it is not stored yet.
+
+    Args:
+        settings: What holds for task types and agents.
+        caller: Whose task it is.
+        claims: What the caller says about it.
+        started_at: Seconds since 1970.
+        budget: May only lower the type's budget.
+        timeout_seconds: May only lower the type's timeout.
+
+    Raises:
+        Denied: The agent is not in the settings.
+        Unknown: There is no such task type.
+        Malformed: A claim is missing that the settings require, or an id is too long.
+    """
+    agent = settings.agents.get(caller.agent)
+    if agent is None:
+        msg = f"the agent {caller.agent!r} is not in the settings; add [agents.{caller.agent}]"
+        raise Denied(msg, reason=Reason(code="unknown_agent", rule="agents", fix=f"add [agents.{caller.agent}]"))
+    _require(settings, claims)
+    policy = task_policy(settings, claims.task_type or agent.task_type)
+    timeout = _lower(policy.timeout_seconds, timeout_seconds)
+    return Task(
+        id=claims.task_id or new_id("task"),
+        type=policy.type,
+        agent=caller.agent,
+        user=claims.user,
+        parent=claims.parent,
+        budget=_lower(policy.budget, budget),
+        started_at=started_at,
+        deadline_at=None if timeout is None else started_at + timeout,
+    )
+
+
+def task_policy(settings: Settings, task_type: str) -> TaskPolicy:
+    """Return the rules of a task type.
+
+    Raises:
+        Unknown: The settings do not name it.
+    """
+    policy = settings.tasks.get(task_type)
+    if policy is not None:
+        return policy
+    near = get_close_matches(task_type, settings.tasks, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    msg = f"there is no task type {task_type!r}{hint} The settings name: {', '.join(sorted(settings.tasks))}"
+    fix = f"add [tasks.{task_type}] to the settings, or send one of those names"
+    raise Unknown(msg, reason=Reason(code="unknown_task_type", rule="tasks", fix=fix))
+
+
+def _require(settings: Settings, claims: Claims) -> None:
+    if settings.gate.require_task and claims.task_id is None:
+        msg = "this gate takes no call without a task: send the header Callgate-Task"
+        raise Malformed(msg, reason=Reason(code="task_required", rule="gate.require_task", fix="send Callgate-Task"))
+    if settings.gate.require_user and claims.user is None:
+        msg = "this gate takes no call without a user: send the header Callgate-User"
+        raise Malformed(msg, reason=Reason(code="user_required", rule="gate.require_user", fix="send Callgate-User"))
+    if claims.task_id is not None and not 0 < len(claims.task_id) <= LONGEST_ID:
+        msg = f"a task id has 1 to {LONGEST_ID} characters; this one has {len(claims.task_id)}"
+        raise Malformed(msg, reason=Reason(code="task_id_length", limit=LONGEST_ID, used=len(claims.task_id)))
+
+
+def _agree(task: Task, caller: Caller, claims: Claims, *, by_key: bool) -> None:
+    """Refuse a claim that says something else than the stored task; what is not said agrees."""
+    claimed = (
+        ("Callgate-Task", claims.task_id, task.id),
+        ("agent", caller.agent, task.agent),
+        ("Callgate-Task-Type", claims.task_type, task.type),
+        ("Callgate-User", claims.user, task.user),
+        ("Callgate-Parent-Task", claims.parent, task.parent),
+    )
+    for name, said, known in claimed:
+        if said is not None and said != known:
+            msg = f"{name} says {said!r}, but task {task.id!r} has {known!r}; send the same, or use another task id"
+            kind = Denied if by_key else Malformed
+            raise kind(msg, reason=Reason(code="task_mismatch", scope=f"task:{task.id}", fix="use another task id"))
+
+
+def _lower(rule: Limit | None, asked: Limit | None) -> Limit | None:
+    """Return the stricter of two limits, where None is no limit."""
+    if rule is None or asked is None:
+        return asked if rule is None else rule
+    return min(rule, asked)

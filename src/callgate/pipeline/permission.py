@@ -1,0 +1,100 @@
+"""Permission: least privilege, decided on names before anything is spent."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+
+import msgspec
+
+from callgate.call import Candidate, Reply
+from callgate.config.policies import AgentPolicy, Settings
+from callgate.errors import Denied, Reason, Unknown
+from callgate.pipeline.stage import Next, Passage
+from callgate.wire import Format
+
+
+class Permission(msgspec.Struct, frozen=True, kw_only=True):
+    """Let an agent use only the models that its settings name."""
+
+    settings: Settings
+    formats: Mapping[str, Format]
+
+    @asynccontextmanager
+    async def __call__(self, passage: Passage, next: Next, /) -> AsyncGenerator[Reply]:
+        """Look the model's name up, and refuse it if this agent may not use it."""
+        request = passage.request
+        assert request is not None
+        api = self.formats[passage.call.format].api
+        passage.candidates = permitted(
+            self.settings, self.settings.agents[passage.call.caller.agent], request.model, api=api
+        )
+        async with next(passage) as reply:
+            yield reply
+
+
+def permitted(settings: Settings, agent: AgentPolicy, name: str, *, api: str) -> tuple[Candidate, ...]:
+    """Return who may serve ``name`` for ``agent``, in order.
+
+    A permission for a route's name covers all its candidates; otherwise each candidate needs a
+    permission of its own, by ``provider:model``.
+
+    Raises:
+        Unknown: No such name; the message lists the nearest that the agent may use.
+        Denied: The name exists, and none of the agent's permissions covers it.
+    """
+    candidates = look_up(settings, name, api=api)
+    if not candidates:
+        raise _unknown(settings, agent, name)
+    if name in settings.models and _allows(agent, name):
+        return candidates
+    allowed = tuple(candidate for candidate in candidates if _allows(agent, candidate.name))
+    if not allowed:
+        raise _denied(agent, name, candidates)
+    return allowed
+
+
+def look_up(settings: Settings, name: str, *, api: str) -> tuple[Candidate, ...]:
+    """Return who serves a model name: a route, ``provider:model``, or the door's one provider.
+
+    Args:
+        settings: Routes and providers.
+        name: As the agent wrote it; ``provider/model`` is accepted.
+        api: What the door speaks; a bare name belongs to the one provider with this api.
+    """
+    route = settings.models.get(name)
+    if route is not None:
+        return route.use
+    for separator in ":/":
+        provider, found, model = name.partition(separator)
+        if found and model and provider in settings.providers:
+            return (Candidate(provider=provider, model=model),)
+    speakers = [provider.name for provider in settings.providers.values() if provider.api == api]
+    if len(speakers) == 1 and name:
+        return (Candidate(provider=speakers[0], model=name),)
+    return ()
+
+
+def _allows(agent: AgentPolicy, name: str) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in agent.models)
+
+
+def _unknown(settings: Settings, agent: AgentPolicy, name: str) -> Unknown:
+    usable = [route for route in settings.models if _allows(agent, route)]
+    near = get_close_matches(name, usable, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    listing = ", ".join(sorted(usable)) or "none by name"
+    msg = f"there is no model {name!r}{hint} This agent may use: {listing}"
+    fix = f"add [models.{name}] to the settings, or ask for provider:model"
+    return Unknown(msg, reason=Reason(code="unknown_model", rule="models", fix=fix))
+
+
+def _denied(agent: AgentPolicy, name: str, candidates: tuple[Candidate, ...]) -> Denied:
+    served = ", ".join(candidate.name for candidate in candidates)
+    listing = ", ".join(agent.models) or "nothing"
+    msg = f"the agent {agent.name!r} may not use {name!r} ({served}); it may use: {listing}"
+    fix = f'add "{name}" to models under [agents.{agent.name}]'
+    rule = f"agents.{agent.name}.models"
+    return Denied(msg, reason=Reason(code="model_denied", rule=rule, scope=f"agent:{agent.name}", fix=fix))

@@ -1,0 +1,100 @@
+"""Record: every call leaves one audit row, also one that was refused or went wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import msgspec
+
+from callgate.call import Reply
+from callgate.clock import Clock
+from callgate.errors import CallgateError, ClientLeft, Refused, StoreDown
+from callgate.pipeline.stage import Next, Passage
+from callgate.redact import redact
+from callgate.store import CallEnd, CallState, Refusal, Store
+
+LONGEST_MESSAGE = 2_000
+"""Characters of an error that a row keeps."""
+
+log = logging.getLogger("callgate")
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """See a call to its end, and write what no inner stage has written."""
+
+    store: Store
+    clock: Clock
+
+    @asynccontextmanager
+    async def __call__(self, passage: Passage, next: Next, /) -> AsyncGenerator[Reply]:
+        """Write the outcome of a call that an attempt's settlement has not written."""
+        passage.runner = asyncio.current_task()
+        try:
+            async with next(passage) as reply:
+                yield reply
+        except BaseException as error:
+            cause = _cause(passage, error)
+            await self._end(passage, cause)
+            if cause is error:
+                raise
+            raise cause from error
+        finally:
+            passage.runner = None
+
+    async def _end(self, passage: Passage, error: BaseException) -> None:
+        if passage.ended:
+            return
+        end = CallEnd(
+            call_id=passage.call.id,
+            state=_state(error),
+            status=error.status if isinstance(error, CallgateError) else 500,
+            ended_at=self.clock.now(),
+            code=error.reason.code if isinstance(error, CallgateError) else "internal",
+            message=redact(str(error) or type(error).__name__)[:LONGEST_MESSAGE],
+            rule=error.reason.rule if isinstance(error, CallgateError) else None,
+        )
+        written = (
+            self.store.end_call(end) if passage.attempts else self.store.refuse(_refusal(passage, end))
+        )
+        try:
+            await asyncio.shield(written)
+        except StoreDown as down:
+            # The caller learns the first error; nothing ran that this row would have told of.
+            log.warning("call %s left no row: %s", passage.call.id, down)
+
+
+def _cause(passage: Passage, error: BaseException) -> BaseException:
+    """Return what really ended the call: a cancelled drain means that the client had left."""
+    if not (passage.left and isinstance(error, asyncio.CancelledError)):
+        return error
+    if passage.runner is not None:
+        passage.runner.uncancel()
+    return ClientLeft("the client hung up, and the provider did not finish in time")
+
+
+def _state(error: BaseException) -> CallState:
+    if isinstance(error, Refused):
+        return "refused"
+    if isinstance(error, ClientLeft | asyncio.CancelledError | GeneratorExit):
+        return "left"
+    return "failed"
+
+
+def _refusal(passage: Passage, end: CallEnd) -> Refusal:
+    call, task, request = passage.call, passage.task, passage.request
+    return Refusal(
+        end=end,
+        agent=call.caller.agent,
+        task_id=task.id if task else call.caller.task_id or call.claims.task_id,
+        task_type=task.type if task else call.claims.task_type,
+        user=task.user if task else call.claims.user,
+        door=call.door,
+        kind=call.kind,
+        target=request.model if request else None,
+        stream=request.stream if request else False,
+        request_bytes=len(call.body),
+        started_at=call.started_at,
+    )

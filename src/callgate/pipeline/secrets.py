@@ -1,0 +1,32 @@
+"""Secrets: put the key into an attempt at the last moment, and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import msgspec
+
+from callgate.call import Reply
+from callgate.config.policies import Settings
+from callgate.pipeline.stage import Next, Passage
+from callgate.secrets import Secrets as Resolver
+
+
+class Secrets(msgspec.Struct, frozen=True, kw_only=True):
+    """Resolve the reference of the provider's key for one attempt."""
+
+    settings: Settings
+    resolver: Resolver
+
+    @asynccontextmanager
+    async def __call__(self, passage: Passage, next: Next, /) -> AsyncGenerator[Reply]:
+        """Open the rest of the road with the key in the passage; take it out after."""
+        assert passage.candidate is not None
+        reference = self.settings.providers[passage.candidate.provider].key
+        passage.credential = None if reference is None else self.resolver.resolve(reference)
+        try:
+            async with next(passage) as reply:
+                yield reply
+        finally:
+            passage.credential = None

@@ -1,0 +1,118 @@
+"""How an attempt ended, in money: what is booked for each way it can end."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+
+from callgate.call import Meter, Reply
+from callgate.errors import CallgateError, ClientLeft, Failed, Misconfigured, Refused
+from callgate.money import Money
+from callgate.pipeline.stage import Passage
+from callgate.pricing import Price
+from callgate.redact import redact
+from callgate.store import AttemptState, CallEnd, CallState, Settlement
+
+LONGEST_ERROR = 500
+"""Characters of a failure that an attempt's row keeps."""
+
+HUNG_UP = (ClientLeft, asyncio.CancelledError, GeneratorExit)
+"""What ends a reply whose reader is gone."""
+
+
+class Ending(msgspec.Struct, kw_only=True):
+    """What is known when an attempt is over."""
+
+    price: Price | None
+    free: bool
+    """Whether the format costs nothing whatever happens."""
+    reply: Reply | None = None
+    """None if it never opened."""
+    error: BaseException | None = None
+
+
+def settlement_of(passage: Passage, ending: Ending, *, ended_at: float) -> Settlement:
+    """Return what to book for an attempt that is over.
+
+    A reply that was read to its own end is paid by its usage, also when the reader hung up just
+    then. What surely cost nothing is booked as nothing. Everything else may have cost all that
+    was reserved, and is booked so, as an estimate: unknown is never zero.
+    """
+    attempt = passage.attempt
+    assert attempt is not None
+    meter = Meter() if ending.reply is None else ending.reply.meter
+    cost = _known_cost(ending, meter)
+    error = None if meter.finished and isinstance(ending.error, HUNG_UP) else ending.error
+    return Settlement(
+        attempt_id=attempt.id,
+        state=_attempt_state(error),
+        cost=cost,
+        estimated=cost is None and attempt.reserved is not None,
+        usage=meter.usage,
+        ended_at=ended_at,
+        first_byte_at=passage.opened_at,
+        http_status=_http_status(ending),
+        error=None if error is None else _describe(error),
+        model=meter.model,
+        reply_id=meter.reply_id,
+        finish_reason=meter.finish_reason,
+        changes=passage.changes,
+        call=None if ending.reply is None else _call_end(passage, error, ended_at),
+    )
+
+
+def _known_cost(ending: Ending, meter: Meter) -> Money | None:
+    if ending.free or _surely_unbilled(ending):
+        return Money()
+    if ending.price is None or meter.usage is None or not meter.finished:
+        return None
+    return ending.price.cost(meter.usage)
+
+
+def _surely_unbilled(ending: Ending) -> bool:
+    """Whether it is known that the provider charged nothing."""
+    if ending.reply is not None:
+        return False
+    if isinstance(ending.error, Failed):
+        return not ending.error.billed
+    return isinstance(ending.error, Refused | Misconfigured)
+
+
+def _attempt_state(error: BaseException | None) -> AttemptState:
+    if error is None:
+        return "ok"
+    return "left" if isinstance(error, HUNG_UP) else "failed"
+
+
+def _call_end(passage: Passage, error: BaseException | None, ended_at: float) -> CallEnd:
+    state: CallState = "ok"
+    if error is not None:
+        state = "left" if isinstance(error, HUNG_UP) else "failed"
+    code = None
+    if error is not None:
+        code = error.reason.code if isinstance(error, CallgateError) else _code(error)
+    return CallEnd(
+        call_id=passage.call.id,
+        state=state,
+        status=200,
+        ended_at=ended_at,
+        code=code,
+        message=None if error is None else _describe(error),
+        ends_task=passage.task.id if passage.own_task and passage.task else None,
+    )
+
+
+def _code(error: BaseException) -> str:
+    return ClientLeft.code if isinstance(error, HUNG_UP) else "internal"
+
+
+def _http_status(ending: Ending) -> int | None:
+    if ending.reply is not None:
+        return ending.reply.status
+    answer = ending.error.answer if isinstance(ending.error, Failed) else None
+    return None if answer is None else answer.status
+
+
+def _describe(error: BaseException) -> str:
+    return redact(f"{type(error).__name__}: {error}")[:LONGEST_ERROR]

@@ -1,0 +1,24 @@
+"""Anthropic, and every server that speaks its API."""
+
+from __future__ import annotations
+
+from callgate.call import Headers
+from callgate.redact import Secret
+
+VERSION = "2023-06-01"
+"""Sent where a client names no ``anthropic-version``, which the API requires.
+
+Source: the first version that has Messages, which the API still serves.
+"""
+
+
+class Anthropic:
+    """Authenticates the way Anthropic's API wants it."""
+
+    def authenticate(self, credential: Secret | None, headers: Headers, /) -> Headers:
+        """Add the key, and a version if the client sent none."""
+        if not any(name == "anthropic-version" for name, _ in headers):
+            headers = (*headers, ("anthropic-version", VERSION))
+        if credential is None:
+            return headers
+        return (*headers, ("x-api-key", credential.reveal()))

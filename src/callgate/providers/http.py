@@ -1,0 +1,133 @@
+"""A provider over HTTP: sends bytes, opens the reply at its first content, meters it as it passes."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+from callgate.call import Headers, Meter, Reply
+from callgate.config.policies import ProviderPolicy
+from callgate.errors import BrokenReply, Failed
+from callgate.providers import Outgoing
+from callgate.providers.client import Client, Response, Timeouts
+from callgate.redact import Secret
+from callgate.wire import Format, Scanner
+
+STAYS = frozenset({
+    "connection", "content-length", "date", "keep-alive", "proxy-authenticate", "server",
+    "set-cookie", "trailer", "transfer-encoding", "upgrade",
+})  # fmt: skip
+"""Reply headers that belong to the connection with the provider, and are not passed on.
+
+Source: RFC 9110 §7.6.1 (hop-by-hop), and cookies, which would be the gate's, not the agent's.
+"""
+
+
+class Dialect(Protocol):
+    """What an api wants besides its format."""
+
+    def authenticate(self, credential: Secret | None, headers: Headers, /) -> Headers:
+        """Return ``headers`` with the credential in the place where this api looks for it."""
+        ...
+
+
+class HttpProvider:
+    """One provider of the settings."""
+
+    def __init__(self, policy: ProviderPolicy, dialect: Dialect) -> None:
+        self._policy = policy
+        self._dialect = dialect
+        self._client = Client(
+            timeouts=Timeouts(
+                connect_seconds=policy.connect_timeout_seconds,
+                first_byte_seconds=policy.first_byte_timeout_seconds,
+                read_seconds=policy.read_timeout_seconds,
+            ),
+            ca_file=policy.ca_file,
+            proxy=policy.proxy,
+        )
+
+    @asynccontextmanager
+    async def open(self, outgoing: Outgoing, /) -> AsyncGenerator[Reply]:
+        """Send a request; see :class:`callgate.providers.Provider`."""
+        headers = self._dialect.authenticate(outgoing.credential, outgoing.headers)
+        url = self._policy.base_url + outgoing.format.path
+        response = await self._client.send(url, headers=headers, body=outgoing.body)
+        try:
+            if response.status >= 400:
+                raise await self._failure(outgoing.format, response)
+            if outgoing.request.stream and _is_stream(response.headers):
+                reply = await _open_stream(outgoing, response)
+            else:
+                reply = await _read_plain(outgoing, response)
+            yield reply
+        finally:
+            await response.close()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._client.close()
+
+    async def _failure(self, format: Format, response: Response) -> Failed:
+        try:
+            body = await response.read()
+        except Failed:
+            # The status has said no already; half of its explanation does not change that.
+            body = b""
+        return format.failure(response.status, _passed_on(response.headers), body)
+
+
+async def _read_plain(outgoing: Outgoing, response: Response) -> Reply:
+    body = await response.read()
+    reply = Reply(status=response.status, headers=_passed_on(response.headers), body=body)
+    outgoing.format.read(_decoded(body, response.headers), reply.meter)
+    return reply
+
+
+async def _open_stream(outgoing: Outgoing, response: Response) -> Reply:
+    """Read up to the first content; until then a failure can still go to another candidate."""
+    meter = Meter()
+    scanner = outgoing.format.scanner(outgoing.request, meter)
+    source = response.chunks()
+    first: list[bytes] = []
+    while not scanner.has_content:
+        chunk = await anext(source, None)
+        if chunk is None:
+            first.append(scanner.end())
+            break
+        first.append(scanner.feed(chunk))
+    chunks = _relay(b"".join(first), source, scanner)
+    return Reply(status=response.status, headers=_passed_on(response.headers), chunks=chunks, meter=meter)
+
+
+async def _relay(first: bytes, source: AsyncIterator[bytes], scanner: Scanner) -> AsyncGenerator[bytes]:
+    yield first
+    async for chunk in source:
+        relayed = scanner.feed(chunk)
+        if relayed:
+            yield relayed
+    rest = scanner.end()
+    if rest:
+        yield rest
+
+
+def _is_stream(headers: Headers) -> bool:
+    return any(name == "content-type" and "text/event-stream" in value for name, value in headers)
+
+
+def _passed_on(headers: Headers) -> Headers:
+    return tuple((name, value) for name, value in headers if name not in STAYS)
+
+
+def _decoded(body: bytes, headers: Headers) -> bytes:
+    """Return the text of a reply that came compressed although nobody asked for it."""
+    encoding = next((value.lower() for name, value in headers if name == "content-encoding"), "")
+    if encoding not in {"gzip", "deflate"}:
+        return body
+    try:
+        return zlib.decompress(body, wbits=zlib.MAX_WBITS | 32)
+    except zlib.error as error:
+        msg = f"the provider's reply says it is {encoding}, and cannot be unpacked: {error}"
+        raise BrokenReply(msg, billed=True) from error
