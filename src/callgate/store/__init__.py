@@ -111,6 +111,8 @@ class CallEnd(msgspec.Struct, frozen=True, kw_only=True):
     message: str | None = None
     """Its sentence, redacted."""
     rule: str | None = None
+    ends_task: str | None = None
+    """The task to mark as ended with this call, where it existed for this one call only."""
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
@@ -282,6 +284,10 @@ class Store(Protocol):
 
     def find_task(self, task_id: str, /) -> Task | None:
         """Return a task."""
+        ...
+
+    def count_retries(self, task_id: str, /) -> int:
+        """Return how many attempts of a task's calls were not the first of their call."""
         ...
 
     def task_row(self, task_id: str, /) -> TaskRow | None:
