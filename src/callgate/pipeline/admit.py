@@ -72,7 +72,9 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
     async def _admit(self, passage: Passage) -> Price | None:
         candidate = passage.candidate
         assert candidate is not None
-        price = self.prices.find(self.settings.providers[candidate.provider].price_source, candidate)
+        price = self.prices.find(
+            self.settings.providers[candidate.provider].price_source, candidate
+        )
         intent = _intent(passage, self._bill(passage, price), price, sent_at=self.clock.now())
         grant = await self._granted(intent)
         passage.attempts += 1
@@ -114,7 +116,12 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
             Unpriced: A budget holds, and the model has no price.
             Unbounded: A budget holds, and the input has no known bound.
         """
-        task, request, policy, candidate = passage.task, passage.request, passage.policy, passage.candidate
+        task, request, policy, candidate = (
+            passage.task,
+            passage.request,
+            passage.policy,
+            passage.candidate,
+        )
         assert task is not None
         assert request is not None
         assert policy is not None
@@ -135,7 +142,9 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
             price,
             input_tokens=input_tokens,
             output_tokens=policy.max_output_tokens if wanted is None else wanted,
-            least_output_tokens=min(LEAST_OUTPUT_TOKENS, policy.max_output_tokens) if wanted is None else wanted,
+            least_output_tokens=min(LEAST_OUTPUT_TOKENS, policy.max_output_tokens)
+            if wanted is None
+            else wanted,
             choices=request.choices,
         )
 
@@ -162,7 +171,9 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
             self._settle_later(settlement, wait_seconds=SETTLE_AGAIN_SECONDS)
 
     def _settle_later(self, settlement: Settlement, *, wait_seconds: float) -> None:
-        task = asyncio.get_running_loop().create_task(self._settle_when_up(settlement, wait_seconds))
+        task = asyncio.get_running_loop().create_task(
+            self._settle_when_up(settlement, wait_seconds)
+        )
         self.late.add(task)
         task.add_done_callback(self.late.discard)
 
@@ -181,7 +192,9 @@ def _input_bound(passage: Passage, price: Price) -> int | None:
     assert policy is not None
     if request.opaque is not None:
         return policy.max_input_tokens or price.context_window
-    return input_bound_tokens(passage.call.body, parts=request.messages, has_tools=request.has_tools)
+    return input_bound_tokens(
+        passage.call.body, parts=request.messages, has_tools=request.has_tools
+    )
 
 
 def _intent(passage: Passage, bill: Bill | None, price: Price | None, *, sent_at: float) -> Intent:
@@ -208,7 +221,9 @@ def _intent(passage: Passage, bill: Bill | None, price: Price | None, *, sent_at
 
 
 def _unpriced(name: str, task_id: str, fix: str) -> Unpriced:
-    msg = f"{name} has no price, so the task's budget could not hold it; add to callgate.toml:\n{fix}"
+    msg = (
+        f"{name} has no price, so the task's budget could not hold it; add to callgate.toml:\n{fix}"
+    )
     reason = Reason(code="unpriced", rule="task budget", scope=f"task:{task_id}", fix=fix)
     return Unpriced(msg, reason=reason)
 

@@ -81,7 +81,10 @@ def new_task(
     agent = settings.agents.get(caller.agent)
     if agent is None:
         msg = f"the agent {caller.agent!r} is not in the settings; add [agents.{caller.agent}]"
-        raise Denied(msg, reason=Reason(code="unknown_agent", rule="agents", fix=f"add [agents.{caller.agent}]"))
+        raise Denied(
+            msg,
+            reason=Reason(code="unknown_agent", rule="agents", fix=f"add [agents.{caller.agent}]"),
+        )
     _require(settings, claims)
     policy = task_policy(settings, claims.task_type or agent.task_type)
     timeout = _lower(policy.timeout_seconds, timeout_seconds)
@@ -116,13 +119,21 @@ def task_policy(settings: Settings, task_type: str) -> TaskPolicy:
 def _require(settings: Settings, claims: Claims) -> None:
     if settings.gate.require_task and claims.task_id is None:
         msg = "this gate takes no call without a task: send the header Callgate-Task"
-        raise Malformed(msg, reason=Reason(code="task_required", rule="gate.require_task", fix="send Callgate-Task"))
+        raise Malformed(
+            msg,
+            reason=Reason(code="task_required", rule="gate.require_task", fix="send Callgate-Task"),
+        )
     if settings.gate.require_user and claims.user is None:
         msg = "this gate takes no call without a user: send the header Callgate-User"
-        raise Malformed(msg, reason=Reason(code="user_required", rule="gate.require_user", fix="send Callgate-User"))
+        raise Malformed(
+            msg,
+            reason=Reason(code="user_required", rule="gate.require_user", fix="send Callgate-User"),
+        )
     if claims.task_id is not None and not 0 < len(claims.task_id) <= LONGEST_ID:
         msg = f"a task id has 1 to {LONGEST_ID} characters; this one has {len(claims.task_id)}"
-        raise Malformed(msg, reason=Reason(code="task_id_length", limit=LONGEST_ID, used=len(claims.task_id)))
+        raise Malformed(
+            msg, reason=Reason(code="task_id_length", limit=LONGEST_ID, used=len(claims.task_id))
+        )
 
 
 def _agree(task: Task, caller: Caller, claims: Claims, *, by_key: bool) -> None:
@@ -138,7 +149,12 @@ def _agree(task: Task, caller: Caller, claims: Claims, *, by_key: bool) -> None:
         if said is not None and said != known:
             msg = f"{name} says {said!r}, but task {task.id!r} has {known!r}; send the same, or use another task id"
             kind = Denied if by_key else Malformed
-            raise kind(msg, reason=Reason(code="task_mismatch", scope=f"task:{task.id}", fix="use another task id"))
+            raise kind(
+                msg,
+                reason=Reason(
+                    code="task_mismatch", scope=f"task:{task.id}", fix="use another task id"
+                ),
+            )
 
 
 def _lower(rule: Limit | None, asked: Limit | None) -> Limit | None:

@@ -35,7 +35,9 @@ class Permission(msgspec.Struct, frozen=True, kw_only=True):
             yield reply
 
 
-def permitted(settings: Settings, agent: AgentPolicy, name: str, *, api: str) -> tuple[Candidate, ...]:
+def permitted(
+    settings: Settings, agent: AgentPolicy, name: str, *, api: str
+) -> tuple[Candidate, ...]:
     """Return who may serve ``name`` for ``agent``, in order.
 
     A permission for a route's name covers all its candidates; otherwise each candidate needs a
@@ -97,4 +99,13 @@ def _denied(agent: AgentPolicy, name: str, candidates: tuple[Candidate, ...]) ->
     msg = f"the agent {agent.name!r} may not use {name!r} ({served}); it may use: {listing}"
     fix = f'add "{name}" to models under [agents.{agent.name}]'
     rule = f"agents.{agent.name}.models"
-    return Denied(msg, reason=Reason(code="model_denied", rule=rule, scope=f"agent:{agent.name}", fix=fix))
+    return Denied(
+        msg, reason=Reason(code="model_denied", rule=rule, scope=f"agent:{agent.name}", fix=fix)
+    )
+
+
+def listed(settings: Settings, agent: AgentPolicy) -> tuple[str, ...]:
+    """Return the model names to show to an agent: its routes, and what it may use by full name."""
+    routes = [name for name in settings.models if _allows(agent, name)]
+    named = [name for name in agent.models if ":" in name and not set(name) & set("*?[")]
+    return tuple(dict.fromkeys([*sorted(routes), *sorted(named)]))

@@ -57,7 +57,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
             rule=error.reason.rule if isinstance(error, CallgateError) else None,
         )
         written = (
-            self.store.end_call(end) if passage.attempts else self.store.refuse(_refusal(passage, end))
+            self.store.end_call(end)
+            if passage.attempts
+            else self.store.refuse(_refusal(passage, end))
         )
         try:
             await asyncio.shield(written)

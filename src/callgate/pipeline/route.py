@@ -61,7 +61,9 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         others = {providers[c.provider].api for c in passage.candidates}
         names = ", ".join(c.name for c in passage.candidates)
         places = " or ".join(FORMAT_OF_API[other] for other in sorted(others))
-        msg = f"{names} cannot answer a request in the format {passage.call.format}; ask at {places}"
+        msg = (
+            f"{names} cannot answer a request in the format {passage.call.format}; ask at {places}"
+        )
         raise Denied(msg, reason=Reason(code="other_format", rule="models", fix=f"ask at {places}"))
 
 

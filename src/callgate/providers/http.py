@@ -37,25 +37,21 @@ class HttpProvider:
     """One provider of the settings."""
 
     def __init__(self, policy: ProviderPolicy, dialect: Dialect) -> None:
-        self._policy = policy
+        self.policy = policy
         self._dialect = dialect
-        self._client = Client(
-            timeouts=Timeouts(
-                connect_seconds=policy.connect_timeout_seconds,
-                first_byte_seconds=policy.first_byte_timeout_seconds,
-                read_seconds=policy.read_timeout_seconds,
-            ),
-            ca_file=policy.ca_file,
-            proxy=policy.proxy,
-        )
+        self._client: Client | None = None
+        self._open = 0
+        self._retired = False
 
     @asynccontextmanager
     async def open(self, outgoing: Outgoing, /) -> AsyncGenerator[Reply]:
         """Send a request; see :class:`callgate.providers.Provider`."""
         headers = self._dialect.authenticate(outgoing.credential, outgoing.headers)
-        url = self._policy.base_url + outgoing.format.path
-        response = await self._client.send(url, headers=headers, body=outgoing.body)
+        url = self.policy.base_url + outgoing.format.path
+        self._open += 1
+        response: Response | None = None
         try:
+            response = await self._connected().send(url, headers=headers, body=outgoing.body)
             if response.status >= 400:
                 raise await self._failure(outgoing.format, response)
             if outgoing.request.stream and _is_stream(response.headers):
@@ -64,11 +60,33 @@ class HttpProvider:
                 reply = await _read_plain(outgoing, response)
             yield reply
         finally:
-            await response.close()
+            if response is not None:
+                await response.close()
+            self._open -= 1
+            if self._retired:
+                await self.close()
 
     async def close(self) -> None:
-        """Close every connection."""
-        await self._client.close()
+        """Close every connection once the replies that are open have ended."""
+        self._retired = True
+        if self._open == 0 and self._client is not None:
+            client, self._client = self._client, None
+            await client.close()
+
+    def _connected(self) -> Client:
+        """Return the client; a call that still retries after a reload opens it once more."""
+        if self._client is None:
+            policy = self.policy
+            self._client = Client(
+                timeouts=Timeouts(
+                    connect_seconds=policy.connect_timeout_seconds,
+                    first_byte_seconds=policy.first_byte_timeout_seconds,
+                    read_seconds=policy.read_timeout_seconds,
+                ),
+                ca_file=policy.ca_file,
+                proxy=policy.proxy,
+            )
+        return self._client
 
     async def _failure(self, format: Format, response: Response) -> Failed:
         try:
@@ -99,10 +117,14 @@ async def _open_stream(outgoing: Outgoing, response: Response) -> Reply:
             break
         first.append(scanner.feed(chunk))
     chunks = _relay(b"".join(first), source, scanner)
-    return Reply(status=response.status, headers=_passed_on(response.headers), chunks=chunks, meter=meter)
+    return Reply(
+        status=response.status, headers=_passed_on(response.headers), chunks=chunks, meter=meter
+    )
 
 
-async def _relay(first: bytes, source: AsyncIterator[bytes], scanner: Scanner) -> AsyncGenerator[bytes]:
+async def _relay(
+    first: bytes, source: AsyncIterator[bytes], scanner: Scanner
+) -> AsyncGenerator[bytes]:
     yield first
     async for chunk in source:
         relayed = scanner.feed(chunk)

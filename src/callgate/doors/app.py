@@ -1,0 +1,52 @@
+"""All HTTP doors of one gate, as one ASGI application."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.requests import Request
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from callgate.doors import anthropic_api, control_api, models_api, openai_api
+from callgate.doors.exchange import ModelEndpoint
+from callgate.errors import CallgateError
+from callgate.gate import Gate
+
+
+def http_app(gate: Gate) -> Starlette:
+    """Return the application that answers at every path of the gate."""
+    return Starlette(
+        routes=[
+            *openai_api.routes(gate),
+            *anthropic_api.routes(gate),
+            *models_api.routes(gate),
+            *control_api.routes(gate),
+            Route("/healthz", _healthy, methods=["GET"]),
+            Route("/{path:path}", Elsewhere(gate)),
+        ],
+        exception_handlers={CallgateError: control_api.answer_refusal},
+    )
+
+
+class Elsewhere:
+    """Answers at every other path, in the words of the family that seems to ask."""
+
+    def __init__(self, gate: Gate) -> None:
+        formats = gate.formats
+        self._openai = ModelEndpoint(
+            gate, formats["openai_chat"], door=openai_api.DOOR, elsewhere=True
+        )
+        self._anthropic = ModelEndpoint(
+            gate, formats["anthropic_messages"], door=anthropic_api.DOOR, elsewhere=True
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        names = {name for name, _ in scope["headers"]}
+        anthropic = b"anthropic-version" in names or "/messages" in scope["path"]
+        await (self._anthropic if anthropic else self._openai)(scope, receive, send)
+
+
+async def _healthy(_request: Request) -> PlainTextResponse:
+    return PlainTextResponse("ok\n")

@@ -1,0 +1,331 @@
+"""One HTTP exchange at a door: what every HTTP door reads and writes in the same way.
+
+The endpoints are plain ASGI callables: a request costs no object that the road does not need.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+from starlette.types import Message, Receive, Scope, Send
+
+from callgate.call import Caller, Claims, Headers, ModelCall, Reply, new_id
+from callgate.errors import (
+    CallgateError,
+    ClientLeft,
+    Failed,
+    RateLimited,
+    Reason,
+    Refused,
+    TooLarge,
+    Unknown,
+)
+from callgate.gate import Gate
+from callgate.pipeline import Passage
+from callgate.wire import Format
+
+KEPT_FROM_PROVIDERS = frozenset({
+    "accept-encoding", "api-key", "authorization", "connection", "content-length", "cookie",
+    "expect", "forwarded", "host", "keep-alive", "proxy-authorization", "proxy-connection", "te",
+    "trailer", "transfer-encoding", "upgrade", "via", "x-api-key", "x-goog-api-key", "x-real-ip",
+})  # fmt: skip
+"""Request headers that end at the gate: the agent's key, cookies, and the connection's own.
+
+Source: RFC 9110 §7.6.1. ``accept-encoding`` too: a compressed reply could not be metered.
+"""
+
+KEPT_PREFIXES = ("callgate-", "x-forwarded-")
+
+WATCH_AFTER_SECONDS = 0.05
+"""A call that is answered sooner needs nobody who watches whether its client is still there."""
+
+CUT = frozenset({"length", "max_tokens"})
+"""How the families say that a reply ended at its output limit."""
+
+PASSED_ON = (400, 404, 408, 409, 413, 422, 425, 429, 500, 502, 503, 504, 529)
+"""Statuses whose body of a provider tells the agent something; a 401 or 403 of ours would not."""
+
+
+class Exchange:
+    """One request and its response."""
+
+    __slots__ = ("_receive", "_send", "headers", "path", "started")
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self.path: str = scope["path"]
+        self.headers: Headers = tuple(
+            (name.decode("latin-1").lower(), value.decode("latin-1"))
+            for name, value in scope["headers"]
+        )
+        self.started = False
+
+    def header(self, name: str) -> str | None:
+        """Return the first header of that name (lower case)."""
+        for known, value in self.headers:
+            if known == name:
+                return value
+        return None
+
+    @property
+    def key(self) -> str | None:
+        """The caller's key, from wherever one of the families puts it."""
+        return key_of(self.header)
+
+    @property
+    def claims(self) -> Claims:
+        """What the request says about its task."""
+        return Claims(
+            task_id=self.header("callgate-task"),
+            task_type=self.header("callgate-task-type"),
+            user=self.header("callgate-user"),
+            parent=self.header("callgate-parent-task"),
+        )
+
+    @property
+    def passed_on(self) -> Headers:
+        """The headers that a provider may see."""
+        return tuple(
+            pair
+            for pair in self.headers
+            if pair[0] not in KEPT_FROM_PROVIDERS and not pair[0].startswith(KEPT_PREFIXES)
+        )
+
+    async def body(self, most: int) -> bytes:
+        """Read the request's body.
+
+        Raises:
+            TooLarge: It has more than ``most`` bytes; the rest is not read.
+            ClientLeft: The client hung up before its end.
+        """
+        length = self.header("content-length") or "0"
+        if length.isdecimal() and int(length) > most:
+            raise _too_large(int(length), most)
+        parts: list[bytes] = []
+        size, more = 0, True
+        while more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientLeft("the client hung up before its request was complete")
+            part = message.get("body", b"")
+            size += len(part)
+            if size > most:
+                raise _too_large(size, most)
+            parts.append(part)
+            more = message.get("more_body", False)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def disconnected(self) -> None:
+        """Return when the client has hung up."""
+        message: Message = {"type": ""}
+        while message["type"] != "http.disconnect":
+            message = await self._receive()
+
+    async def answer(self, status: int, headers: Iterable[tuple[str, str]], body: bytes) -> None:
+        """Send a whole response."""
+        await self.start(status, [*headers, ("content-length", str(len(body)))])
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def start(self, status: int, headers: Iterable[tuple[str, str]]) -> None:
+        """Send status and headers; the body follows in pieces."""
+        self.started = True
+        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+        await self._send({"type": "http.response.start", "status": status, "headers": raw})
+
+    async def piece(self, piece: bytes, *, last: bool = False) -> None:
+        """Send a piece of the body."""
+        await self._send({"type": "http.response.body", "body": piece, "more_body": not last})
+
+
+def key_of(header: Callable[[str], str | None]) -> str | None:
+    """Return the key of a request, given a look-up of its headers by lower-case name."""
+    bearer = header("authorization")
+    if bearer is not None and bearer[:7].lower() == "bearer ":
+        return bearer[7:].strip()
+    return header("x-api-key") or header("api-key")
+
+
+class Watch:
+    """Tells a passage when its client hangs up; starts only for calls that take a while."""
+
+    __slots__ = ("_drain_seconds", "_exchange", "_passage", "_task", "_timer")
+
+    def __init__(self, exchange: Exchange, passage: Passage, drain_seconds: float) -> None:
+        self._exchange = exchange
+        self._passage = passage
+        self._drain_seconds = drain_seconds
+        self._task: asyncio.Task[None] | None = None
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(WATCH_AFTER_SECONDS, self._begin)
+
+    def _begin(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._wait())
+
+    async def _wait(self) -> None:
+        await self._exchange.disconnected()
+        self._passage.leave(self._drain_seconds)
+
+    def end(self) -> None:
+        """Stop watching."""
+        self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
+
+
+class ModelEndpoint:
+    """Takes model calls of one format at one path; an ASGI application."""
+
+    def __init__(self, gate: Gate, format: Format, *, door: str, elsewhere: bool = False) -> None:
+        self._gate = gate
+        self._format = format
+        self._door = door
+        self._elsewhere = elsewhere
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        exchange = Exchange(scope, receive, send)
+        try:
+            caller = self._gate.authenticate(exchange.key)
+        except Refused as stranger:
+            await answer_error(exchange, self._format, stranger, passage=None)
+            return
+        try:
+            passage = Passage(call=await self._call(exchange, caller))
+        except ClientLeft:
+            return
+        await self._carry(exchange, passage)
+
+    async def _call(self, exchange: Exchange, caller: Caller) -> ModelCall:
+        """Translate the request; what cannot be taken whole becomes the call's flaw."""
+        started_at = self._gate.clock.now()
+        body, flaw = b"", None
+        try:
+            if self._elsewhere:
+                raise _no_such_path(exchange.path)
+            body = await exchange.body(self._gate.settings.gate.max_body_bytes)
+        except Refused as refused:
+            flaw = refused
+        return ModelCall(
+            id=new_id("call"),
+            door=self._door,
+            caller=caller,
+            claims=exchange.claims,
+            started_at=started_at,
+            flaw=flaw,
+            format=self._format.name,
+            body=body,
+            headers=exchange.passed_on,
+        )
+
+    async def _carry(self, exchange: Exchange, passage: Passage) -> None:
+        policy = self._gate.settings.gate
+        drain_seconds = policy.drain_seconds if policy.on_disconnect == "drain" else 0.0
+        watch = Watch(exchange, passage, drain_seconds)
+        plain: Reply | None = None
+        try:
+            async with self._gate.road(passage) as reply:
+                if reply.chunks is None:
+                    plain = reply
+                else:
+                    await _relay(exchange, passage, reply)
+        except ClientLeft:
+            return
+        except CallgateError as error:
+            await self._tell(exchange, passage, error)
+            return
+        finally:
+            watch.end()
+        if plain is not None and not passage.left:
+            headers = [*_headers(passage, plain.headers), *_limited(passage, plain)]
+            await exchange.answer(plain.status, headers, plain.body or b"")
+
+    async def _tell(self, exchange: Exchange, passage: Passage, error: CallgateError) -> None:
+        if passage.left:
+            return
+        if exchange.started:
+            await exchange.piece(self._format.error_event(error), last=True)
+        else:
+            await answer_error(exchange, self._format, error, passage=passage)
+
+
+async def _relay(exchange: Exchange, passage: Passage, reply: Reply) -> None:
+    """Send a stream as it comes; read on without sending once the client is gone."""
+    assert reply.chunks is not None
+    headers = [*_headers(passage, reply.headers), *_limited(passage, reply)]
+    await exchange.start(reply.status, headers)
+    async for chunk in reply.chunks:
+        if not passage.left:
+            await exchange.piece(chunk)
+    if passage.left:
+        raise ClientLeft("the client hung up before the end of the stream")
+    await exchange.piece(b"", last=True)
+
+
+async def answer_error(
+    exchange: Exchange, format: Format, error: CallgateError, *, passage: Passage | None
+) -> None:
+    """Answer with an error in the words of the door's family."""
+    answer = error.answer if isinstance(error, Failed) else None
+    if answer is not None and answer.status in PASSED_ON and error.status not in {402}:
+        status, headers, body = answer.status, answer.headers, answer.body
+        headers = tuple(
+            pair for pair in headers if pair[0] not in {"retry-after", "x-should-retry"}
+        )
+    else:
+        status, body = error.status, format.error_body(error)
+        headers = (("content-type", "application/json"),)
+    await exchange.answer(status, [*_headers(passage, headers), *_retry_headers(error)], body)
+
+
+def _retry_headers(error: CallgateError) -> list[tuple[str, str]]:
+    """Say whether the client should try again: after our own tries it should not."""
+    if isinstance(error, Refused) and error.may_retry:
+        return [("retry-after", "1"), ("retry-after-ms", "1000")]
+    headers = [("x-should-retry", "false")]
+    if isinstance(error, RateLimited) and error.retry_after_seconds is not None:
+        headers.append(("retry-after", str(max(1, round(error.retry_after_seconds)))))
+    return headers
+
+
+def _headers(passage: Passage | None, headers: Headers) -> list[tuple[str, str]]:
+    """Return a reply's headers with the gate's own."""
+    kept = [pair for pair in headers if pair[0] != "content-length"]
+    if passage is None:
+        return kept
+    kept.append(("callgate-call", passage.call.id))
+    if passage.task is not None:
+        kept.append(("callgate-task", passage.task.id))
+    return kept
+
+
+def _limited(passage: Passage, reply: Reply) -> list[tuple[str, str]]:
+    """Mark a reply whose end is the gate's output limit; a stream's end is not known yet."""
+    limit = passage.limited_to
+    if limit is None or (reply.chunks is None and reply.meter.finish_reason not in CUT):
+        return []
+    return [("callgate-limited", f"max_tokens={limit}")]
+
+
+def _too_large(size: int, most: int) -> TooLarge:
+    msg = f"the request has {size:,} bytes or more; this gate takes {most:,}"
+    fix = "send less, or raise max_body_bytes under [gate]"
+    return TooLarge(
+        msg,
+        reason=Reason(code="too_large", rule="gate.max_body_bytes", limit=most, used=size, fix=fix),
+    )
+
+
+def _no_such_path(path: str) -> Unknown:
+    msg = (
+        f"there is nothing at {path}; this gate serves /v1/chat/completions, /v1/messages, "
+        "/v1/messages/count_tokens and /v1/models"
+    )
+    return Unknown(
+        msg,
+        reason=Reason(
+            code="unknown_path",
+            fix="check the base URL: OPENAI_BASE_URL ends in /v1, ANTHROPIC_BASE_URL does not",
+        ),
+    )

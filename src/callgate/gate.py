@@ -1,0 +1,305 @@
+"""The composition root: from settings to a store, secrets, providers and one road."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import msgspec
+
+from callgate.call import Caller, Claims, Reply, new_id
+from callgate.clock import Clock, SystemClock
+from callgate.config.policies import AgentPolicy, ProviderPolicy, Settings
+from callgate.errors import Misconfigured, Reason, Unauthenticated
+from callgate.keys import PREFIX, digest, new_key
+from callgate.money import Money
+from callgate.pipeline import ORDER, Execute, Next, Passage, Stage, compose
+from callgate.pipeline.admit import Admit
+from callgate.pipeline.identify import Identify, new_task
+from callgate.pipeline.parse import Parse
+from callgate.pipeline.permission import Permission
+from callgate.pipeline.record import Record
+from callgate.pipeline.retry import Retry
+from callgate.pipeline.route import Route
+from callgate.pipeline.secrets import Secrets as SecretsStage
+from callgate.pricing.table import PriceTable
+from callgate.providers import Provider
+from callgate.providers.anthropic import Anthropic
+from callgate.providers.http import Dialect, HttpProvider
+from callgate.providers.openai import OpenAI
+from callgate.secrets import Secrets
+from callgate.store import GateIdentity, Key, Store
+from callgate.store.sqlite import SqliteStore
+from callgate.task import Task
+from callgate.wire import Format
+from callgate.wire.formats import FORMATS
+
+DIALECTS: Mapping[str, Dialect] = {"openai": OpenAI(), "anthropic": Anthropic()}
+"""What each ``api`` of the settings wants besides its format."""
+
+KEY_OUTLIVES_TASK_SECONDS = 3600.0
+"""A task key works this long past its task's deadline, so that the end can still be told."""
+
+STRANGERS_PER_LINE_SECONDS = 10.0
+"""At most one log line about unknown callers in this time; the rest is counted."""
+
+log = logging.getLogger("callgate")
+
+
+class Setup(msgspec.Struct, frozen=True, kw_only=True):
+    """All that one version of the settings decides; a reload replaces it whole."""
+
+    settings: Settings
+    road: Next
+    providers: Mapping[str, Provider]
+    agent_keys: Mapping[bytes, str]
+    """Agents by the SHA-256 of the key that the settings refer to."""
+
+
+class Gate:
+    """What every door opens onto: who is calling, which task, and the road."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        *,
+        environ: Mapping[str, str],
+        clock: Clock,
+        rng: random.Random,
+    ) -> None:
+        self.store = store
+        self.clock = clock
+        self.formats: Mapping[str, Format] = FORMATS
+        self._environ = environ
+        self._rng = rng
+        self._setup = self._set_up(settings, providers={})
+        self._strangers = 0
+        self._strangers_told_at = float("-inf")
+
+    @classmethod
+    async def open(
+        cls,
+        settings: Settings,
+        *,
+        environ: Mapping[str, str],
+        url: str | None = None,
+        clock: Clock | None = None,
+        rng: random.Random | None = None,
+    ) -> Gate:
+        """Open the store and build the road.
+
+        Args:
+            settings: What :func:`callgate.config.load` returned.
+            environ: Where ``env:`` references are looked up.
+            url: Where this gate can be reached, for ``callgate reload`` and ``run``.
+            clock: The machine's, unless a test moves time.
+            rng: Where the jitter of retries comes from.
+
+        Raises:
+            Misconfigured: The settings, or the store's file, cannot be used.
+        """
+        clock = clock or SystemClock()
+        identity = GateIdentity.of_this_process(url=url, started_at=clock.now())
+        store = await SqliteStore.open(store_path(settings), clock=clock, gate=identity)
+        return cls(settings, store, environ=environ, clock=clock, rng=rng or random.Random())
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that hold now."""
+        return self._setup.settings
+
+    @property
+    def strangers(self) -> int:
+        """How many callers were turned away because nobody knows them."""
+        return self._strangers
+
+    def road(self, passage: Passage, /) -> AbstractAsyncContextManager[Reply]:
+        """Open a call; closing the result ends it, settled and recorded."""
+        return self._setup.road(passage)
+
+    def authenticate(self, key: str | None, /) -> Caller:
+        """Return who holds ``key``.
+
+        Raises:
+            Unauthenticated: No key, or one that is unknown, expired or revoked.
+        """
+        try:
+            return self._known(key)
+        except Unauthenticated as stranger:
+            self._note_stranger(stranger)
+            raise
+
+    def agent(self, caller: Caller, /) -> AgentPolicy | None:
+        """Return what the settings say about a caller's agent."""
+        return self.settings.agents.get(caller.agent)
+
+    async def create_task(
+        self,
+        caller: Caller,
+        claims: Claims,
+        /,
+        *,
+        budget: Money | None = None,
+        timeout_seconds: float | None = None,
+    ) -> Task:
+        """Write a task, or return the stored one of that id.
+
+        Raises:
+            Refused: The claims contradict the settings, or a stored task of that id.
+        """
+        task = new_task(
+            self.settings,
+            caller,
+            claims,
+            started_at=self.clock.now(),
+            budget=budget,
+            timeout_seconds=timeout_seconds,
+        )
+        return await self.store.create_task(task)
+
+    async def create_task_key(self, task: Task, /) -> str:
+        """Make a key that is good for one task only, until its deadline."""
+        key = new_key("task")
+        expires_at = (
+            None if task.deadline_at is None else task.deadline_at + KEY_OUTLIVES_TASK_SECONDS
+        )
+        row = Key(
+            id=new_id("key"),
+            digest=digest(key),
+            agent=task.agent,
+            task_id=task.id,
+            label=f"task {task.id}",
+            created_at=self.clock.now(),
+            expires_at=expires_at,
+        )
+        await self.store.create_key(row)
+        return key
+
+    async def end_task(self, task_id: str, /) -> None:
+        """Mark a task as ended; a later call opens it again, with what it has spent."""
+        await self.store.end_task(task_id, self.clock.now())
+
+    async def reload(self, settings: Settings, /) -> None:
+        """Let new settings hold for every call from now on; calls under way end by the old.
+
+        Raises:
+            Misconfigured: The new settings name another store; the old ones stay.
+        """
+        old = self._setup
+        if settings.gate.store != old.settings.gate.store:
+            msg = "a reload cannot change [gate] store; restart the gate to use another store"
+            raise Misconfigured(msg)
+        self._setup = self._set_up(settings, providers=old.providers)
+        kept = set(map(id, self._setup.providers.values()))
+        for provider in old.providers.values():
+            if id(provider) not in kept:
+                await provider.close()
+
+    async def close(self) -> None:
+        """Close providers and store; what was submitted is written first."""
+        await asyncio.gather(*(provider.close() for provider in self._setup.providers.values()))
+        await self.store.close()
+
+    def _known(self, key: str | None) -> Caller:
+        if not key:
+            msg = "no key: send a Callgate key as 'Authorization: Bearer cg_…' or 'x-api-key: cg_…'"
+            raise _stranger(msg, "callgate keys create AGENT makes one")
+        if not key.startswith(PREFIX) and digest(key) not in self._setup.agent_keys:
+            msg = "this is not a key of this gate; an agent never holds a provider's own key here"
+            raise _stranger(msg, "callgate keys create AGENT makes one")
+        hashed = digest(key)
+        agent = self._setup.agent_keys.get(hashed)
+        if agent is not None:
+            return Caller(agent=agent)
+        row = self.store.find_key(hashed)
+        if row is None:
+            raise _stranger(
+                "this key is unknown to this gate's store",
+                "callgate keys list shows those that hold",
+            )
+        if row.revoked_at is not None:
+            raise _stranger(
+                "this key has been revoked", f"callgate keys create {row.agent} makes a new one"
+            )
+        if row.expires_at is not None and row.expires_at <= self.clock.now():
+            raise _stranger(
+                "this key has expired with its task", "start a new task with callgate run"
+            )
+        return Caller(agent=row.agent, key_id=row.id, task_id=row.task_id)
+
+    def _note_stranger(self, stranger: Unauthenticated) -> None:
+        self._strangers += 1
+        now = self.clock.monotonic()
+        if now - self._strangers_told_at >= STRANGERS_PER_LINE_SECONDS:
+            self._strangers_told_at = now
+            log.warning("turned away a caller (%d so far): %s", self._strangers, stranger.message)
+
+    def _set_up(self, settings: Settings, *, providers: Mapping[str, Provider]) -> Setup:
+        base = settings.path.parent if settings.path else Path.cwd()
+        secrets = Secrets(self._environ, base)
+        opened = {
+            name: _provider(policy, providers.get(name))
+            for name, policy in settings.providers.items()
+        }
+        stages = self._stages(settings, secrets)
+        execute = Execute(
+            settings=settings, formats=self.formats, providers=opened, clock=self.clock
+        )
+        return Setup(
+            settings=settings,
+            road=compose([stages[stage] for stage in ORDER], execute),
+            providers=opened,
+            agent_keys=_agent_keys(settings, secrets),
+        )
+
+    def _stages(self, settings: Settings, secrets: Secrets) -> Mapping[type, Stage]:
+        store, clock, formats = self.store, self.clock, self.formats
+        return {
+            Record: Record(store=store, clock=clock),
+            Identify: Identify(settings=settings, store=store),
+            Parse: Parse(formats=formats),
+            Permission: Permission(settings=settings, formats=formats),
+            Route: Route(settings=settings, formats=formats),
+            Retry: Retry(store=store, clock=clock, rng=self._rng),
+            Admit: Admit(
+                settings=settings,
+                formats=formats,
+                prices=PriceTable(settings.prices),
+                store=store,
+                clock=clock,
+            ),
+            SecretsStage: SecretsStage(settings=settings, resolver=secrets),
+        }
+
+
+def store_path(settings: Settings) -> Path:
+    """Return the file of a SQLite store."""
+    return Path(settings.gate.store.removeprefix("sqlite:"))
+
+
+def _provider(policy: ProviderPolicy, old: Provider | None) -> Provider:
+    """Return a provider for ``policy``: the open one, with its connections, if nothing changed."""
+    if isinstance(old, HttpProvider) and old.policy == policy:
+        return old
+    return HttpProvider(policy, DIALECTS[policy.api])
+
+
+def _agent_keys(settings: Settings, secrets: Secrets) -> Mapping[bytes, str]:
+    keys: dict[bytes, str] = {}
+    for agent in settings.agents.values():
+        if agent.key is None:
+            continue
+        try:
+            keys[digest(secrets.resolve(agent.key).reveal())] = agent.name
+        except Misconfigured as missing:
+            log.warning("the agent %r cannot use its key: %s", agent.name, missing)
+    return keys
+
+
+def _stranger(message: str, fix: str) -> Unauthenticated:
+    return Unauthenticated(message, reason=Reason(code="unauthenticated", fix=fix))

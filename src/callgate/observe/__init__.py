@@ -1,0 +1,1 @@
+"""What people see of calls: receipts today. Reads the audit log; never decides."""

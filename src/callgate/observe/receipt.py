@@ -1,0 +1,140 @@
+"""The receipt of a task: what it did, what it cost, how long it took, what was refused and why."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+import msgspec
+
+from callgate.clock import rfc3339
+from callgate.store import CallRow, Store, TaskRow
+
+
+class Refused(msgspec.Struct, frozen=True, kw_only=True):
+    """Calls that ended for the same reason."""
+
+    code: str
+    count: int
+    message: str
+    """The newest sentence of that kind."""
+
+
+class ModelLine(msgspec.Struct, frozen=True, kw_only=True):
+    """What one model did for the task."""
+
+    model: str
+    calls: int
+    attempts: int
+    input_tokens: int
+    output_tokens: int
+    cost_nano_usd: int
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """A task on one page; money in nano-dollars, times RFC 3339, lengths in seconds."""
+
+    task_id: str
+    task_type: str
+    agent: str
+    user: str | None
+    started_at: str
+    budget_nano_usd: int | None
+    spent_nano_usd: int
+    held_nano_usd: int
+    estimated: bool
+    """Whether a part of what was spent is an estimate."""
+    unknown_costs: int
+    """Attempts that cost nobody knows what; they are not in the sum."""
+    calls: int
+    ok: int
+    refused: tuple[Refused, ...]
+    failed: tuple[Refused, ...]
+    p50_seconds: float | None
+    p99_seconds: float | None
+    models: tuple[ModelLine, ...]
+    limited: int
+    """Replies that ended at an output limit which the gate had chosen."""
+
+
+def make_receipt(store: Store, task_id: str, /) -> Receipt | None:
+    """Return the receipt of a task, or None if there is no such task."""
+    row = store.task_row(task_id)
+    if row is None:
+        return None
+    calls = store.calls(task_id=task_id, limit=None)
+    return _receipt(row, calls)
+
+
+def percentile(values: Sequence[float], share: float) -> float | None:
+    """Return the value that ``share`` (0..1) of ``values`` do not exceed (nearest rank)."""
+    if not values:
+        return None
+    ranked = sorted(values)
+    return ranked[max(0, math.ceil(share * len(ranked)) - 1)]
+
+
+def _receipt(row: TaskRow, calls: Sequence[CallRow]) -> Receipt:
+    task = row.task
+    ok = [call for call in calls if call.state == "ok"]
+    lengths = [call.ended_at - call.started_at for call in ok if call.ended_at is not None]
+    return Receipt(
+        task_id=task.id,
+        task_type=task.type,
+        agent=task.agent,
+        user=task.user,
+        started_at=rfc3339(task.started_at),
+        budget_nano_usd=None if task.budget is None else task.budget.nano,
+        spent_nano_usd=row.spent.nano,
+        held_nano_usd=row.held.nano,
+        estimated=row.estimated,
+        unknown_costs=row.unknown_costs,
+        calls=len(calls),
+        ok=len(ok),
+        refused=_grouped([call for call in calls if call.state == "refused"]),
+        failed=_grouped([call for call in calls if call.state in {"failed", "left"}]),
+        p50_seconds=percentile(lengths, 0.50),
+        p99_seconds=percentile(lengths, 0.99),
+        models=_models(calls),
+        limited=sum(_was_limited(call) for call in calls),
+    )
+
+
+def _grouped(calls: Sequence[CallRow]) -> tuple[Refused, ...]:
+    counts = Counter(call.code or call.state for call in calls)
+    newest = {call.code or call.state: call.message or "" for call in reversed(calls)}
+    return tuple(
+        Refused(code=code, count=count, message=newest[code])
+        for code, count in counts.most_common()
+    )
+
+
+def _models(calls: Sequence[CallRow]) -> tuple[ModelLine, ...]:
+    served: dict[str, list[tuple[CallRow, int]]] = {}
+    for call in calls:
+        for index, attempt in enumerate(call.attempts):
+            served.setdefault(f"{attempt.provider}:{attempt.model}", []).append((call, index))
+    return tuple(_line(model, tries) for model, tries in sorted(served.items()))
+
+
+def _line(model: str, tries: Sequence[tuple[CallRow, int]]) -> ModelLine:
+    attempts = [call.attempts[index] for call, index in tries]
+    usages = [attempt.usage for attempt in attempts if attempt.usage is not None]
+    return ModelLine(
+        model=model,
+        calls=len({call.id for call, _ in tries}),
+        attempts=len(attempts),
+        input_tokens=sum(usage.total_input_tokens for usage in usages),
+        output_tokens=sum(usage.total_output_tokens for usage in usages),
+        cost_nano_usd=sum(attempt.cost.nano for attempt in attempts if attempt.cost is not None),
+    )
+
+
+def _was_limited(call: CallRow) -> bool:
+    """Whether a reply ended at an output limit that the request itself had not named."""
+    return any(
+        attempt.finish_reason in {"length", "max_tokens"}
+        and any("max_" in change for change in attempt.changes)
+        for attempt in call.attempts
+    )
