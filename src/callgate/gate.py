@@ -87,7 +87,6 @@ class Gate:
         settings: Settings,
         *,
         environ: Mapping[str, str],
-        url: str | None = None,
         clock: Clock | None = None,
         rng: random.Random | None = None,
     ) -> Gate:
@@ -96,7 +95,6 @@ class Gate:
         Args:
             settings: What :func:`callgate.config.load` returned.
             environ: Where ``env:`` references are looked up.
-            url: Where this gate can be reached, for ``callgate reload`` and ``run``.
             clock: The machine's, unless a test moves time.
             rng: Where the jitter of retries comes from.
 
@@ -104,7 +102,7 @@ class Gate:
             Misconfigured: The settings, or the store's file, cannot be used.
         """
         clock = clock or SystemClock()
-        identity = GateIdentity.of_this_process(url=url, started_at=clock.now())
+        identity = GateIdentity.of_this_process(started_at=clock.now())
         store = await SqliteStore.open(store_path(settings), clock=clock, gate=identity)
         return cls(settings, store, environ=environ, clock=clock, rng=rng or random.Random())
 
@@ -183,6 +181,10 @@ class Gate:
     async def end_task(self, task_id: str, /) -> None:
         """Mark a task as ended; a later call opens it again, with what it has spent."""
         await self.store.end_task(task_id, self.clock.now())
+
+    async def announce(self, url: str, /) -> None:
+        """Tell other processes where this gate can be reached."""
+        await self.store.set_url(url)
 
     async def reload(self, settings: Settings, /) -> None:
         """Let new settings hold for every call from now on; calls under way end by the old.

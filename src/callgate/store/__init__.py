@@ -270,6 +270,10 @@ class Store(Protocol):
         """Revoke a key; return False if there is none of that id."""
         ...
 
+    def set_url(self, url: str, /) -> Future[None]:
+        """Note where this process can be reached, once its server listens."""
+        ...
+
     def set_reload(self, reloaded_at: float, error: str | None, /) -> Future[None]:
         """Note how this process's last reload of the settings went."""
         ...

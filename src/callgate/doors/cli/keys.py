@@ -1,0 +1,114 @@
+"""``callgate keys``: who may come in."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from callgate.call import new_id
+from callgate.clock import SystemClock, rfc3339
+from callgate.config import parse_duration
+from callgate.doors.cli.books import open_books
+from callgate.doors.cli.loop import run_loop
+from callgate.doors.cli.screen import print_json, print_table, tell
+from callgate.doors.cli.settings import ConfigOption, JsonOption
+from callgate.errors import Unknown
+from callgate.keys import digest, new_key
+from callgate.store import Key
+
+app = typer.Typer(help="The keys that agents call with.", no_args_is_help=True)
+
+
+@app.command()
+def create(
+    agent: Annotated[str, typer.Argument(help="The agent of the settings that it is for.")],
+    label: Annotated[str, typer.Option(help="What it is used for; shown in the list.")] = "",
+    expires: Annotated[str | None, typer.Option(help="A length of time, such as 90d; never if left out.")] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Make a key and print it, once: only its hash is stored."""
+    run_loop(_create(agent, label, expires, config))
+
+
+async def _create(agent: str, label: str, expires: str | None, config: ConfigOption) -> None:
+    async with open_books(config, create=True) as (settings, store):
+        if agent not in settings.agents:
+            known = ", ".join(sorted(settings.agents)) or "none"
+            msg = f"the settings name no agent {agent!r}; they name: {known}"
+            raise Unknown(msg)
+        key, now = new_key("agent"), SystemClock().now()
+        row = Key(
+            id=new_id("key"),
+            digest=digest(key),
+            agent=agent,
+            label=label,
+            created_at=now,
+            expires_at=None if expires is None else now + parse_duration(expires),
+        )
+        await store.create_key(row)
+    tell(f"callgate: a key for the agent [bold]{agent}[/bold] ({row.id}); it is shown once")
+    sys.stdout.write(key + "\n")
+
+
+@app.command("list")
+def list_keys(
+    json: JsonOption = False,
+    tasks: Annotated[bool, typer.Option("--tasks", help="The short-lived keys of tasks too.")] = False,
+    config: ConfigOption = None,
+) -> None:
+    """List the keys, without the keys themselves."""
+    run_loop(_list(json, tasks, config))
+
+
+async def _list(json: bool, tasks: bool, config: ConfigOption) -> None:
+    async with open_books(config) as (_, store):
+        keys = [key for key in store.keys() if tasks or key.task_id is None]
+    if json:
+        print_json([_page(key) for key in keys])
+        return
+    columns = ("key", "agent", "task", "label", "created", "expires", "state")
+    print_table(columns, (_line(key) for key in keys))
+
+
+@app.command()
+def revoke(
+    key: Annotated[str, typer.Argument(help="The id from callgate keys list.")],
+    config: ConfigOption = None,
+) -> None:
+    """Revoke a key; the next call with it is refused, in every gate of this store."""
+    run_loop(_revoke(key, config))
+
+
+async def _revoke(key_id: str, config: ConfigOption) -> None:
+    async with open_books(config) as (_, store):
+        found = await store.revoke_key(key_id, SystemClock().now())
+    if not found:
+        msg = f"there is no key {key_id!r}; callgate keys list shows them"
+        raise Unknown(msg)
+    tell(f"callgate: {key_id} is revoked")
+
+
+def _page(key: Key) -> dict[str, object]:
+    return {
+        "id": key.id,
+        "agent": key.agent,
+        "task_id": key.task_id,
+        "label": key.label,
+        "created_at": rfc3339(key.created_at),
+        "expires_at": None if key.expires_at is None else rfc3339(key.expires_at),
+        "revoked_at": None if key.revoked_at is None else rfc3339(key.revoked_at),
+    }
+
+
+def _line(key: Key) -> tuple[str, ...]:
+    return (
+        key.id,
+        key.agent,
+        key.task_id or "",
+        key.label,
+        rfc3339(key.created_at)[:19],
+        "" if key.expires_at is None else rfc3339(key.expires_at)[:19],
+        "revoked" if key.revoked_at is not None else "holds",
+    )

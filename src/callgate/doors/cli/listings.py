@@ -1,0 +1,215 @@
+"""``callgate tasks`` and ``callgate calls``: what the audit log holds."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from callgate.clock import rfc3339
+from callgate.doors.cli.books import open_books
+from callgate.doors.cli.loop import run_loop
+from callgate.doors.cli.receipt import render
+from callgate.doors.cli.screen import dollars, out, print_json, print_table
+from callgate.doors.cli.settings import ConfigOption, JsonOption
+from callgate.errors import Unknown
+from callgate.observe.receipt import make_receipt
+from callgate.store import AttemptRow, CallRow, CallState, TaskRow
+
+MONEY = frozenset({"spent", "held", "budget", "cost", "calls", "refused", "tokens in", "tokens out", "seconds"})
+
+LimitOption = Annotated[int, typer.Option("--limit", min=1, help="How many rows, the newest first.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(tasks)
+    app.command()(calls)
+
+
+def tasks(
+    task: Annotated[str | None, typer.Argument(help="One task: its receipt.")] = None,
+    agent: Annotated[str | None, typer.Option(help="Only this agent's.")] = None,
+    limit: LimitOption = 50,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """List tasks with what they spent, or show the receipt of one."""
+    run_loop(_tasks(task, agent, limit, json, config) if task is None else _receipt(task, json, config))
+
+
+async def _tasks(task: None, agent: str | None, limit: int, json: bool, config: ConfigOption) -> None:
+    async with open_books(config) as (_, store):
+        rows = store.tasks(limit=limit, agent=agent)
+    if json:
+        print_json([task_page(row) for row in rows])
+        return
+    columns = ("task", "type", "agent", "user", "started", "state", "calls", "refused", "spent", "held", "budget")
+    print_table(columns, (_task_line(row) for row in rows), right=MONEY)
+
+
+async def _receipt(task: str, json: bool, config: ConfigOption) -> None:
+    async with open_books(config) as (_, store):
+        receipt = make_receipt(store, task)
+    if receipt is None:
+        msg = f"there is no task {task!r} in this store; callgate tasks lists them"
+        raise Unknown(msg)
+    if json:
+        print_json(receipt)
+    else:
+        out().print(render(receipt))
+
+
+def calls(
+    task: Annotated[str | None, typer.Option("--task", help="Only the calls of this task.")] = None,
+    state: Annotated[str | None, typer.Option(help="running, ok, refused, failed or left.")] = None,
+    limit: LimitOption = 50,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """List calls with their attempts, what they cost and why they were refused."""
+    run_loop(_calls(task, state, limit, json, config))
+
+
+async def _calls(task: str | None, state: str | None, limit: int, json: bool, config: ConfigOption) -> None:
+    async with open_books(config) as (_, store):
+        rows = store.calls(task_id=task, limit=limit, state=_state(state))
+    if json:
+        print_json([call_page(row) for row in rows])
+        return
+    columns = ("call", "task", "started", "door", "asked for", "served by", "state", "code", "seconds", "tokens in", "tokens out", "cost")
+    print_table(columns, (_call_line(row) for row in rows), right=MONEY)
+
+
+def _state(state: str | None) -> CallState | None:
+    known: dict[str, CallState] = {
+        "running": "running", "ok": "ok", "refused": "refused", "failed": "failed", "left": "left",
+    }  # fmt: skip
+    if state is None:
+        return None
+    if state not in known:
+        msg = f"there is no state {state!r}; the states are {', '.join(known)}"
+        raise Unknown(msg)
+    return known[state]
+
+
+def task_page(row: TaskRow) -> dict[str, object]:
+    """Return a task as JSON shows it."""
+    task = row.task
+    return {
+        "id": task.id,
+        "type": task.type,
+        "agent": task.agent,
+        "user": task.user,
+        "parent": task.parent,
+        "started_at": rfc3339(task.started_at),
+        "deadline_at": _instant(task.deadline_at),
+        "ended_at": _instant(task.ended_at),
+        "calls": row.calls,
+        "refused": row.refused,
+        "spent_nano_usd": row.spent.nano,
+        "held_nano_usd": row.held.nano,
+        "budget_nano_usd": None if task.budget is None else task.budget.nano,
+        "estimated": row.estimated,
+        "unknown_costs": row.unknown_costs,
+    }
+
+
+def call_page(row: CallRow) -> dict[str, object]:
+    """Return a call as JSON shows it."""
+    return {
+        "id": row.id,
+        "task_id": row.task_id,
+        "task_type": row.task_type,
+        "agent": row.agent,
+        "user": row.user,
+        "door": row.door,
+        "kind": row.kind,
+        "target": row.target,
+        "stream": row.stream,
+        "state": row.state,
+        "status": row.status,
+        "code": row.code,
+        "message": row.message,
+        "rule": row.rule,
+        "started_at": rfc3339(row.started_at),
+        "ended_at": _instant(row.ended_at),
+        "request_bytes": row.request_bytes,
+        "cost_nano_usd": _cost(row),
+        "attempts": [attempt_page(attempt) for attempt in row.attempts],
+    }
+
+
+def attempt_page(row: AttemptRow) -> dict[str, object]:
+    """Return an attempt as JSON shows it."""
+    return {
+        "id": row.id,
+        "n": row.n,
+        "provider": row.provider,
+        "model": row.model,
+        "state": row.state,
+        "reserved_nano_usd": None if row.reserved is None else row.reserved.nano,
+        "cost_nano_usd": None if row.cost is None else row.cost.nano,
+        "estimated": row.estimated,
+        "usage": row.usage,
+        "output_tokens_limit": row.output_tokens_limit,
+        "price_version": row.price_version,
+        "sent_at": rfc3339(row.sent_at),
+        "first_byte_at": _instant(row.first_byte_at),
+        "ended_at": _instant(row.ended_at),
+        "http_status": row.http_status,
+        "error": row.error,
+        "answered_by": row.answered_by,
+        "reply_id": row.reply_id,
+        "finish_reason": row.finish_reason,
+        "changes": row.changes,
+    }
+
+
+def _task_line(row: TaskRow) -> tuple[str, ...]:
+    task = row.task
+    spent = dollars(row.spent.nano) + ("~" if row.estimated else "") + ("+?" if row.unknown_costs else "")
+    return (
+        task.id,
+        task.type,
+        task.agent,
+        task.user or "",
+        rfc3339(task.started_at)[:19],
+        "running" if task.ended_at is None else "ended",
+        str(row.calls),
+        str(row.refused),
+        spent,
+        dollars(row.held.nano),
+        "" if task.budget is None else dollars(task.budget.nano),
+    )
+
+
+def _call_line(row: CallRow) -> tuple[str, ...]:
+    last = row.attempts[-1] if row.attempts else None
+    usage = None if last is None else last.usage
+    cost = _cost(row)
+    return (
+        row.id,
+        row.task_id or "",
+        rfc3339(row.started_at)[:19],
+        row.door,
+        row.target or "",
+        "" if last is None else f"{last.provider}:{last.model}",
+        row.state,
+        row.code or "",
+        "" if row.ended_at is None else f"{row.ended_at - row.started_at:.3f}",
+        "" if usage is None else str(usage.total_input_tokens),
+        "" if usage is None else str(usage.total_output_tokens),
+        "" if last is None else dollars(cost),
+    )
+
+
+def _cost(row: CallRow) -> int | None:
+    """Return what a call cost; None where a part of it is unknown."""
+    if any(attempt.cost is None and attempt.state != "running" for attempt in row.attempts):
+        return None
+    return row.cost.nano
+
+
+def _instant(instant: float | None) -> str | None:
+    return None if instant is None else rfc3339(instant)

@@ -1,0 +1,88 @@
+"""How a receipt looks to a person."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from callgate.doors.cli.screen import dollars
+from callgate.observe.receipt import ModelLine, Receipt, Refused
+
+LONGEST_REASON = 400
+"""Characters of a refusal that a receipt shows."""
+
+
+def render(receipt: Receipt) -> RenderableType:
+    """Return a receipt as rich shows it."""
+    lines = Table.grid(padding=(0, 2))
+    for name, value in _facts(receipt):
+        lines.add_row(f"  [dim]{name}[/dim]", value)
+    parts: list[RenderableType] = [_title(receipt), lines]
+    if receipt.models:
+        parts.append(_models(receipt.models))
+    parts += [Text.from_markup(_reason("refused", group, "red")) for group in receipt.refused]
+    parts += [Text.from_markup(_reason("failed", group, "yellow")) for group in receipt.failed]
+    return Group(*parts)
+
+
+def _title(receipt: Receipt) -> Text:
+    who = f"agent {receipt.agent}" + (f", user {receipt.user}" if receipt.user else "")
+    return Text.from_markup(
+        f"[bold]callgate receipt[/bold]  {escape(receipt.task_id)}  ({escape(receipt.task_type)}, {escape(who)})"
+    )
+
+
+def _facts(receipt: Receipt) -> list[tuple[str, str]]:
+    facts = [("spent", _spent(receipt)), ("calls", _calls(receipt))]
+    if receipt.held_nano_usd:
+        facts.append(("held", f"{dollars(receipt.held_nano_usd)} by calls that are still open"))
+    if receipt.unknown_costs:
+        facts.append(("unknown", f"what {receipt.unknown_costs} attempts cost: their models have no price"))
+    if receipt.p50_seconds is not None and receipt.p99_seconds is not None:
+        facts.append(("latency", f"p50 {receipt.p50_seconds:.3f} s, p99 {receipt.p99_seconds:.3f} s"))
+    if receipt.limited:
+        facts.append(("limited", f"{receipt.limited} replies ended at an output limit that the gate set"))
+    return facts
+
+
+def _spent(receipt: Receipt) -> str:
+    spent = dollars(receipt.spent_nano_usd) + (" (partly estimated)" if receipt.estimated else "")
+    if receipt.budget_nano_usd is None:
+        return f"{spent}, no budget"
+    share = receipt.spent_nano_usd / receipt.budget_nano_usd if receipt.budget_nano_usd else 1.0
+    colour = "green" if share < 0.8 else "yellow" if share < 1 else "red"  # noqa: PLR2004 (shares)
+    return f"[{colour}]{spent}[/{colour}] of {dollars(receipt.budget_nano_usd)} ({share:.1%})"
+
+
+def _calls(receipt: Receipt) -> str:
+    refused = sum(group.count for group in receipt.refused)
+    failed = sum(group.count for group in receipt.failed)
+    told = [f"{receipt.ok} ok"]
+    if refused:
+        told.append(f"[red]{refused} refused[/red]")
+    if failed:
+        told.append(f"[yellow]{failed} failed[/yellow]")
+    return f"{receipt.calls}: " + ", ".join(told)
+
+
+def _models(models: tuple[ModelLine, ...]) -> Table:
+    table = Table(box=None, padding=(0, 2), header_style="dim")
+    table.add_column("  model")
+    for column in ("calls", "attempts", "tokens in", "tokens out", "cost"):
+        table.add_column(column, justify="right")
+    for line in models:
+        table.add_row(
+            f"  {escape(line.model)}",
+            f"{line.calls:,}",
+            f"{line.attempts:,}",
+            f"{line.input_tokens:,}",
+            f"{line.output_tokens:,}",
+            dollars(line.cost_nano_usd),
+        )
+    return table
+
+
+def _reason(word: str, group: Refused, colour: str) -> str:
+    return f"  [{colour}]{group.count} {word}[/{colour}] {escape(group.code)}: {escape(group.message[:LONGEST_REASON])}"

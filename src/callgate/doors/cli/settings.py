@@ -1,0 +1,37 @@
+"""Which settings a command uses, and how it says so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from callgate.config import builtin, find, load
+from callgate.config.policies import Settings
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="The settings; callgate.toml here or above if left out."),
+]
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+def settings_of(config: Path | None, environ: Mapping[str, str]) -> Settings:
+    """Return the settings of a file, of ``callgate.toml`` here or above, or the built-in ones.
+
+    Raises:
+        Misconfigured: The file cannot be used; the message lists every mistake.
+    """
+    path = config if config is not None else find(Path.cwd())
+    return builtin(environ) if path is None else load(path, environ=environ)
+
+
+def describe(settings: Settings) -> str:
+    """Return where the settings came from."""
+    if settings.path is not None:
+        return str(settings.path)
+    names = ", ".join(settings.providers) or "none: no provider key is set in the environment"
+    return f"built in (no callgate.toml here or above); providers: {names}"

@@ -1,0 +1,35 @@
+"""``callgate sim``: simulated providers, for demos, tests and drills without a key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from callgate.doors.cli.loop import run_loop
+from callgate.doors.cli.screen import tell
+from callgate.testing.simulator import serve as serve_simulator
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(sim)
+
+
+def sim(
+    script: Annotated[Path | None, typer.Argument(help="What it answers and where it fails; see docs/simulator.md.")] = None,
+    host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes a free port.")] = 4181,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
+) -> None:
+    """Run simulated OpenAI and Anthropic providers, with their bill at /sim/bill."""
+    try:
+        run_loop(serve_simulator(host, port, script, seed, on_ready=_ready))
+    except KeyboardInterrupt:
+        tell("callgate sim: stopped")
+
+
+def _ready(url: str) -> None:
+    tell(f"[bold]callgate sim[/bold] serves at [cyan]{url}[/cyan]")
+    tell(f"  OPENAI_BASE_URL={url}/v1  ANTHROPIC_BASE_URL={url}  bill: {url}/sim/bill")
