@@ -47,7 +47,7 @@ check: $(STAMP) ## Check everything a change must hold besides the tests: style,
 	.venv/bin/ruff check
 	.venv/bin/mypy
 	.venv/bin/basedpyright
-	.venv/bin/lint-imports
+	.venv/bin/lint-imports --no-logo
 	$(PYTEST) -n 0 -q tests/architecture tests/docs
 	$(MAKE) --no-print-directory cover
 

@@ -1,0 +1,48 @@
+"""The repository as text and as syntax trees, for the tests of this folder."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+PACKAGE = ROOT / "src" / "callgate"
+CODE = ("src", "tests", "bench", "examples", "docs")
+
+LEFT_OUT = frozenset(
+    {".git", ".venv", ".venvs", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
+    | {".import_linter_cache", ".hypothesis", "dist", "build", "htmlcov"}
+)
+"""Folders that are not part of the repository; `.gitignore` names them too."""
+
+
+def python_files(*roots: str) -> list[Path]:
+    """Return the Python files below ``roots``, all of the repository's code if none is named."""
+    found = (path for root in roots or CODE for path in (ROOT / root).rglob("*.py"))
+    return sorted(path for path in found if not LEFT_OUT & set(path.parts))
+
+
+def text_files() -> Iterator[tuple[str, str]]:
+    """Yield every text file of the repository: its path from the root, and what it says."""
+    for path in sorted(ROOT.rglob("*")):
+        inside = path.relative_to(ROOT)
+        if path.is_file() and not LEFT_OUT & set(inside.parts):
+            try:
+                yield inside.as_posix(), path.read_text(encoding="utf-8")
+            except UnicodeDecodeError:
+                continue
+
+
+def tree(path: Path) -> ast.Module:
+    """Return the syntax tree of a file."""
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+def imported(module: ast.Module) -> Iterator[str]:
+    """Yield the full name of everything that a module imports, wherever it does so."""
+    for node in ast.walk(module):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module or ''}.{alias.name}" for alias in node.names)

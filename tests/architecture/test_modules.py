@@ -1,0 +1,57 @@
+"""What every module has, and what the package shows."""
+
+from __future__ import annotations
+
+import ast
+
+import callgate
+from tests.architecture.source import PACKAGE, ROOT, imported, python_files, tree
+
+PUBLIC_NAMES = [
+    "CallgateError",
+    "Failed",
+    "GateDoor",
+    "Misconfigured",
+    "ModelReply",
+    "Money",
+    "OverBudget",
+    "Receipt",
+    "Refused",
+    "TaskDoor",
+    "Usage",
+    "open_gate",
+]
+"""Everything a program may import from the package; a change is one for the users too."""
+
+
+def test_the_public_names_are_exactly_these() -> None:
+    assert sorted(callgate.__all__) == PUBLIC_NAMES
+
+
+def test_every_public_name_can_be_imported() -> None:
+    missing = [name for name in callgate.__all__ if getattr(callgate, name, None) is None]
+    assert missing == []
+
+
+def test_every_module_says_in_one_line_what_it_is_for() -> None:
+    silent: list[str] = []
+    for path in python_files():
+        first = (ast.get_docstring(tree(path)) or "").partition("\n")[0]
+        if not first.endswith((".", "?", ":")):
+            silent.append(f"{path.relative_to(ROOT)}: {first!r}")
+    assert silent == []
+
+
+def test_every_package_is_typed_and_has_an_init() -> None:
+    folders = {path.parent for path in python_files("src")}
+    assert (PACKAGE / "py.typed").is_file()
+    assert [folder for folder in folders if not (folder / "__init__.py").is_file()] == []
+
+
+def test_nobody_replaces_a_part_by_a_mock() -> None:
+    users = [
+        str(path.relative_to(ROOT))
+        for path in python_files()
+        if any("mock" in name.split(".") for name in imported(tree(path)))
+    ]
+    assert users == [], "use the fakes and the simulator of callgate.testing"
