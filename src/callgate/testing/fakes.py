@@ -1,0 +1,64 @@
+"""Fakes for the edges of the road: a provider that answers from a script."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import msgspec
+
+from callgate.call import Meter, Reply, Usage
+from callgate.providers import Outgoing
+
+ANSWER = b'{"choices":[{"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}]}'
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a script: what the provider answers."""
+
+    usage: Usage | None = Usage(input_tokens=10, output_tokens=5)
+    """What it says it used; None says nothing."""
+    chunks: Sequence[bytes | BaseException] | None = None
+    """A stream; an exception among its pieces is raised there. None answers at once."""
+    finished: bool = True
+    """Whether the reply has its own end."""
+
+
+class FakeProvider:
+    """Plays its script line by line: an exception is raised, an answer is answered."""
+
+    def __init__(self, *script: Answer | BaseException) -> None:
+        self.script = list(script)
+        self.sent: list[Outgoing] = []
+        """What reached it."""
+        self.closed = 0
+
+    @asynccontextmanager
+    async def open(self, outgoing: Outgoing, /) -> AsyncGenerator[Reply]:
+        """Play the next line."""
+        self.sent.append(outgoing)
+        line = self.script.pop(0)
+        if isinstance(line, BaseException):
+            raise line
+        meter = Meter()
+        if line.chunks is None:
+            _finish(line, meter)
+            yield Reply(status=200, headers=(), body=ANSWER, meter=meter)
+        else:
+            yield Reply(status=200, headers=(), chunks=_play(line, meter), meter=meter)
+
+    async def close(self) -> None:
+        """Count the closings."""
+        self.closed += 1
+
+
+async def _play(line: Answer, meter: Meter) -> AsyncIterator[bytes]:
+    for piece in line.chunks or ():
+        if isinstance(piece, BaseException):
+            raise piece
+        yield piece
+    _finish(line, meter)
+
+
+def _finish(line: Answer, meter: Meter) -> None:
+    meter.usage, meter.finished = line.usage, line.finished
