@@ -210,28 +210,16 @@ class Gate:
     def _known(self, key: str | None) -> Caller:
         if not key:
             msg = "no key: send a Callgate key as 'Authorization: Bearer cg_…' or 'x-api-key: cg_…'"
-            raise _stranger(msg, "callgate keys create AGENT makes one")
-        if not key.startswith(PREFIX) and digest(key) not in self._setup.agent_keys:
-            msg = "this is not a key of this gate; an agent never holds a provider's own key here"
-            raise _stranger(msg, "callgate keys create AGENT makes one")
+            raise Unauthenticated(msg, reason=_reason("callgate keys create AGENT makes one"))
         hashed = digest(key)
         agent = self._setup.agent_keys.get(hashed)
         if agent is not None:
             return Caller(agent=agent)
-        row = self.store.find_key(hashed)
-        if row is None:
-            raise _stranger(
-                "this key is unknown to this gate's store",
-                "callgate keys list shows those that hold",
-            )
-        if row.revoked_at is not None:
-            raise _stranger(
-                "this key has been revoked", f"callgate keys create {row.agent} makes a new one"
-            )
-        if row.expires_at is not None and row.expires_at <= self.clock.now():
-            raise _stranger(
-                "this key has expired with its task", "start a new task with callgate run"
-            )
+        row = self.store.find_key(hashed) if key.startswith(PREFIX) else None
+        flaw = _flaw(key, row, self.clock.now())
+        if row is None or flaw is not None:
+            msg, fix = flaw or ("this key is unknown", "callgate keys create AGENT makes one")
+            raise Unauthenticated(msg, reason=_reason(fix))
         return Caller(agent=row.agent, key_id=row.id, task_id=row.task_id)
 
     def _note_stranger(self, stranger: Unauthenticated) -> None:
@@ -303,5 +291,21 @@ def _agent_keys(settings: Settings, secrets: Secrets) -> Mapping[bytes, str]:
     return keys
 
 
-def _stranger(message: str, fix: str) -> Unauthenticated:
-    return Unauthenticated(message, reason=Reason(code="unauthenticated", fix=fix))
+def _flaw(key: str, row: Key | None, now: float) -> tuple[str, str] | None:
+    """Return why a key does not open the door, and what to do; None if it does."""
+    if not key.startswith(PREFIX):
+        return (
+            "this is not a key of this gate; an agent never holds a provider's own key here",
+            "callgate keys create AGENT makes one",
+        )
+    if row is None:
+        return ("this key is unknown to this gate's store", "callgate keys list shows all keys")
+    if row.revoked_at is not None:
+        return ("this key has been revoked", f"callgate keys create {row.agent} makes a new one")
+    if row.expires_at is not None and row.expires_at <= now:
+        return ("this key has expired", f"callgate keys create {row.agent} makes a new one")
+    return None
+
+
+def _reason(fix: str) -> Reason:
+    return Reason(code=Unauthenticated.code, fix=fix)

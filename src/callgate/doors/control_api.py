@@ -94,7 +94,8 @@ def routes(gate: Gate) -> list[Route]:
 
 async def answer_refusal(_request: Request, error: Exception) -> Response:
     """Turn an error of this package into the control API's own error object."""
-    assert isinstance(error, CallgateError)
+    if not isinstance(error, CallgateError):
+        raise error
     body = {"error": {"message": error.message, "type": error.code}, "callgate": error.reason}
     return _json(body, status=error.status)
 

@@ -6,7 +6,7 @@ The endpoints are plain ASGI callables: a request costs no object that the road 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 
 from starlette.types import Message, Receive, Scope, Send
 
@@ -15,6 +15,7 @@ from callgate.errors import (
     CallgateError,
     ClientLeft,
     Failed,
+    OutOfCredit,
     RateLimited,
     Reason,
     Refused,
@@ -108,7 +109,8 @@ class Exchange:
         while more:
             message = await self._receive()
             if message["type"] == "http.disconnect":
-                raise ClientLeft("the client hung up before its request was complete")
+                msg = "the client hung up before its request was complete"
+                raise ClientLeft(msg)
             part = message.get("body", b"")
             size += len(part)
             if size > most:
@@ -229,7 +231,7 @@ class ModelEndpoint:
                 if reply.chunks is None:
                     plain = reply
                 else:
-                    await _relay(exchange, passage, reply)
+                    await _relay(exchange, passage, reply, reply.chunks)
         except ClientLeft:
             return
         except CallgateError as error:
@@ -250,16 +252,18 @@ class ModelEndpoint:
             await answer_error(exchange, self._format, error, passage=passage)
 
 
-async def _relay(exchange: Exchange, passage: Passage, reply: Reply) -> None:
+async def _relay(
+    exchange: Exchange, passage: Passage, reply: Reply, chunks: AsyncIterator[bytes]
+) -> None:
     """Send a stream as it comes; read on without sending once the client is gone."""
-    assert reply.chunks is not None
     headers = [*_headers(passage, reply.headers), *_limited(passage, reply)]
     await exchange.start(reply.status, headers)
-    async for chunk in reply.chunks:
+    async for chunk in chunks:
         if not passage.left:
             await exchange.piece(chunk)
     if passage.left:
-        raise ClientLeft("the client hung up before the end of the stream")
+        msg = "the client hung up before the end of the stream"
+        raise ClientLeft(msg)
     await exchange.piece(b"", last=True)
 
 
@@ -268,7 +272,7 @@ async def answer_error(
 ) -> None:
     """Answer with an error in the words of the door's family."""
     answer = error.answer if isinstance(error, Failed) else None
-    if answer is not None and answer.status in PASSED_ON and error.status not in {402}:
+    if answer is not None and answer.status in PASSED_ON and not isinstance(error, OutOfCredit):
         status, headers, body = answer.status, answer.headers, answer.body
         headers = tuple(
             pair for pair in headers if pair[0] not in {"retry-after", "x-should-retry"}

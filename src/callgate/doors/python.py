@@ -6,16 +6,15 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from callgate.call import Caller, Claims, ModelCall, Reply, Usage, new_id
-from callgate.config import environment, find, load
 from callgate.config import builtin as builtin_settings
+from callgate.config import environment, find, load
 from callgate.config.policies import Settings
-from callgate.doors.transport import Transport
-from callgate.errors import CallgateError, Misconfigured
+from callgate.errors import CallgateError, Misconfigured, Unknown
 from callgate.gate import Gate
 from callgate.money import Money
 from callgate.observe.receipt import Receipt, make_receipt
@@ -23,6 +22,9 @@ from callgate.pipeline import Passage
 from callgate.pipeline.permission import look_up
 from callgate.task import Task
 from callgate.wire.sse import read_events
+
+if TYPE_CHECKING:
+    from httpx2 import AsyncBaseTransport
 
 DOOR = "python"
 
@@ -70,7 +72,9 @@ class TaskDoor:
     def receipt(self) -> Receipt:
         """What the task has done and cost so far."""
         receipt = make_receipt(self._gate.store, self._task.id)
-        assert receipt is not None
+        if receipt is None:
+            msg = f"the store has lost task {self._task.id!r}"
+            raise Unknown(msg)
         return receipt
 
     async def model(self, name: str, /, **fields: object) -> ModelReply:
@@ -119,12 +123,15 @@ class TaskDoor:
                 passage.leave(self._drain_seconds)
                 _empty(pieces)
 
-    def transport(self) -> Transport:
+    def transport(self) -> AsyncBaseTransport:
         """Return an HTTP transport for an official SDK, which needs no second process.
 
         ``AsyncOpenAI(api_key="-", base_url="http://callgate/v1",
         http_client=httpx2.AsyncClient(transport=task.transport()))``
         """
+        # Here, because only who uses an SDK has its HTTP library.
+        from callgate.doors.transport import Transport  # noqa: PLC0415
+
         return Transport(self._gate, self._task)
 
     @property
@@ -147,12 +154,11 @@ class TaskDoor:
         return Passage(call=call)
 
     def _format_for(self, name: str) -> str:
+        """Return the format of whoever serves ``name`` first; any, where nobody does."""
         settings = self._gate.settings
-        for api, format in FORMAT_OF_API.items():
-            candidates = look_up(settings, name, api=api)
-            if candidates:
-                return FORMAT_OF_API[settings.providers[candidates[0].provider].api]
-        return format
+        served = next(filter(None, (look_up(settings, name, api=api) for api in FORMAT_OF_API)), ())
+        api = settings.providers[served[0].provider].api if served else "openai"
+        return FORMAT_OF_API[api]
 
     async def _carry(self, passage: Passage) -> Reply:
         async with self._gate.road(passage) as reply:

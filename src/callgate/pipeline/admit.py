@@ -10,16 +10,16 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
-from callgate.call import Attempt, Meter, Reply, new_id
+from callgate.call import Attempt, Reply, new_id
 from callgate.clock import Clock
 from callgate.config.policies import Settings
 from callgate.errors import Reason, StoreDown, Unbounded, Unpriced
 from callgate.money import Money
+from callgate.pipeline.settlement import Ending, settlement_of
 from callgate.pipeline.stage import Next, Passage
 from callgate.pricing import Price
 from callgate.pricing.bound import input_bound_tokens, make_bill
 from callgate.pricing.table import PriceTable, unpriced_fix
-from callgate.pipeline.settlement import Ending, settlement_of
 from callgate.store import Bill, Grant, Intent, Settlement, Store
 from callgate.wire import Format
 

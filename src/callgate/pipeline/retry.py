@@ -38,7 +38,8 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
         tries = 0
         while True:
             if passage.left:
-                raise ClientLeft("the client hung up before the provider answered")
+                msg = "the client hung up before the provider answered"
+                raise ClientLeft(msg)
             async with AsyncExitStack() as stack:
                 try:
                     reply = await stack.enter_async_context(next(passage))

@@ -25,6 +25,10 @@ Source: RFC 9110 §7.6.1 (hop-by-hop), and cookies, which would be the gate's, n
 """
 
 
+FIRST_ERROR = 400
+"""The first status that says no."""
+
+
 class Dialect(Protocol):
     """What an api wants besides its format."""
 
@@ -52,7 +56,7 @@ class HttpProvider:
         response: Response | None = None
         try:
             response = await self._connected().send(url, headers=headers, body=outgoing.body)
-            if response.status >= 400:
+            if response.status >= FIRST_ERROR:
                 raise await self._failure(outgoing.format, response)
             if outgoing.request.stream and _is_stream(response.headers):
                 reply = await _open_stream(outgoing, response)

@@ -17,5 +17,9 @@ def main() -> None:
     try:
         app()
     except CallgateError as error:
-        tell(f"[red]callgate:[/red] {error.message}" if not error.message.startswith("[") else error.message)
+        tell(
+            f"[red]callgate:[/red] {error.message}"
+            if not error.message.startswith("[")
+            else error.message
+        )
         sys.exit(UNUSABLE)

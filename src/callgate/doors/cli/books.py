@@ -17,7 +17,9 @@ from callgate.store.sqlite import SqliteStore
 
 
 @asynccontextmanager
-async def open_books(config: Path | None, *, create: bool = False) -> AsyncGenerator[tuple[Settings, Store]]:
+async def open_books(
+    config: Path | None, *, create: bool = False
+) -> AsyncGenerator[tuple[Settings, Store]]:
     """Open the store of the settings without becoming a gate.
 
     Args:

@@ -25,7 +25,9 @@ app = typer.Typer(help="The keys that agents call with.", no_args_is_help=True)
 def create(
     agent: Annotated[str, typer.Argument(help="The agent of the settings that it is for.")],
     label: Annotated[str, typer.Option(help="What it is used for; shown in the list.")] = "",
-    expires: Annotated[str | None, typer.Option(help="A length of time, such as 90d; never if left out.")] = None,
+    expires: Annotated[
+        str | None, typer.Option(help="A length of time, such as 90d; never if left out.")
+    ] = None,
     config: ConfigOption = None,
 ) -> None:
     """Make a key and print it, once: only its hash is stored."""
@@ -55,7 +57,9 @@ async def _create(agent: str, label: str, expires: str | None, config: ConfigOpt
 @app.command("list")
 def list_keys(
     json: JsonOption = False,
-    tasks: Annotated[bool, typer.Option("--tasks", help="The short-lived keys of tasks too.")] = False,
+    tasks: Annotated[
+        bool, typer.Option("--tasks", help="The short-lived keys of tasks too.")
+    ] = False,
     config: ConfigOption = None,
 ) -> None:
     """List the keys, without the keys themselves."""
@@ -64,7 +68,8 @@ def list_keys(
 
 async def _list(json: bool, tasks: bool, config: ConfigOption) -> None:
     async with open_books(config) as (_, store):
-        keys = [key for key in store.keys() if tasks or key.task_id is None]
+        held = store.keys()
+    keys = [key for key in held if tasks or key.task_id is None]
     if json:
         print_json([_page(key) for key in keys])
         return

@@ -16,9 +16,13 @@ from callgate.errors import Unknown
 from callgate.observe.receipt import make_receipt
 from callgate.store import AttemptRow, CallRow, CallState, TaskRow
 
-MONEY = frozenset({"spent", "held", "budget", "cost", "calls", "refused", "tokens in", "tokens out", "seconds"})
+MONEY = frozenset(
+    {"spent", "held", "budget", "cost", "calls", "refused", "tokens in", "tokens out", "seconds"}
+)
 
-LimitOption = Annotated[int, typer.Option("--limit", min=1, help="How many rows, the newest first.")]
+LimitOption = Annotated[
+    int, typer.Option("--limit", min=1, help="How many rows, the newest first.")
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -35,16 +39,28 @@ def tasks(
     config: ConfigOption = None,
 ) -> None:
     """List tasks with what they spent, or show the receipt of one."""
-    run_loop(_tasks(task, agent, limit, json, config) if task is None else _receipt(task, json, config))
+    run_loop(_tasks(agent, limit, json, config) if task is None else _receipt(task, json, config))
 
 
-async def _tasks(task: None, agent: str | None, limit: int, json: bool, config: ConfigOption) -> None:
+async def _tasks(agent: str | None, limit: int, json: bool, config: ConfigOption) -> None:
     async with open_books(config) as (_, store):
         rows = store.tasks(limit=limit, agent=agent)
     if json:
         print_json([task_page(row) for row in rows])
         return
-    columns = ("task", "type", "agent", "user", "started", "state", "calls", "refused", "spent", "held", "budget")
+    columns = (
+        "task",
+        "type",
+        "agent",
+        "user",
+        "started",
+        "state",
+        "calls",
+        "refused",
+        "spent",
+        "held",
+        "budget",
+    )
     print_table(columns, (_task_line(row) for row in rows), right=MONEY)
 
 
@@ -71,13 +87,28 @@ def calls(
     run_loop(_calls(task, state, limit, json, config))
 
 
-async def _calls(task: str | None, state: str | None, limit: int, json: bool, config: ConfigOption) -> None:
+async def _calls(
+    task: str | None, state: str | None, limit: int, json: bool, config: ConfigOption
+) -> None:
     async with open_books(config) as (_, store):
         rows = store.calls(task_id=task, limit=limit, state=_state(state))
     if json:
         print_json([call_page(row) for row in rows])
         return
-    columns = ("call", "task", "started", "door", "asked for", "served by", "state", "code", "seconds", "tokens in", "tokens out", "cost")
+    columns = (
+        "call",
+        "task",
+        "started",
+        "door",
+        "asked for",
+        "served by",
+        "state",
+        "code",
+        "seconds",
+        "tokens in",
+        "tokens out",
+        "cost",
+    )
     print_table(columns, (_call_line(row) for row in rows), right=MONEY)
 
 
@@ -168,7 +199,11 @@ def attempt_page(row: AttemptRow) -> dict[str, object]:
 
 def _task_line(row: TaskRow) -> tuple[str, ...]:
     task = row.task
-    spent = dollars(row.spent.nano) + ("~" if row.estimated else "") + ("+?" if row.unknown_costs else "")
+    spent = (
+        dollars(row.spent.nano)
+        + ("~" if row.estimated else "")
+        + ("+?" if row.unknown_costs else "")
+    )
     return (
         task.id,
         task.type,

@@ -39,11 +39,17 @@ def _facts(receipt: Receipt) -> list[tuple[str, str]]:
     if receipt.held_nano_usd:
         facts.append(("held", f"{dollars(receipt.held_nano_usd)} by calls that are still open"))
     if receipt.unknown_costs:
-        facts.append(("unknown", f"what {receipt.unknown_costs} attempts cost: their models have no price"))
+        facts.append(
+            ("unknown", f"what {receipt.unknown_costs} attempts cost: their models have no price")
+        )
     if receipt.p50_seconds is not None and receipt.p99_seconds is not None:
-        facts.append(("latency", f"p50 {receipt.p50_seconds:.3f} s, p99 {receipt.p99_seconds:.3f} s"))
+        facts.append(
+            ("latency", f"p50 {receipt.p50_seconds:.3f} s, p99 {receipt.p99_seconds:.3f} s")
+        )
     if receipt.limited:
-        facts.append(("limited", f"{receipt.limited} replies ended at an output limit that the gate set"))
+        facts.append(
+            ("limited", f"{receipt.limited} replies ended at an output limit that the gate set")
+        )
     return facts
 
 

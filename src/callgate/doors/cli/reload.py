@@ -50,7 +50,9 @@ async def _reload(config: ConfigOption, clock: Clock) -> None:
         msg = f"{len(refused)} of {len(here)} gates kept their old settings, {silent} did not answer in {ANSWER_SECONDS:.0f} s. {told}"
         raise Misconfigured(msg)
     for gate in answered:
-        tell(f"callgate: the gate at {gate.url or 'no address'} (pid {gate.pid}) has the new settings")
+        tell(
+            f"callgate: the gate at {gate.url or 'no address'} (pid {gate.pid}) has the new settings"
+        )
 
 
 async def _answers(store: Store, ids: set[str], asked_at: float, clock: Clock) -> list[GateRow]:

@@ -17,7 +17,6 @@ from typing import Annotated
 
 import msgspec
 import typer
-
 from rich.console import Console
 
 from callgate.call import Caller, Claims
@@ -92,11 +91,21 @@ def run(
     agent: Annotated[str | None, typer.Option(help="Whose permissions hold.")] = None,
     type: Annotated[str | None, typer.Option(help="The task type.")] = None,
     user: Annotated[str | None, typer.Option(help="The end user that it is done for.")] = None,
-    task: Annotated[str | None, typer.Option(help="A task id of yours; goes on with what it has spent.")] = None,
-    budget: Annotated[str | None, typer.Option(help="US dollars; may only lower the type's budget.")] = None,
-    timeout: Annotated[str | None, typer.Option(help="Such as 10m; may only lower the type's timeout.")] = None,
-    receipt: Annotated[ReceiptForm, typer.Option(help="How the receipt is written.")] = ReceiptForm.text,
-    receipt_file: Annotated[Path | None, typer.Option(help="Where it goes; standard error if left out.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="A task id of yours; goes on with what it has spent.")
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="US dollars; may only lower the type's budget.")
+    ] = None,
+    timeout: Annotated[
+        str | None, typer.Option(help="Such as 10m; may only lower the type's timeout.")
+    ] = None,
+    receipt: Annotated[
+        ReceiptForm, typer.Option(help="How the receipt is written.")
+    ] = ReceiptForm.text,
+    receipt_file: Annotated[
+        Path | None, typer.Option(help="Where it goes; standard error if left out.")
+    ] = None,
     config: ConfigOption = None,
 ) -> None:
     """Run a program behind the gate, and end with a receipt.
@@ -166,7 +175,9 @@ async def _own_gate(asked: Run, environ: Mapping[str, str]) -> AsyncGenerator[Op
     caller = Caller(agent=_agent(settings, asked.agent))
     gate = await Gate.open(settings, environ=environ)
     try:
-        server = Server(http_app(gate), host="127.0.0.1", port=0, drain_seconds=settings.gate.drain_seconds)
+        server = Server(
+            http_app(gate), host="127.0.0.1", port=0, drain_seconds=settings.gate.drain_seconds
+        )
         await server.start()
         try:
             claims = Claims(task_id=asked.task, task_type=asked.type, user=asked.user)
@@ -216,7 +227,11 @@ async def _at_gate(asked: Run, environ: Mapping[str, str], url: str) -> AsyncGen
 
 def _ask(method: str, url: str, key: str, page: Mapping[str, object] | None) -> dict[str, object]:
     """Ask a gate's control API."""
-    body = None if page is None else json.dumps({k: v for k, v in page.items() if v is not None}).encode()
+    body = (
+        None
+        if page is None
+        else json.dumps({k: v for k, v in page.items() if v is not None}).encode()
+    )
     headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
     request = urllib.request.Request(url, data=body, headers=headers, method=method)  # noqa: S310
     try:
@@ -298,6 +313,4 @@ def _write(receipt: Receipt, form: ReceiptForm, path: Path | None) -> None:
         err().print(render(receipt))
         return
     with path.open("w", encoding="utf-8") as file:
-
-
         Console(file=file, width=120).print(render(receipt))

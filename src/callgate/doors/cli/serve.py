@@ -32,23 +32,38 @@ def add_to(app: typer.Typer) -> None:
 
 def serve(
     config: ConfigOption = None,
-    host: Annotated[str | None, typer.Option(help="Where to listen; [gate] host if left out.")] = None,
-    port: Annotated[int | None, typer.Option(help="0 takes a free port; [gate] port if left out.")] = None,
+    host: Annotated[
+        str | None, typer.Option(help="Where to listen; [gate] host if left out.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="0 takes a free port; [gate] port if left out.")
+    ] = None,
 ) -> None:
     """Run the gate until it is told to stop: SIGTERM drains, SIGHUP reloads the settings."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     environ = environment()
     settings = settings_of(config, environ)
-    run_loop(_serve(settings, environ, host or settings.gate.host, settings.gate.port if port is None else port))
+    run_loop(
+        _serve(
+            settings,
+            environ,
+            host or settings.gate.host,
+            settings.gate.port if port is None else port,
+        )
+    )
 
 
 async def _serve(settings: Settings, environ: Mapping[str, str], host: str, port: int) -> None:
     gate = await Gate.open(settings, environ=environ)
     try:
-        server = Server(http_app(gate), host=host, port=port, drain_seconds=settings.gate.drain_seconds)
+        server = Server(
+            http_app(gate), host=host, port=port, drain_seconds=settings.gate.drain_seconds
+        )
         await server.start()
         await gate.announce(server.url)
-        tell(f"[bold]callgate[/bold] serves at [cyan]{server.url}[/cyan]  settings: {describe(settings)}  pid: {os.getpid()}")
+        tell(
+            f"[bold]callgate[/bold] serves at [cyan]{server.url}[/cyan]  settings: {describe(settings)}  pid: {os.getpid()}"
+        )
         stop = asyncio.Event()
         reloads: set[asyncio.Task[None]] = set()
         loop = asyncio.get_running_loop()
@@ -74,7 +89,8 @@ async def _reload(gate: Gate, environ: Mapping[str, str]) -> None:
     error: str | None = None
     try:
         if path is None:
-            raise Misconfigured("this gate runs on the built-in settings; there is no file to reload")
+            msg = "this gate runs on the built-in settings; there is no file to reload"
+            raise Misconfigured(msg)
         await gate.reload(settings_of(path, environ))
     except CallgateError as problem:
         error = problem.message

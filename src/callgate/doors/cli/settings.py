@@ -13,7 +13,9 @@ from callgate.config.policies import Settings
 
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", metavar="FILE", help="The settings; callgate.toml here or above if left out."),
+    typer.Option(
+        "--config", metavar="FILE", help="The settings; callgate.toml here or above if left out."
+    ),
 ]
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]

@@ -18,7 +18,10 @@ def add_to(app: typer.Typer) -> None:
 
 
 def sim(
-    script: Annotated[Path | None, typer.Argument(help="What it answers and where it fails; see docs/simulator.md.")] = None,
+    script: Annotated[
+        Path | None,
+        typer.Argument(help="What it answers and where it fails; see docs/simulator.md."),
+    ] = None,
     host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 takes a free port.")] = 4181,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,

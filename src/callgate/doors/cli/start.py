@@ -34,7 +34,9 @@ def init(
         raise Misconfigured(msg)
     path.write_text(starter(), encoding="utf-8")
     tell(f"wrote [cyan]{path}[/cyan]. Next: put your provider's key into the environment, then")
-    tell("  [bold]callgate run -- python your_agent.py[/bold]   one run of your agent behind the gate")
+    tell(
+        "  [bold]callgate run -- python your_agent.py[/bold]   one run of your agent behind the gate"
+    )
     tell("  [bold]callgate serve[/bold]                        a gate for many agents")
 
 
@@ -49,7 +51,9 @@ def version(json: JsonOption = False) -> None:
     if json:
         print_json(page)
     else:
-        typer.echo(f"callgate {page['callgate']} (Python {page['python']}, SQLite {page['sqlite']})")
+        typer.echo(
+            f"callgate {page['callgate']} (Python {page['python']}, SQLite {page['sqlite']})"
+        )
 
 
 @config_app.command()
