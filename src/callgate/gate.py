@@ -104,7 +104,9 @@ class Gate:
         clock = clock or SystemClock()
         identity = GateIdentity.of_this_process(started_at=clock.now())
         store = await SqliteStore.open(store_path(settings), clock=clock, gate=identity)
-        return cls(settings, store, environ=environ, clock=clock, rng=rng or random.Random())
+        # Jitter needs no secrecy, only that a test can seed it.
+        rng = rng or random.Random()  # noqa: S311
+        return cls(settings, store, environ=environ, clock=clock, rng=rng)
 
     @property
     def settings(self) -> Settings:

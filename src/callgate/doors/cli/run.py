@@ -11,7 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -49,7 +49,7 @@ ALWAYS_TAKEN_OUT = ("ANTHROPIC_AUTH_TOKEN", "GOOGLE_API_KEY")
 FORWARDED = ("SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT", "SIGUSR1", "SIGUSR2")
 
 
-class ReceiptForm(str, Enum):
+class ReceiptForm(StrEnum):
     """How the receipt is written."""
 
     text = "text"
@@ -88,6 +88,7 @@ def add_to(app: typer.Typer) -> None:
 
 def run(
     context: typer.Context,
+    *,
     agent: Annotated[str | None, typer.Option(help="Whose permissions hold.")] = None,
     type: Annotated[str | None, typer.Option(help="The task type.")] = None,
     user: Annotated[str | None, typer.Option(help="The end user that it is done for.")] = None,
