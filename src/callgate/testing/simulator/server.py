@@ -1,0 +1,317 @@
+"""The simulator: both providers on one port, their bill, and what they received."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from callgate.clock import Clock, SystemClock
+from callgate.testing.simulator.anthropic_messages import AnthropicMessages
+from callgate.testing.simulator.bill import Bill, Entry, make_bill
+from callgate.testing.simulator.connection import Connection, Incoming, listen
+from callgate.testing.simulator.control import Control
+from callgate.testing.simulator.dialect import Dialect
+from callgate.testing.simulator.journal import Journal, ReceivedRequest
+from callgate.testing.simulator.openai_chat import OpenAIChat
+from callgate.testing.simulator.performance import (
+    JSON,
+    Scene,
+    is_instant,
+    play,
+    play_now,
+    refuse,
+)
+from callgate.testing.simulator.playbook import Playbook
+from callgate.testing.simulator.prices import PriceList
+from callgate.testing.simulator.request import Asked, Problem, decode, shown_key
+from callgate.testing.simulator.script import Endpoint, Script, read_script
+
+Source = Script | Mapping[str, object] | Path | str | None
+"""A script, its tables, or the path of its file."""
+
+OPENAI: Final = OpenAIChat()
+ANTHROPIC: Final = AnthropicMessages()
+
+POSTS: Final[Mapping[str, tuple[Dialect, Endpoint]]] = {
+    "/v1/chat/completions": (OPENAI, "generate"),
+    "/v1/messages": (ANTHROPIC, "generate"),
+    "/v1/messages/count_tokens": (ANTHROPIC, "count_tokens"),
+}
+
+
+class Simulator:
+    """Simulated OpenAI and Anthropic, deterministic by seed.
+
+    Entered with ``async with``, it listens until it is left; ``start`` and ``stop`` do the same.
+
+    Args:
+        script: What it answers; None answers every request with made-up text.
+        seed: Another seed gives other ids and other made-up text.
+        host: Where it listens.
+        port: The port; 0 takes a free one.
+        clock: What delays wait on and what dates are reckoned from.
+
+    Raises:
+        ScriptError: The script is wrong.
+    """
+
+    def __init__(
+        self,
+        script: Source = None,
+        *,
+        seed: int = 0,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        clock: Clock | None = None,
+    ) -> None:
+        self._host = host
+        self._port = port
+        self._seed = str(seed).encode()[:64]
+        self._clock = clock or SystemClock()
+        self._control = Control(self)
+        self._live: set[Connection] = set()
+        self._server: asyncio.Server | None = None
+        self._idle: asyncio.Event | None = None
+        self._running = 0
+        self.play(script)
+
+    async def __aenter__(self) -> Self:
+        """Start to listen."""
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop, and break off what still runs."""
+        await self.stop()
+
+    async def start(self) -> None:
+        """Start to listen.
+
+        Raises:
+            OSError: The address is taken or not ours.
+        """
+        self._server = await listen(self, self._live, host=self._host, port=self._port)
+        self._port = int(self._server.sockets[0].getsockname()[1])
+
+    async def stop(self) -> None:
+        """Stop to listen, and break off what still runs; the bill stays readable."""
+        if self._server is None:
+            return
+        self._server.close()
+        tasks = [task for connection in tuple(self._live) if (task := connection.abort())]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._server.wait_closed()
+        self._server = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens, without a path."""
+        return f"http://{self._host}:{self._port}"
+
+    @property
+    def openai_url(self) -> str:
+        """What ``OPENAI_BASE_URL`` wants; it ends in ``/v1``."""
+        return f"{self.url}/v1"
+
+    @property
+    def anthropic_url(self) -> str:
+        """What ``ANTHROPIC_BASE_URL`` wants; it has no path."""
+        return self.url
+
+    @property
+    def requests(self) -> tuple[ReceivedRequest, ...]:
+        """The latest requests, the oldest first; calls to ``/sim`` are not among them."""
+        return self._journal.read()
+
+    @property
+    def open_connections(self) -> int:
+        """How many connections are open."""
+        return len(self._live)
+
+    def bill(self) -> Bill:
+        """Return what is charged so far, running streams included."""
+        return make_bill(self._entries, self._prices)
+
+    def play(self, script: Source) -> None:
+        """Replace the script, and forget every request and the bill.
+
+        Raises:
+            ScriptError: The script is wrong; the old one stays.
+        """
+        self._script = read_script(script)
+        self._prices = PriceList(self._script.prices)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget every request and the bill, and begin the script again."""
+        self._playbook = Playbook(self._script)
+        self._journal = Journal(self._script.keep_requests)
+        self._entries: list[Entry] = []
+        self._attempts: Counter[bytes] = Counter()
+
+    async def wait_idle(self) -> None:
+        """Wait until no request is being answered, so that the bill is final."""
+        while self._running:
+            self._idle = asyncio.Event()
+            await self._idle.wait()
+
+    # What the connections call.
+
+    def answer(
+        self, incoming: Incoming, connection: Connection
+    ) -> Coroutine[object, object, None] | None:
+        """Answer a request; see :class:`callgate.testing.simulator.connection.Handler`."""
+        if incoming.path.startswith("/sim/"):
+            self._control.answer(incoming, connection)
+            return None
+        scene = self._scene(incoming, connection)
+        self._journal.note(scene.entry.n, incoming)
+        try:
+            make = self._read(incoming, scene)
+        except Problem as problem:
+            refuse(scene, problem)
+            return None
+        scene.step = self._playbook.next_step(scene.asked)
+        if make is not None and scene.step.fault is None:
+            self._send_page(scene, make)
+            return None
+        if is_instant(scene):
+            play_now(scene)
+            return None
+        return self._play(scene)
+
+    async def _play(self, scene: Scene) -> None:
+        self._running += 1
+        try:
+            await play(scene)
+        finally:
+            self._running -= 1
+            if not self._running and self._idle is not None:
+                self._idle.set()
+
+    def _scene(self, incoming: Incoming, connection: Connection) -> Scene:
+        dialect, endpoint = _route(incoming)
+        asked = Asked(api=dialect.api, endpoint=endpoint, key=_key(incoming), seed=self._seed)
+        asked.digest = self._digest(incoming, asked.key)
+        self._attempts[asked.digest] += 1
+        asked.attempt = self._attempts[asked.digest]
+        entry = Entry(len(self._entries) + 1, dialect.api, path=incoming.path)
+        entry.key = shown_key(asked.key)
+        self._entries.append(entry)
+        return Scene(
+            asked=asked,
+            step=UNREAD,
+            dialect=dialect,
+            connection=connection,
+            entry=entry,
+            clock=self._clock,
+        )
+
+    def _digest(self, incoming: Incoming, key: str | None) -> bytes:
+        digest = hashlib.blake2b(digest_size=16, key=self._seed)
+        digest.update(f"{incoming.path}\0{key}\0".encode())
+        digest.update(incoming.body)
+        return digest.digest()
+
+    def _read(self, incoming: Incoming, scene: Scene) -> Callable[[], bytes] | None:
+        """Read a request; return what makes the body of a page that no model generates.
+
+        Raises:
+            Problem: The provider would refuse the request.
+        """
+        asked = scene.asked
+        if self._script.keys is not None and asked.key not in self._script.keys:
+            raise Problem(401)
+        if incoming.too_large:
+            raise Problem(413)
+        if incoming.method == "GET" and incoming.path.startswith("/v1/models"):
+            return self._model_page(incoming, scene)
+        if incoming.path not in POSTS:
+            raise Problem(404, f"Not found: {incoming.path}")
+        if incoming.method != "POST":
+            raise Problem(405, f"Method {incoming.method} is not allowed; use POST.")
+        scene.dialect.read(decode(incoming.body), asked, strict=self._script.strict)
+        scene.entry.model = asked.model
+        scene.entry.stream = asked.stream
+        if self._script.models is not None and asked.model not in self._script.models:
+            raise Problem(404)
+        if asked.endpoint == "count_tokens":
+            return lambda: ANTHROPIC.count(asked)
+        return None
+
+    def _model_page(self, incoming: Incoming, scene: Scene) -> Callable[[], bytes]:
+        known = self._prices.models(scene.asked.api)
+        if self._script.models is not None:
+            known = [name for name in known if name in self._script.models]
+        name = incoming.path.removeprefix("/v1/models").removeprefix("/")
+        if not name:
+            return lambda: scene.dialect.model_list(known)
+        scene.asked.model = name
+        if name not in known:
+            raise Problem(404)
+        return lambda: scene.dialect.model(name)
+
+    def _send_page(self, scene: Scene, make: Callable[[], bytes]) -> None:
+        scene.entry.status = 200
+        scene.entry.finish("complete")
+        scene.connection.send(200, [JSON, *scene.headers], make())
+
+
+UNREAD: Final = Playbook(Script()).next_step(Asked(api="openai"))
+"""The empty step, until the request is read."""
+
+
+def _route(incoming: Incoming) -> tuple[Dialect, Endpoint]:
+    """Return who is spoken to; Anthropic's clients always name their version."""
+    known = POSTS.get(incoming.path)
+    if known is not None:
+        return known
+    dialect = OPENAI if incoming.header("anthropic-version") is None else ANTHROPIC
+    return dialect, "models"
+
+
+def _key(incoming: Incoming) -> str | None:
+    key = incoming.header("x-api-key")
+    if key is not None:
+        return key
+    scheme, _, token = (incoming.header("authorization") or "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" and token else None
+
+
+async def serve(
+    host: str,
+    port: int,
+    *,
+    script: Source = None,
+    seed: int = 0,
+    on_ready: Callable[[Simulator], None] | None = None,
+) -> None:
+    """Run a simulator until this coroutine is cancelled.
+
+    Args:
+        host: Where it listens.
+        port: The port; 0 takes a free one.
+        script: What it answers; see :class:`Simulator`.
+        seed: What its ids and made-up text follow from.
+        on_ready: Called once with the simulator when it listens, to show its URLs.
+
+    Raises:
+        ScriptError: The script is wrong.
+        OSError: The address is taken or not ours.
+    """
+    async with Simulator(script, seed=seed, host=host, port=port) as simulator:
+        if on_ready is not None:
+            on_ready(simulator)
+        await asyncio.get_running_loop().create_future()
