@@ -71,6 +71,8 @@ def command_names() -> list[str]:
     assert isinstance(group, TyperGroup)
     names: list[str] = []
     for name, command in group.commands.items():
-        below = command.commands if isinstance(command, TyperGroup) else {}
-        names += [f"{name} {inner}" for inner in below] or [name]
+        if isinstance(command, TyperGroup):
+            names += [f"{name} {inner}" for inner in command.commands]
+        else:
+            names.append(name)
     return names
