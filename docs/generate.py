@@ -6,8 +6,12 @@ import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from callgate import errors
+from callgate.config import json_schema
 
 DOCS = Path(__file__).parent
 NOTE = "<!-- Written by `make docs` from {source}; change it there. -->"
@@ -49,7 +53,81 @@ def error_row(error: type[errors.CallgateError], depth: int) -> str:
     return f"| {name} | `{error.code}` | {error.status} | {summary.replace('``', '`')} |"
 
 
-PAGES: Mapping[str, Callable[[], str]] = {"errors.md": errors_page}
+def settings_page() -> str:
+    """Return the reference of every line that ``callgate.toml`` may have."""
+    schema: dict[str, Any] = dict(json_schema())
+    lines = [
+        "# Settings",
+        "",
+        NOTE.format(source="src/callgate/config"),
+        "",
+        "`callgate init` writes a commented `callgate.toml` to start from; commands find it in the current",
+        "folder or above, or where `--config` says. A file is checked whole when it is loaded: every",
+        "mistake is reported with its line, what was found and what is allowed. `callgate config schema`",
+        "prints the same as JSON schema, for editors.",
+    ]
+    for name, part in schema["properties"].items():
+        lines += ["", *section(schema, name, resolved(schema, part))]
+    return "\n".join(lines) + "\n"
+
+
+def section(schema: dict[str, Any], name: str, part: dict[str, Any]) -> Iterator[str]:
+    """Yield the lines about one table of the settings."""
+    named = part.get("additionalProperties")
+    entry = resolved(schema, named) if isinstance(named, dict) else part
+    yield f"## `[{name}.NAME]`" if entry is not part else f"## `[{name}]`"
+    yield ""
+    yield sentence(part) or sentence(entry)
+    properties: dict[str, Any] = entry.get("properties", {})
+    if properties:
+        yield from ("", "| key | value | default | meaning |", "|---|---|---|---|")
+    required = entry.get("required", [])
+    for key, value in properties.items():
+        default = "required" if key in required else default_of(value)
+        yield f"| `{key}` | {kind(schema, value)} | {default} | {sentence(value)} |"
+
+
+def resolved(schema: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
+    """Return ``part``, or what it refers to with its own words added."""
+    reference = part.get("$ref")
+    if reference is None:
+        return part
+    target: dict[str, Any] = schema["$defs"][reference.rpartition("/")[2]]
+    return {**target, **{key: value for key, value in part.items() if key != "$ref"}}
+
+
+def kind(schema: dict[str, Any], part: dict[str, Any]) -> str:
+    """Return what may stand as a value, in a few words."""
+    part = resolved(schema, part)
+    if "anyOf" in part:
+        kinds = (kind(schema, one) for one in part["anyOf"] if one.get("type") != "null")
+        return " or ".join(dict.fromkeys(kinds))
+    if "enum" in part:
+        return ", ".join(f"`{literal(value)}`" for value in part["enum"])
+    if part.get("type") == "array":
+        return f"list of {kind(schema, part.get('items', {}))}"
+    return {"object": "table", "number": "number", "integer": "whole number"}.get(
+        part.get("type", ""), part.get("type", "anything")
+    )
+
+
+def default_of(part: dict[str, Any]) -> str:
+    """Return the default as it would be written, `none` where there is none."""
+    value = part.get("default")
+    return "none" if value is None else f"`{literal(value)}`"
+
+
+def literal(value: object) -> str:
+    """Return a value as TOML writes it; JSON and TOML agree on these."""
+    return msgspec.json.encode(value).decode()
+
+
+def sentence(part: dict[str, Any]) -> str:
+    """Return what the schema says about a part, on one line and safe in a table."""
+    return " ".join(str(part.get("description", "")).split()).replace("``", "`").replace("|", "\\|")
+
+
+PAGES: Mapping[str, Callable[[], str]] = {"errors.md": errors_page, "settings.md": settings_page}
 
 
 def main() -> int:

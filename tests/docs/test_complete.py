@@ -60,6 +60,13 @@ def test_the_written_pages_say_what_the_code_says() -> None:
     assert (done.returncode, done.stdout) == (0, "")
 
 
+def test_every_setting_has_a_meaning() -> None:
+    settings = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `.*$", settings, re.MULTILINE)
+    assert rows
+    assert [row for row in rows if row.endswith("|  |")] == []
+
+
 def test_every_command_is_documented() -> None:
     text = everything()
     assert [name for name in command_names() if f"`callgate {name}" not in text] == []
