@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from callgate.call import Usage
+    from callgate.doors.python import GateDoor, ModelReply, TaskDoor, open_gate
+    from callgate.errors import CallgateError, Failed, Misconfigured, OverBudget, Refused
+    from callgate.money import Money
+    from callgate.observe.receipt import Receipt
 
 __version__ = "0.1.0"
 
@@ -21,7 +29,20 @@ _HOMES = {
     "open_gate": "callgate.doors.python",
 }
 
-__all__ = list(_HOMES)
+__all__ = [
+    "CallgateError",
+    "Failed",
+    "GateDoor",
+    "Misconfigured",
+    "ModelReply",
+    "Money",
+    "OverBudget",
+    "Receipt",
+    "Refused",
+    "TaskDoor",
+    "Usage",
+    "open_gate",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 
 import callgate
 from tests.architecture.source import PACKAGE, ROOT, imported, python_files, tree
@@ -28,6 +30,12 @@ def test_the_public_names_are_exactly_these() -> None:
     assert sorted(callgate.__all__) == PUBLIC_NAMES
 
 
+def test_importing_the_package_imports_nothing_else_of_it() -> None:
+    code = "import sys, callgate; print([name for name in sys.modules if 'callgate.' in name])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "[]\n"
+
+
 def test_every_public_name_can_be_imported() -> None:
     missing = [name for name in callgate.__all__ if getattr(callgate, name, None) is None]
     assert missing == []
@@ -35,7 +43,7 @@ def test_every_public_name_can_be_imported() -> None:
 
 def test_every_module_says_in_one_line_what_it_is_for() -> None:
     silent: list[str] = []
-    for path in python_files():
+    for path in python_files("src", "bench", "examples", "docs"):
         first = (ast.get_docstring(tree(path)) or "").partition("\n")[0]
         if not first.endswith((".", "?", ":")):
             silent.append(f"{path.relative_to(ROOT)}: {first!r}")
