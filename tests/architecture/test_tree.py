@@ -64,3 +64,8 @@ def test_the_lock_names_hashes_and_nothing_of_where_it_was_made() -> None:
     entries = re.split(r"\n(?=\S)", lock().strip())
     assert [entry for entry in entries if "--hash=sha256:" not in entry] == []
     assert re.findall(r"--(?:index|extra-index|find-links|trusted)\S*|://", lock()) == []
+
+
+def test_every_kind_of_file_is_read() -> None:
+    names = {name for name, _ in text_files()}
+    assert {"Makefile", ".ci/run", "requirements/dev.txt", "src/callgate/money.py"} <= names
