@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
+from typing import Any
 
 from callgate.testing.simulator import Simulator
 
@@ -28,7 +29,8 @@ class Answered:
     @property
     def chunks(self) -> list[bytes]:
         """The chunks of a chunked body; the last one is empty if the body has its end."""
-        found, rest = [], self.payload
+        found: list[bytes] = []
+        rest = self.payload
         while rest:
             size, _, rest = rest.partition(b"\r\n")
             found.append(rest[: int(size, 16)])
@@ -39,11 +41,11 @@ class Answered:
     def is_whole(self) -> bool:
         return self.payload.endswith(b"0\r\n\r\n")
 
-    def json(self) -> dict[str, dict[str, object]]:
+    def json(self) -> Any:
         return json.loads(self.payload)
 
 
-def body_of(api: str, text: str = "hello", **fields: object) -> bytes:
+def body_of(api: str, text: str = "hello", **fields: Any) -> bytes:
     body: dict[str, object] = {
         "model": MODELS[api],
         "messages": [{"role": "user", "content": text}],
@@ -79,7 +81,7 @@ async def exchange(sim: Simulator, sent: bytes, *, wait_seconds: float = 5.0) ->
 
 
 async def ask(
-    sim: Simulator, api: str, *, text: str = "hello", path: str | None = None, **fields: object
+    sim: Simulator, api: str, *, text: str = "hello", path: str | None = None, **fields: Any
 ) -> Answered:
     """Send one request on a connection of its own."""
     body = body_of(api, text, **fields)

@@ -114,8 +114,8 @@ def test_the_built_in_prices_are_those_of_genai_prices(name: str) -> None:
         )
 
 
-N, T, O = Carries.NOTHING, Carries.THINKING, Carries.OUTPUT
-STREAM = [N, T, T, N, O, O, O, O, N, N]
+NONE, THINK, SAY = Carries
+STREAM = [NONE, THINK, THINK, NONE, SAY, SAY, SAY, SAY, NONE, NONE]
 WHOLE = Usage(input_tokens=5, output_tokens=10, reasoning_tokens=9)
 
 
@@ -133,7 +133,7 @@ def test_output_counts_as_its_events_go_out(sent: int, output: int, reasoning: i
 
 
 def test_hidden_reasoning_counts_whole_with_the_first_output() -> None:
-    so_far = generated(WHOLE, [N, O, O, N, N], sent=2)
+    so_far = generated(WHOLE, [NONE, SAY, SAY, NONE, NONE], sent=2)
     assert (so_far.output_tokens, so_far.reasoning_tokens) == (5, 9)
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import email.utils
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import msgspec
 import pytest
 
 from callgate.testing import FakeClock
+from callgate.testing.clocks import Turn
 from callgate.testing.simulator import BillLine, Simulator
 from tests.unit.testing.raw_client import Answered, ask
 
@@ -39,6 +40,12 @@ def play(sim: Simulator, fault: dict[str, object] | None, **step: object) -> Non
 async def last_line(sim: Simulator) -> BillLine:
     await sim.wait_idle()
     return sim.bill().lines[-1]
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Let the event loop run until something is so."""
+    while not is_so():
+        await Turn()
 
 
 def words_in(answered: Answered) -> list[str]:
@@ -206,8 +213,7 @@ async def test_the_bill_of_a_running_stream_grows() -> None:
     async with Simulator() as sim:
         play(sim, {"how": "stall", "after_events": 3})
         task = asyncio.create_task(ask(sim, "openai", stream=True))
-        while not sim.bill().usage.output_tokens == 2:
-            await asyncio.sleep(0.001)
+        await until(lambda: sim.bill().usage.output_tokens == 2)
         assert sim.bill().lines[0].state == "running"
         task.cancel()
 
@@ -216,8 +222,7 @@ async def test_stopping_breaks_off_what_still_runs() -> None:
     async with Simulator() as sim:
         play(sim, {"how": "stall", "after_events": 3})
         task = asyncio.create_task(ask(sim, "openai", stream=True))
-        while not sim.bill().lines:
-            await asyncio.sleep(0.001)
+        await until(lambda: sim.bill().requests == 1)
     await task
     assert sim.bill().lines[0].state == "cut"
 

@@ -7,11 +7,13 @@ import base64
 from collections.abc import AsyncIterator
 from typing import Any
 
+import openai
 import pytest
 
 from callgate.testing.simulator import Simulator, serve
 from tests.unit.testing.raw_client import KEY, PATHS, ask, body_of, control, exchange, request
 
+NESTED = b'{"model":"m","messages":[%b"x"%b]}'
 APIS = pytest.mark.parametrize("api", ["openai", "anthropic"])
 
 
@@ -180,7 +182,7 @@ async def test_a_model_that_is_not_listed_is_not_found(sim: Simulator, api: str)
     ],
 )
 async def test_strictness_refuses_what_the_providers_refuse(
-    sim: Simulator, api: str, fields: dict[str, object], message: str
+    sim: Simulator, api: str, fields: dict[str, Any], message: str
 ) -> None:
     assert (await ask(sim, api, **fields)).status == 200
     sim.play({"strict": True})
@@ -193,6 +195,7 @@ async def test_strictness_refuses_what_the_providers_refuse(
     ("api", "body", "message"),
     [
         ("openai", b"{", "could not parse the JSON"),
+        ("openai", NESTED % (b'{"content":[' * 300, b"]}" * 300), "nested too deeply"),
         ("openai", b"[]", "must be a JSON object"),
         ("openai", b"{}", "you must provide a model parameter"),
         ("openai", b'{"model":"m"}', "Missing required parameter: 'messages'."),
@@ -234,7 +237,7 @@ async def test_a_connection_serves_one_request_after_the_other(sim: Simulator) -
 async def test_requests_behind_a_stream_wait_for_it(sim: Simulator) -> None:
     stream = request(PATHS["openai"], body_of("openai", stream=True))
     plain = request(PATHS["openai"], body_of("openai"), headers={"connection": "close"})
-    answered = await exchange(sim, stream + plain * 1)
+    answered = await exchange(sim, stream + plain)
     assert answered.raw.index(b"[DONE]") < answered.raw.index(b'"chat.completion"')
 
 
@@ -362,13 +365,24 @@ async def test_an_unknown_page_below_sim_names_those_that_are(sim: Simulator) ->
     assert "GET /sim/bill," in str(answered.json()["error"]["message"])
 
 
-async def test_serve_tells_when_it_listens_and_runs_until_cancelled() -> None:
-    ready: asyncio.Queue[Simulator] = asyncio.Queue()
-    task = asyncio.create_task(serve("127.0.0.1", 0, seed=3, on_ready=ready.put_nowait))
-    sim = await ready.get()
-    assert sim.openai_url == f"{sim.url}/v1"
-    assert (await ask(sim, "openai")).status == 200
+async def test_serve_tells_where_it_listens_and_runs_until_cancelled() -> None:
+    ready: asyncio.Queue[str] = asyncio.Queue()
+    task = asyncio.create_task(serve("127.0.0.1", 0, SERVED, 3, on_ready=ready.put_nowait))
+    url = await ready.get()
+    assert await asyncio.to_thread(ask_over_http, f"{url}/v1") == "served"
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert sim.open_connections == 0
+    with pytest.raises(openai.APIConnectionError):
+        await asyncio.to_thread(ask_over_http, f"{url}/v1")
+
+
+SERVED: dict[str, object] = {"rules": [rule(says("served"))]}
+
+
+def ask_over_http(url: str) -> str | None:
+    with openai.OpenAI(base_url=url, api_key=KEY, max_retries=0) as client:
+        reply = client.chat.completions.create(
+            model="gpt-5.5", messages=[{"role": "user", "content": "hello"}]
+        )
+    return reply.choices[0].message.content

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,36 +17,36 @@ def rule(step: object, **match: object) -> dict[str, object]:
     return {"rules": [{"match": match, "steps": [step]}]}
 
 
-@pytest.mark.parametrize(
-    ("tables", "message"),
-    [
-        (rule(ANSWER, modle="x"), 'rules[0].match.modle: unknown key; did you mean "model"?'),
-        (rule({"answr": {}}), 'rules[0].steps[0].answr: unknown key; did you mean "answer"?'),
-        (rule(ANSWER, text="("), "rules[0].match.text: '(' is not a regular expression"),
-        (rule({"fault": {}}), "rules[0].steps[0].fault: a fault needs a status, or how = one of"),
-        (
-            rule({"fault": {"status": 700}}),
-            "fault.status: Input should be less than or equal to 599",
-        ),
-        (rule({"fault": {"how": "reset", "kind": "money"}}), "kind: only status and error_event"),
-        (rule({"fault": {"status": 500, "after_events": 1}}), "a status has no place in a stream"),
-        (rule({"fault": {"how": "end", "at": "before_headers"}}), "cannot happen before_headers"),
-        (
-            rule({"fault": {"how": "end", "at": "after_headers", "after_events": 1}}),
-            "at and after_events exclude each other",
-        ),
-        (rule({"answer": {"text": "a", "words": 3}}), "text and words exclude each other"),
-        (rule({"answer": {"usage": {"input_tokens": -1}}}), "usage.input_tokens: Input should be"),
-        (rule({"pace": {"event_seconds": "1"}}), "pace.event_seconds: '1' is not a number"),
-        ({"rules": [{"steps": []}]}, "rules[0].steps: [] is empty"),
-        ({"rules": [{}]}, "rules[0].steps: Field required"),
-        ({"keys": []}, "keys: [] is empty"),
-        ({"strict": "yes"}, "strict: Input should be a valid boolean (found 'yes')"),
-        ({"prices": {"m": {"input": -1, "output": 1}}}, "prices.m.input: -1 is not a price"),
-        ({"prices": {"m": {"input": True, "output": 1}}}, "True is not an amount of dollars"),
-        ({"prices": {"m": {"input": "x", "output": 1}}}, "'x' is not an amount of dollars"),
-    ],
-)
+MISTAKES: list[tuple[dict[str, Any], str]] = [
+    (rule(ANSWER, modle="x"), 'rules[0].match.modle: unknown key; did you mean "model"?'),
+    (rule({"answr": {}}), 'rules[0].steps[0].answr: unknown key; did you mean "answer"?'),
+    (rule(ANSWER, text="("), "rules[0].match.text: '(' is not a regular expression"),
+    (rule({"fault": {}}), "rules[0].steps[0].fault: a fault needs a status, or how = one of"),
+    (
+        rule({"fault": {"status": 700}}),
+        "fault.status: Input should be less than or equal to 599",
+    ),
+    (rule({"fault": {"how": "reset", "kind": "money"}}), "kind: only status and error_event"),
+    (rule({"fault": {"status": 500, "after_events": 1}}), "a status has no place in a stream"),
+    (rule({"fault": {"how": "end", "at": "before_headers"}}), "cannot happen before_headers"),
+    (
+        rule({"fault": {"how": "end", "at": "after_headers", "after_events": 1}}),
+        "at and after_events exclude each other",
+    ),
+    (rule({"answer": {"text": "a", "words": 3}}), "text and words exclude each other"),
+    (rule({"answer": {"usage": {"input_tokens": -1}}}), "usage.input_tokens: Input should be"),
+    (rule({"pace": {"event_seconds": "1"}}), "pace.event_seconds: '1' is not a number"),
+    ({"rules": [{"steps": []}]}, "rules[0].steps: [] is empty"),
+    ({"rules": [{}]}, "rules[0].steps: Field required"),
+    ({"keys": []}, "keys: [] is empty"),
+    ({"strict": "yes"}, "strict: Input should be a valid boolean (found 'yes')"),
+    ({"prices": {"m": {"input": -1, "output": 1}}}, "prices.m.input: -1 is not a price"),
+    ({"prices": {"m": {"input": True, "output": 1}}}, "True is not an amount of dollars"),
+    ({"prices": {"m": {"input": "x", "output": 1}}}, "'x' is not an amount of dollars"),
+]
+
+
+@pytest.mark.parametrize(("tables", "message"), MISTAKES)
 def test_a_mistake_is_named_with_its_place(tables: dict[str, object], message: str) -> None:
     with pytest.raises(ScriptError) as caught:
         read_script(tables)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import anthropic
 import openai
 import pytest
+from anthropic.types import Message, RawMessageStreamEvent
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from callgate.testing.simulator import Simulator
 from tests.unit.testing.raw_client import KEY
 
-TOOLS = [
+TOOLS: list[dict[str, Any]] = [
     {"name": "weather", "arguments": {"city": "Köln", "days": [1, 2]}},
     {"name": "news", "arguments": {}},
 ]
@@ -25,8 +27,13 @@ USAGE = {
     "output_tokens": 20,
     "reasoning_tokens": 7,
 }
-ANSWER = {"thinking": "Let me see.", "text": "Looking: 🌦 now", "tool_calls": TOOLS, "usage": USAGE}
-SCRIPT = {"rules": [{"match": {"text": "scripted"}, "steps": [{"answer": ANSWER}]}]}
+ANSWER: dict[str, Any] = {
+    "thinking": "Let me see.",
+    "text": "Looking: 🌦 now",
+    "tool_calls": TOOLS,
+    "usage": USAGE,
+}
+SCRIPT: dict[str, Any] = {"rules": [{"match": {"text": "scripted"}, "steps": [{"answer": ANSWER}]}]}
 MESSAGES: Any = [{"role": "user", "content": "scripted"}]
 CHAT: Any = {"model": "gpt-5.5", "messages": MESSAGES}
 MESSAGE: Any = {"model": "claude-sonnet-5", "messages": MESSAGES, "max_tokens": 1000}
@@ -52,8 +59,26 @@ async def claude(sim: Simulator) -> AsyncIterator[anthropic.AsyncAnthropic]:
         yield client
 
 
+async def complete(client: openai.AsyncOpenAI, **fields: Any) -> ChatCompletion:
+    return cast("ChatCompletion", await client.chat.completions.create(**CHAT, **fields))
+
+
+async def chunks_of(client: openai.AsyncOpenAI, **fields: Any) -> list[ChatCompletionChunk]:
+    stream: Any = await client.chat.completions.create(**CHAT, **fields, stream=True)
+    return [chunk async for chunk in stream]
+
+
+async def message(client: anthropic.AsyncAnthropic) -> Message:
+    return cast("Message", await client.messages.create(**MESSAGE))
+
+
+async def events_of(client: anthropic.AsyncAnthropic) -> list[RawMessageStreamEvent]:
+    stream: Any = await client.messages.create(**MESSAGE, stream=True)
+    return [event async for event in stream]
+
+
 async def test_openai_gets_text_and_parallel_tool_calls(chat: openai.AsyncOpenAI) -> None:
-    choice = (await chat.chat.completions.create(**CHAT)).choices[0]
+    choice = (await complete(chat)).choices[0]
     calls = choice.message.model_dump()["tool_calls"]
     assert (choice.message.content, choice.finish_reason) == ("Looking: 🌦 now", "tool_calls")
     assert [call["function"]["name"] for call in calls] == ["weather", "news"]
@@ -61,7 +86,7 @@ async def test_openai_gets_text_and_parallel_tool_calls(chat: openai.AsyncOpenAI
 
 
 async def test_openai_usage_includes_caches_and_reasoning(chat: openai.AsyncOpenAI) -> None:
-    usage = (await chat.chat.completions.create(**CHAT)).usage
+    usage = (await complete(chat)).usage
     assert usage is not None
     assert (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) == (22, 27, 49)
     prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
@@ -72,7 +97,7 @@ async def test_openai_usage_includes_caches_and_reasoning(chat: openai.AsyncOpen
 
 
 async def test_an_openai_stream_adds_up_to_the_plain_reply(chat: openai.AsyncOpenAI) -> None:
-    plain = (await chat.chat.completions.create(**CHAT)).choices[0].message
+    plain = (await complete(chat)).choices[0].message
     async with chat.chat.completions.stream(**CHAT) as stream:
         final = (await stream.get_final_completion()).choices[0]
     said = [
@@ -85,8 +110,7 @@ async def test_an_openai_stream_adds_up_to_the_plain_reply(chat: openai.AsyncOpe
 
 
 async def test_an_openai_stream_names_a_tool_call_once(chat: openai.AsyncOpenAI) -> None:
-    stream = await chat.chat.completions.create(**CHAT, stream=True)
-    deltas = [chunk.choices[0].delta async for chunk in stream]
+    deltas = [chunk.choices[0].delta for chunk in await chunks_of(chat)]
     parts = [part for delta in deltas for part in delta.tool_calls or []]
     assert deltas[0].role == "assistant"
     assert [part.index for part in parts if part.id] == [0, 1]
@@ -94,14 +118,9 @@ async def test_an_openai_stream_names_a_tool_call_once(chat: openai.AsyncOpenAI)
 
 
 async def test_an_openai_stream_tells_usage_only_if_asked(chat: openai.AsyncOpenAI) -> None:
-    asked = await chat.chat.completions.create(
-        **CHAT, stream=True, stream_options={"include_usage": True}
-    )
-    chunks = [chunk.model_dump(exclude_unset=True) async for chunk in asked]
-    silent = [
-        chunk.model_dump(exclude_unset=True)
-        async for chunk in await chat.chat.completions.create(**CHAT, stream=True)
-    ]
+    asked = await chunks_of(chat, stream_options={"include_usage": True})
+    chunks = [chunk.model_dump(exclude_unset=True) for chunk in asked]
+    silent = [chunk.model_dump(exclude_unset=True) for chunk in await chunks_of(chat)]
     assert chunks[-1]["choices"] == []
     assert chunks[-1]["usage"]["total_tokens"] == 49
     assert [chunk["usage"] for chunk in chunks[:-1]] == [None] * (len(chunks) - 1)
@@ -109,16 +128,15 @@ async def test_an_openai_stream_tells_usage_only_if_asked(chat: openai.AsyncOpen
 
 
 async def test_openai_gets_as_many_choices_as_it_asks_for(chat: openai.AsyncOpenAI) -> None:
-    reply = await chat.chat.completions.create(**CHAT, n=3)
-    stream = await chat.chat.completions.create(**CHAT, n=3, stream=True)
-    seen = {choice.index async for chunk in stream for choice in chunk.choices}
+    reply = await complete(chat, n=3)
+    seen = {choice.index for chunk in await chunks_of(chat, n=3) for choice in chunk.choices}
     assert ([choice.index for choice in reply.choices], seen) == ([0, 1, 2], {0, 1, 2})
 
 
 async def test_anthropic_gets_thinking_text_and_parallel_tools(
     claude: anthropic.AsyncAnthropic,
 ) -> None:
-    reply = await claude.messages.create(**MESSAGE)
+    reply = await message(claude)
     blocks = [block.model_dump() for block in reply.content]
     assert [block["type"] for block in blocks] == ["thinking", "text", "tool_use", "tool_use"]
     assert blocks[0]["thinking"] == "Let me see."
@@ -127,7 +145,7 @@ async def test_anthropic_gets_thinking_text_and_parallel_tools(
 
 
 async def test_anthropic_usage_excludes_caches(claude: anthropic.AsyncAnthropic) -> None:
-    usage = (await claude.messages.create(**MESSAGE)).usage
+    usage = (await message(claude)).usage
     assert (usage.input_tokens, usage.cache_read_input_tokens, usage.output_tokens) == (10, 3, 27)
     assert usage.cache_creation_input_tokens == 9
     assert usage.cache_creation is not None
@@ -140,17 +158,17 @@ async def test_anthropic_usage_excludes_caches(claude: anthropic.AsyncAnthropic)
 async def test_an_anthropic_stream_adds_up_to_the_plain_reply(
     claude: anthropic.AsyncAnthropic,
 ) -> None:
-    plain = await claude.messages.create(**MESSAGE)
+    plain = await message(claude)
     async with claude.messages.stream(**MESSAGE) as stream:
         final = await stream.get_final_message()
-    changing = {"id": True, "content": {"__all__": {"id", "signature", "parsed_output"}}}
+    changing: Any = {"id": True, "content": {"__all__": {"id", "signature", "parsed_output"}}}
     assert final.model_dump(exclude=changing) == plain.model_dump(exclude=changing)
 
 
 async def test_an_anthropic_stream_has_its_events_in_order(
     claude: anthropic.AsyncAnthropic,
 ) -> None:
-    kinds = [event.type async for event in await claude.messages.create(**MESSAGE, stream=True)]
+    kinds = [event.type for event in await events_of(claude)]
     assert kinds[:3] == ["message_start", "content_block_start", "content_block_delta"]
     assert kinds[-3:] == ["content_block_stop", "message_delta", "message_stop"]
     assert kinds.count("content_block_start") == kinds.count("content_block_stop") == 4
@@ -161,7 +179,7 @@ async def test_anthropic_counts_the_tokens_that_it_bills(
 ) -> None:
     fields: Any = {"model": "claude-sonnet-5", "messages": [{"role": "user", "content": "x" * 41}]}
     counted = await claude.messages.count_tokens(**fields)
-    reply = await claude.messages.create(**fields, max_tokens=9)
+    reply = cast("Message", await claude.messages.create(**fields, max_tokens=9))
     assert counted.input_tokens == reply.usage.input_tokens == 11
     assert [line.billed for line in sim.bill().lines] == [False, True]
 
@@ -185,7 +203,7 @@ async def test_the_synchronous_sdks_are_served_too(sim: Simulator) -> None:
             openai.OpenAI(base_url=sim.openai_url, api_key=KEY) as chat,
             anthropic.Anthropic(base_url=sim.anthropic_url, api_key=KEY) as claude,
         ):
-            reply = chat.chat.completions.create(**CHAT)
+            reply = cast("ChatCompletion", chat.chat.completions.create(**CHAT))
             with claude.messages.stream(**MESSAGE) as stream:
                 return reply.choices[0].message.content, stream.get_final_message().stop_reason
 
@@ -199,10 +217,10 @@ async def test_an_output_limit_cuts_a_made_up_answer(
     reply = await chat.chat.completions.create(
         model="gpt-5.5", messages=messages, max_completion_tokens=3
     )
-    message = await claude.messages.create(model="claude-opus-5", messages=messages, max_tokens=3)
-    assert (reply.choices[0].finish_reason, message.stop_reason) == ("length", "max_tokens")
+    said = await claude.messages.create(model="claude-opus-5", messages=messages, max_tokens=3)
+    assert (reply.choices[0].finish_reason, said.stop_reason) == ("length", "max_tokens")
     assert reply.usage is not None
-    assert (reply.usage.completion_tokens, message.usage.output_tokens) == (3, 3)
+    assert (reply.usage.completion_tokens, said.usage.output_tokens) == (3, 3)
 
 
 @pytest.mark.parametrize(
@@ -230,7 +248,7 @@ async def test_openai_errors_are_worded_as_openai_does(
         {"rules": [{"steps": [{"fault": {"status": status, **({"kind": kind} if kind else {})}}]}]}
     )
     with pytest.raises(error) as caught:
-        await chat.chat.completions.create(**CHAT)
+        await complete(chat)
     assert (caught.value.status_code, caught.value.code) == (status, code)
     assert caught.value.request_id is not None
     assert sim.bill().total_nano_usd == 0
@@ -263,7 +281,7 @@ async def test_anthropic_errors_are_worded_as_anthropic_does(
         {"rules": [{"steps": [{"fault": {"status": status, **({"kind": kind} if kind else {})}}]}]}
     )
     with pytest.raises(anthropic.APIStatusError) as caught:
-        await claude.messages.create(**MESSAGE)
+        await message(claude)
     assert (caught.value.status_code, caught.value.type) == (status, type)
     assert (caught.value.error_code, caught.value.request_id is not None) == (code, True)
 
@@ -273,7 +291,7 @@ async def test_an_error_in_a_stream_reaches_the_sdks(
 ) -> None:
     sim.play({"rules": [{"steps": [{"fault": {"how": "error_event", "after_events": 4}}]}]})
     with pytest.raises(openai.APIError, match="overloaded"):
-        _ = [chunk async for chunk in await chat.chat.completions.create(**CHAT, stream=True)]
+        await chunks_of(chat)
     with pytest.raises(anthropic.APIStatusError) as caught:
-        _ = [event async for event in await claude.messages.create(**MESSAGE, stream=True)]
+        await events_of(claude)
     assert (caught.value.status_code, caught.value.type) == (200, "overloaded_error")

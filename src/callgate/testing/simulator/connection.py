@@ -6,7 +6,7 @@ import asyncio
 import socket
 import struct
 from collections import deque
-from collections.abc import Coroutine, Iterable
+from collections.abc import Iterable
 from typing import Final, Protocol, cast
 
 import httptools
@@ -65,10 +65,8 @@ class Incoming(msgspec.Struct, kw_only=True):
 class Handler(Protocol):
     """Who answers."""
 
-    def answer(
-        self, incoming: Incoming, connection: Connection, /
-    ) -> Coroutine[object, object, None] | None:
-        """Answer at once and return None, or return the coroutine that will."""
+    def answer(self, incoming: Incoming, connection: Connection, /) -> asyncio.Task[None] | None:
+        """Answer at once and return None, or return the task that does."""
         ...
 
 
@@ -178,12 +176,11 @@ class Connection(asyncio.Protocol):
     def _serve_next(self) -> None:
         while self._task is None and self._queue and not self._transport.is_closing():
             self._current = self._queue.popleft()
-            coroutine = self._handler.answer(self._current, self)
-            if coroutine is None:
+            self._task = self._handler.answer(self._current, self)
+            if self._task is None:
                 self._end_request()
-                continue
-            self._task = asyncio.get_running_loop().create_task(coroutine)
-            self._task.add_done_callback(self._end_task)
+            else:
+                self._task.add_done_callback(self._end_task)
 
     def _end_task(self, task: asyncio.Task[None]) -> None:
         self._task = None

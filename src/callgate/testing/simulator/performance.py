@@ -90,18 +90,9 @@ def play_now(scene: Scene) -> None:
 async def play(scene: Scene) -> None:
     """Answer a scene that takes time, streams or breaks.
 
-    Whatever ends it, also a client that hangs up, closes its line of the bill.
+    Its line of the bill may stay open when it is cancelled, as by a client that hangs up; whoever
+    runs this closes it.
     """
-    try:
-        if is_instant(scene):
-            play_now(scene)
-        else:
-            await _play(scene)
-    finally:
-        scene.entry.finish("cut")
-
-
-async def _play(scene: Scene) -> None:
     fault = scene.step.fault
     if fault is not None and (fault.is_before_headers or _is_plain_error(scene, fault)):
         await _break_before_headers(scene, fault)

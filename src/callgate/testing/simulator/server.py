@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -169,9 +169,7 @@ class Simulator:
 
     # What the connections call.
 
-    def answer(
-        self, incoming: Incoming, connection: Connection
-    ) -> Coroutine[object, object, None] | None:
+    def answer(self, incoming: Incoming, connection: Connection) -> asyncio.Task[None] | None:
         """Answer a request; see :class:`callgate.testing.simulator.connection.Handler`."""
         if incoming.path.startswith("/sim/"):
             self._control.answer(incoming, connection)
@@ -190,16 +188,21 @@ class Simulator:
         if is_instant(scene):
             play_now(scene)
             return None
-        return self._play(scene)
+        return self._start(scene)
 
-    async def _play(self, scene: Scene) -> None:
+    def _start(self, scene: Scene) -> asyncio.Task[None]:
+        """Play a scene in a task; it counts from now, also if it is cancelled before it runs."""
         self._running += 1
-        try:
-            await play(scene)
-        finally:
+        task = asyncio.get_running_loop().create_task(play(scene))
+
+        def end(_: asyncio.Task[None]) -> None:
+            scene.entry.finish("cut")
             self._running -= 1
             if not self._running and self._idle is not None:
                 self._idle.set()
+
+        task.add_done_callback(end)
+        return task
 
     def _scene(self, incoming: Incoming, connection: Connection) -> Scene:
         dialect, endpoint = _route(incoming)
@@ -238,11 +241,7 @@ class Simulator:
             raise Problem(413)
         if incoming.method == "GET" and incoming.path.startswith("/v1/models"):
             return self._model_page(incoming, scene)
-        if incoming.path not in POSTS:
-            raise Problem(404, f"Not found: {incoming.path}")
-        if incoming.method != "POST":
-            raise Problem(405, f"Method {incoming.method} is not allowed; use POST.")
-        scene.dialect.read(decode(incoming.body), asked, strict=self._script.strict)
+        self._read_body(incoming, scene)
         scene.entry.model = asked.model
         scene.entry.stream = asked.stream
         if self._script.models is not None and asked.model not in self._script.models:
@@ -250,6 +249,16 @@ class Simulator:
         if asked.endpoint == "count_tokens":
             return lambda: ANTHROPIC.count(asked)
         return None
+
+    def _read_body(self, incoming: Incoming, scene: Scene) -> None:
+        if incoming.path not in POSTS:
+            raise Problem(404, f"Not found: {incoming.path}")
+        if incoming.method != "POST":
+            raise Problem(405, f"Method {incoming.method} is not allowed; use POST.")
+        try:
+            scene.dialect.read(decode(incoming.body), scene.asked, strict=self._script.strict)
+        except RecursionError:
+            raise Problem(400, "The request body is nested too deeply.") from None
 
     def _model_page(self, incoming: Incoming, scene: Scene) -> Callable[[], bytes]:
         known = self._prices.models(scene.asked.api)
@@ -293,10 +302,10 @@ def _key(incoming: Incoming) -> str | None:
 async def serve(
     host: str,
     port: int,
-    *,
     script: Source = None,
     seed: int = 0,
-    on_ready: Callable[[Simulator], None] | None = None,
+    *,
+    on_ready: Callable[[str], None] | None = None,
 ) -> None:
     """Run a simulator until this coroutine is cancelled.
 
@@ -305,7 +314,7 @@ async def serve(
         port: The port; 0 takes a free one.
         script: What it answers; see :class:`Simulator`.
         seed: What its ids and made-up text follow from.
-        on_ready: Called once with the simulator when it listens, to show its URLs.
+        on_ready: Called once it listens, with its URL; see :attr:`Simulator.url`.
 
     Raises:
         ScriptError: The script is wrong.
@@ -313,5 +322,5 @@ async def serve(
     """
     async with Simulator(script, seed=seed, host=host, port=port) as simulator:
         if on_ready is not None:
-            on_ready(simulator)
+            on_ready(simulator.url)
         await asyncio.get_running_loop().create_future()
