@@ -102,7 +102,10 @@ class HttpProvider:
 
 
 async def _read_plain(outgoing: Outgoing, response: Response) -> Reply:
-    body = await response.read()
+    try:
+        body = await response.read()
+    except BrokenReply as error:
+        raise _nothing_passed_on(error) from error
     reply = Reply(status=response.status, headers=_passed_on(response.headers), body=body)
     outgoing.format.read(_decoded(body, response.headers), reply.meter)
     return reply
@@ -115,7 +118,10 @@ async def _open_stream(outgoing: Outgoing, response: Response) -> Reply:
     source = response.chunks()
     first: list[bytes] = []
     while not scanner.has_content:
-        chunk = await anext(source, None)
+        try:
+            chunk = await anext(source, None)
+        except BrokenReply as error:
+            raise _nothing_passed_on(error) from error
         if chunk is None:
             first.append(scanner.end())
             break

@@ -6,7 +6,6 @@ everything else passes through as it came.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Protocol
 
 import msgspec
@@ -33,6 +32,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """Why the bytes do not bound the input (``messages[3] holds an image``); None if they do."""
     wants_usage: bool = True
     """Whether the client itself asked for usage in the stream."""
+    service_tier: object = None
+    """The service tier that the request asks for, as it was written; None if it asks for none."""
 
 
 class Rewrite(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,11 +138,3 @@ class Format(Protocol):
     def error_event(self, error: CallgateError, /) -> bytes:
         """Return the bytes that end a started stream with ``error``."""
         ...
-
-
-def formats() -> Mapping[str, Format]:
-    """Return every format by its name."""
-    from callgate.wire.anthropic_messages import AnthropicMessages, CountTokens
-    from callgate.wire.openai_chat import OpenAIChat
-
-    return {format.name: format for format in (OpenAIChat(), AnthropicMessages(), CountTokens())}
