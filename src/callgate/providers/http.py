@@ -9,7 +9,7 @@ from typing import Protocol
 
 from callgate.call import Headers, Meter, Reply
 from callgate.config.policies import ProviderPolicy
-from callgate.errors import BrokenReply, Failed
+from callgate.errors import BrokenReply, Failed, Transient
 from callgate.providers import Outgoing
 from callgate.providers.client import Client, Response, Timeouts
 from callgate.redact import Secret
@@ -130,6 +130,11 @@ async def _open_stream(outgoing: Outgoing, response: Response) -> Reply:
     return Reply(
         status=response.status, headers=_passed_on(response.headers), chunks=chunks, meter=meter
     )
+
+
+def _nothing_passed_on(error: BrokenReply) -> Transient:
+    """Return a break that no reader has seen: it may have been billed, and may be tried again."""
+    return Transient(error.message, billed=True)
 
 
 async def _relay(

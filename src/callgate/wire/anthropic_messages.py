@@ -8,11 +8,11 @@ from typing import Any, Final
 import msgspec
 
 from callgate.call import Headers, Meter, Usage
-from callgate.errors import BrokenReply, CallgateError, Failed, Transient
+from callgate.errors import BrokenReply, CallgateError, Failed
 from callgate.wire import Request, Rewrite
 from callgate.wire.document import Document
-from callgate.wire.failures import Complaint, error_object, failure_of, quote
-from callgate.wire.fields import count_of, flag_of, list_of, text_of
+from callgate.wire.failures import Complaint, broken, error_object, failure_of, quote
+from callgate.wire.fields import count_of, flag_of, items_of, text_of
 from callgate.wire.sse import Splitter, data_of, name_of
 
 MONEY_CODES: Final = frozenset({
@@ -38,6 +38,11 @@ PLAIN_PARTS: Final = frozenset({
 UNBOUNDED_FIELDS: Final = ("mcp_servers", "container", "context_management", "fallbacks")
 """Top-level fields that add input, or cost, which is not in the request's bytes."""
 
+STRANGE: Final = re.compile(
+    rb'"type"\s*:\s*"(?!(?:text|tool_use|tool_result|thinking|redacted_thinking|custom)")|\\u'
+)
+"""What calls for a closer look: a part that is not plain, or an escape that could hide one."""
+
 CONTENT: Final = re.compile(rb'"type"\s*:\s*"(?:content_block_delta|message_delta|message_stop)"')
 LOOKED_AT: Final = re.compile(rb"message_start|message_delta|message_stop|error")
 """What makes an event worth decoding; the rest of a stream is passed on unread."""
@@ -54,8 +59,8 @@ class AnthropicMessages:
     def parse(self, body: bytes, /) -> Request:
         """Read a request."""
         document = Document.parse(body)
-        messages = list_of(document, "messages", needed=True)
-        tools = list_of(document, "tools")
+        messages = items_of(document, "messages", needed=True)
+        tools = items_of(document, "tools")
         system = document.get("system")
         return Request(
             document=document,
@@ -64,7 +69,7 @@ class AnthropicMessages:
             output_limit=count_of(document, "max_tokens", least=0),
             messages=len(messages) + len(tools) + (len(system) if isinstance(system, list) else 1),
             has_tools=bool(tools),
-            opaque=_opaque(document, messages, tools),
+            opaque=_opaque(document),
             service_tier=document.get("service_tier"),
         )
 
@@ -172,7 +177,7 @@ class MessageScanner:
             self._look(rest)
         if not self._meter.finished:
             msg = "the provider ended the stream before message_stop; what came is not the whole reply"
-            raise BrokenReply(msg, billed=True)
+            raise broken(msg, self)
         return rest
 
     def _look(self, event: bytes) -> None:
@@ -208,9 +213,7 @@ class MessageScanner:
     def _failure(self, page: dict[str, Any], data: bytes) -> Failed:
         error = page.get("error")
         said = quote(error if isinstance(error, dict) else {}, data)
-        if self.has_content or self._meter.usage is not None:
-            return BrokenReply(f"the provider broke the stream off: {said}", billed=True)
-        return Transient(f"the provider broke the stream off before it began: {said}", billed=True)
+        return broken(f"the provider broke the stream off: {said}", self)
 
 
 def usage_of(usage: dict[str, Any], *, before: Usage | None = None) -> Usage:
@@ -272,16 +275,18 @@ def _note_message(page: dict[str, Any], meter: Meter) -> None:
         meter.usage = usage_of(usage, before=meter.usage)
 
 
-def _opaque(document: Document, messages: list[Any], tools: list[Any]) -> str | None:
+def _opaque(document: Document) -> str | None:
     """Return what in a request costs input that its bytes do not bound."""
     for field in UNBOUNDED_FIELDS:
         if document.get(field):
             return f"{field} adds to the input what its bytes do not show"
-    for index, tool in enumerate(tools):
+    if not any(STRANGE.search(document.raw(key)) for key in ("messages", "tools", "system")):
+        return None
+    for index, tool in enumerate(document.get("tools") or ()):
         kind = tool.get("type") if isinstance(tool, dict) else None
         if kind not in {None, "custom"}:
             return f"tools[{index}] is of type {kind!r}, which the provider runs itself"
-    for index, message in enumerate(messages):
+    for index, message in enumerate(document.get("messages")):
         content = message.get("content") if isinstance(message, dict) else None
         strange = _strange_part(content)
         if strange is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -11,6 +11,7 @@ from callgate.errors import (
     Answer,
     BadCredential,
     BadRequest,
+    BrokenReply,
     Failed,
     NoSuchModel,
     OutOfCredit,
@@ -97,3 +98,18 @@ def quote(error: dict[str, Any], body: bytes) -> str:
     """Return a provider's words, redacted and short."""
     said = error.get("message") or body.decode(errors="replace")
     return redact(str(said))[:LONGEST_QUOTE]
+
+
+class Progress(Protocol):
+    """How far the reading of a stream has come."""
+
+    has_content: bool
+
+
+def broken(message: str, progress: Progress) -> Failed:
+    """Return what a stream that broke means: before any content it may be tried again.
+
+    Either way it may have been billed.
+    """
+    kind = BrokenReply if progress.has_content else Transient
+    return kind(message, billed=True)

@@ -8,11 +8,11 @@ from typing import Any, Final
 import msgspec
 
 from callgate.call import Headers, Meter, Usage
-from callgate.errors import BrokenReply, CallgateError, Failed, OverBudget, Reason, Refused
+from callgate.errors import BrokenReply, CallgateError, Failed, Reason
 from callgate.wire import Request, Rewrite
 from callgate.wire.document import Document
-from callgate.wire.failures import Complaint, error_object, failure_of, quote
-from callgate.wire.fields import count_of, flag_of, list_of, text_of, wrong
+from callgate.wire.failures import Complaint, broken, error_object, failure_of, quote
+from callgate.wire.fields import count_of, flag_of, items_of, text_of, wrong
 from callgate.wire.sse import Splitter, data_of
 
 LIMIT_FIELDS: Final = ("max_completion_tokens", "max_tokens")
@@ -39,10 +39,10 @@ PLAIN_PARTS: Final = frozenset({"text", "refusal"})
 UNBOUNDED_FIELDS: Final = ("web_search_options", "prompt", "audio", "prediction", "conversation")
 """Top-level fields that add input, or cost, which is not in the request's bytes."""
 
-HINTS: Final = re.compile(rb'"(?:type|file_id|image_url|input_audio)"')
-"""A message without any of these has no parts at all, and needs no closer look."""
+HINTS: Final = re.compile(rb'"(?:type|file_id|image_url|input_audio)"|\\u')
+"""Messages without any of these have no parts at all; an escape could spell each of them."""
 
-NULL_USAGE: Final = re.compile(rb',?"usage"\s*:\s*null')
+NULL_USAGE: Final = re.compile(rb',\s*"usage"\s*:\s*null|"usage"\s*:\s*null\s*,\s*')
 LOOKED_AT: Final = re.compile(rb'"usage"|"error"|"finish_reason"\s*:\s*"|\[DONE\]')
 """What makes an event worth decoding; the rest of a stream is passed on unread."""
 
@@ -58,11 +58,12 @@ class OpenAIChat:
     def parse(self, body: bytes, /) -> Request:
         """Read a request."""
         document = Document.parse(body)
-        messages = list_of(document, "messages", needed=True)
-        tools = list_of(document, "tools")
+        messages = items_of(document, "messages", needed=True)
+        tools = items_of(document, "tools")
         options = document.get("stream_options")
         if options is not None and not isinstance(options, dict):
-            raise wrong("stream_options", "an object", options)
+            field = "stream_options"
+            raise wrong(field, "an object", options)
         limits = [count_of(document, field, least=0) for field in LIMIT_FIELDS]
         named = [limit for limit in limits if limit is not None]
         return Request(
@@ -73,7 +74,7 @@ class OpenAIChat:
             choices=count_of(document, "n", least=1) or 1,
             messages=len(messages) + len(tools),
             has_tools=bool(tools) or "functions" in document.values,
-            opaque=_opaque(document, messages),
+            opaque=_opaque(document),
             wants_usage=bool((options or {}).get("include_usage")),
             service_tier=document.get("service_tier"),
         )
@@ -120,7 +121,7 @@ class OpenAIChat:
             headers=headers,
             body=body,
             message=quote(error, body),
-            is_money=status == 429 and bool(codes & MONEY_CODES),
+            is_money=bool(codes & MONEY_CODES),
             is_model=bool(codes & {"model_not_found", "not_found_error"})
             or error.get("param") == "model",
         )
@@ -164,7 +165,7 @@ class ChatScanner:
             self._look(rest)
         if not self._done:
             msg = "the provider ended the stream before [DONE]; what came is not the whole reply"
-            raise BrokenReply(msg, billed=True)
+            raise broken(msg, self)
         self._meter.finished = True
         return rest
 
@@ -198,18 +199,17 @@ class ChatScanner:
         error = (
             page["error"] if isinstance(page["error"], dict) else {"message": str(page["error"])}
         )
-        msg = f"the provider broke the stream off: {quote(error, data)}"
-        return BrokenReply(msg, billed=True)
+        return broken(f"the provider broke the stream off: {quote(error, data)}", self)
 
 
-def _opaque(document: Document, messages: list[Any]) -> str | None:
+def _opaque(document: Document) -> str | None:
     """Return what in a request costs input that its bytes do not bound."""
     for field in UNBOUNDED_FIELDS:
         if document.get(field) is not None:
             return f"{field} adds to the input what its bytes do not show"
     if not HINTS.search(document.raw("messages")):
         return None
-    for index, message in enumerate(messages):
+    for index, message in enumerate(document.get("messages")):
         content = message.get("content") if isinstance(message, dict) else None
         for part in content if isinstance(content, list) else ():
             kind = part.get("type") if isinstance(part, dict) else None
@@ -300,8 +300,6 @@ def _error(error: CallgateError) -> dict[str, object]:
     reason: Reason = error.reason
     message = error.message if reason.fix is None else f"{error.message}. {_sentence(reason.fix)}"
     kind = TYPES_BY_STATUS.get(error.status, "api_error")
-    if isinstance(error, Refused) and not isinstance(error, OverBudget) and error.status == 402:
-        kind = "invalid_request_error"
     return {"message": message, "type": kind, "param": None, "code": reason.code}
 
 
