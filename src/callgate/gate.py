@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
@@ -41,6 +41,9 @@ from callgate.wire.formats import FORMATS
 DIALECTS: Mapping[str, Dialect] = {"openai": OpenAI(), "anthropic": Anthropic()}
 """What each ``api`` of the settings wants besides its format."""
 
+MakeProvider = Callable[[ProviderPolicy], Provider]
+"""How a provider of the settings becomes one that answers."""
+
 KEY_OUTLIVES_TASK_SECONDS = 3600.0
 """A task key works this long past its task's deadline, so that the end can still be told."""
 
@@ -71,13 +74,15 @@ class Gate:
         environ: Mapping[str, str],
         clock: Clock,
         rng: random.Random,
+        make_provider: MakeProvider,
     ) -> None:
         self.store = store
         self.clock = clock
         self.formats: Mapping[str, Format] = FORMATS
         self._environ = environ
         self._rng = rng
-        self._setup = self._set_up(settings, providers={})
+        self._make_provider = make_provider
+        self._setup = self._set_up(settings, old=None)
         self._strangers = 0
         self._strangers_told_at = float("-inf")
 
@@ -89,6 +94,7 @@ class Gate:
         environ: Mapping[str, str],
         clock: Clock | None = None,
         rng: random.Random | None = None,
+        make_provider: MakeProvider | None = None,
     ) -> Gate:
         """Open the store and build the road.
 
@@ -97,6 +103,8 @@ class Gate:
             environ: Where ``env:`` references are looked up.
             clock: The machine's, unless a test moves time.
             rng: Where the jitter of retries comes from.
+            make_provider: Who answers for a provider of the settings; over HTTP, unless a test
+                plays it.
 
         Raises:
             Misconfigured: The settings, or the store's file, cannot be used.
@@ -106,7 +114,14 @@ class Gate:
         store = await SqliteStore.open(store_path(settings), clock=clock, gate=identity)
         # Jitter needs no secrecy, only that a test can seed it.
         rng = rng or random.Random()  # noqa: S311
-        return cls(settings, store, environ=environ, clock=clock, rng=rng)
+        return cls(
+            settings,
+            store,
+            environ=environ,
+            clock=clock,
+            rng=rng,
+            make_provider=make_provider or http_provider,
+        )
 
     @property
     def settings(self) -> Settings:
@@ -198,7 +213,7 @@ class Gate:
         if settings.gate.store != old.settings.gate.store:
             msg = "a reload cannot change [gate] store; restart the gate to use another store"
             raise Misconfigured(msg)
-        self._setup = self._set_up(settings, providers=old.providers)
+        self._setup = self._set_up(settings, old=old)
         kept = set(map(id, self._setup.providers.values()))
         for provider in old.providers.values():
             if id(provider) not in kept:
@@ -231,13 +246,9 @@ class Gate:
             self._strangers_told_at = now
             log.warning("turned away a caller (%d so far): %s", self._strangers, stranger.message)
 
-    def _set_up(self, settings: Settings, *, providers: Mapping[str, Provider]) -> Setup:
-        base = settings.path.parent if settings.path else Path.cwd()
-        secrets = Secrets(self._environ, base)
-        opened = {
-            name: _provider(policy, providers.get(name))
-            for name, policy in settings.providers.items()
-        }
+    def _set_up(self, settings: Settings, *, old: Setup | None) -> Setup:
+        secrets = Secrets(self._environ, settings.path.parent if settings.path else Path.cwd())
+        opened = self._providers(settings, old)
         stages = self._stages(settings, secrets)
         execute = Execute(
             settings=settings, formats=self.formats, providers=opened, clock=self.clock
@@ -248,6 +259,16 @@ class Gate:
             providers=opened,
             agent_keys=_agent_keys(settings, secrets),
         )
+
+    def _providers(self, settings: Settings, old: Setup | None) -> Mapping[str, Provider]:
+        """Return a provider for each policy: the one that is open, where nothing changed."""
+        kept = {} if old is None else old.settings.providers
+        return {
+            name: old.providers[name]
+            if old is not None and kept.get(name) == policy
+            else self._make_provider(policy)
+            for name, policy in settings.providers.items()
+        }
 
     def _stages(self, settings: Settings, secrets: Secrets) -> Mapping[type, Stage]:
         store, clock, formats = self.store, self.clock, self.formats
@@ -274,10 +295,8 @@ def store_path(settings: Settings) -> Path:
     return Path(settings.gate.store.removeprefix("sqlite:"))
 
 
-def _provider(policy: ProviderPolicy, old: Provider | None) -> Provider:
-    """Return a provider for ``policy``: the open one, with its connections, if nothing changed."""
-    if isinstance(old, HttpProvider) and old.policy == policy:
-        return old
+def http_provider(policy: ProviderPolicy) -> Provider:
+    """Return a provider of the settings, over HTTP."""
     return HttpProvider(policy, DIALECTS[policy.api])
 
 

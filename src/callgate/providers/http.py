@@ -41,7 +41,7 @@ class HttpProvider:
     """One provider of the settings."""
 
     def __init__(self, policy: ProviderPolicy, dialect: Dialect) -> None:
-        self.policy = policy
+        self._policy = policy
         self._dialect = dialect
         self._client: Client | None = None
         self._open = 0
@@ -51,7 +51,7 @@ class HttpProvider:
     async def open(self, outgoing: Outgoing, /) -> AsyncGenerator[Reply]:
         """Send a request; see :class:`callgate.providers.Provider`."""
         headers = self._dialect.authenticate(outgoing.credential, outgoing.headers)
-        url = self.policy.base_url + outgoing.format.path
+        url = self._policy.base_url + outgoing.format.path
         self._open += 1
         response: Response | None = None
         try:
@@ -80,7 +80,7 @@ class HttpProvider:
     def _connected(self) -> Client:
         """Return the client; a call that still retries after a reload opens it once more."""
         if self._client is None:
-            policy = self.policy
+            policy = self._policy
             self._client = Client(
                 timeouts=Timeouts(
                     connect_seconds=policy.connect_timeout_seconds,

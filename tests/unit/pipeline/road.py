@@ -1,0 +1,161 @@
+"""A whole road over a real store and scripted providers, and everything it writes to."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from callgate.call import Caller, Candidate, Claims, ModelCall, Reply
+from callgate.config.policies import (
+    AgentPolicy,
+    GatePolicy,
+    PricePolicy,
+    ProviderPolicy,
+    RoutePolicy,
+    Settings,
+    TaskPolicy,
+)
+from callgate.gate import Gate
+from callgate.money import Money
+from callgate.pipeline import Passage
+from callgate.store import CallRow
+from callgate.store.sqlite import SqliteStore
+from callgate.testing import FakeClock
+from callgate.testing.fakes import FakeProvider
+
+DOLLAR_A_MILLION = 1_000_000_000
+"""One dollar for a million tokens, in femto-dollars for a token."""
+
+PRICE = PricePolicy(
+    input_femto=DOLLAR_A_MILLION, output_femto=10 * DOLLAR_A_MILLION, context_window=100_000
+)
+
+
+def settings(path: Path, *, budget: str | None = "1", **changes: object) -> Settings:
+    """Two providers of one api, a third of the other, and an agent that may use the routes."""
+    made = Settings(
+        path=path / "callgate.toml",
+        gate=GatePolicy(store=f"sqlite:{path / 'callgate.db'}"),
+        providers={
+            name: ProviderPolicy(
+                name=name, api=api, base_url=f"http://{name}", key=f"env:{name.upper()}",
+                price_source="none",
+            )
+            for name, api in (("first", "openai"), ("second", "openai"), ("third", "anthropic"))
+        },
+        models={
+            "smart": _route("smart", "first:a", "second:b"),
+            "plain": _route("plain", "first:a"),
+            "other": _route("other", "third:c"),
+            "gratis": _route("gratis", "first:unpriced"),
+        },
+        agents={
+            "worker": AgentPolicy(name="worker", models=("smart", "plain", "other", "gratis")),
+            "helper": AgentPolicy(name="helper", models=("second:*",)),
+        },
+        tasks={"default": TaskPolicy(type="default", budget=None if budget is None else Money.dollars(budget))},
+        prices={"first:a": PRICE, "second:b": PRICE, "third:c": PRICE},
+    )  # fmt: skip
+    return msgspec.structs.replace(made, **changes)
+
+
+def _route(name: str, *use: str) -> RoutePolicy:
+    pairs = (entry.split(":") for entry in use)
+    candidates = tuple(Candidate(provider=provider, model=model) for provider, model in pairs)
+    return RoutePolicy(name=name, use=candidates)
+
+
+@dataclass
+class Road:
+    """The road, its scripted providers, its store and its clock."""
+
+    gate: Gate
+    store: SqliteStore
+    clock: FakeClock
+    providers: Mapping[str, FakeProvider]
+
+    def passage(
+        self,
+        model: str = "plain",
+        *,
+        agent: str = "worker",
+        format: str = "openai_chat",
+        body: bytes | None = None,
+        task: str | None = "t1",
+        **claims: str,
+    ) -> Passage:
+        """Return a call that has come in at a door."""
+        sent = body or msgspec.json.encode(
+            {"model": model, "messages": [{"role": "user", "content": "hi"}], "max_tokens": 100}
+        )
+        call = ModelCall(
+            id=f"call_{len(self.store.calls(limit=None))}",
+            door="python",
+            caller=Caller(agent=agent),
+            claims=Claims(task_id=task, **claims),
+            started_at=self.clock.now(),
+            format=format,
+            body=sent,
+        )
+        return Passage(call=call)
+
+    async def read(self, passage: Passage) -> bytes:
+        """Open a call, read its reply to the end, and close it."""
+        async with self.gate.road(passage) as reply:
+            return await whole(reply)
+
+    async def ask(self, model: str = "plain", **more: str) -> bytes:
+        """Make a call and read its reply."""
+        return await self.read(self.passage(model, **more))
+
+    @property
+    def last(self) -> CallRow:
+        """The newest row of the audit log."""
+        return self.store.calls(limit=1)[0]
+
+    def spent(self, task: str = "t1") -> tuple[Money, Money]:
+        """What a task has spent, and what it holds."""
+        row = self.store.task_row(task)
+        assert row is not None
+        return row.spent, row.held
+
+
+async def whole(reply: Reply) -> bytes:
+    """Read a reply to its end."""
+    if reply.chunks is None:
+        return reply.body or b""
+    return b"".join([chunk async for chunk in reply.chunks])
+
+
+@asynccontextmanager
+async def open_road(
+    path: Path,
+    *first: object,
+    second: tuple[object, ...] = (),
+    third: tuple[object, ...] = (),
+    **changes: object,
+) -> AsyncGenerator[Road]:
+    """Open a road whose providers play these scripts."""
+    providers = {
+        "first": FakeProvider(*first),
+        "second": FakeProvider(*second),
+        "third": FakeProvider(*third),
+    }
+    environ = {"FIRST": "key-1", "SECOND": "key-2", "THIRD": "key-3"}
+    clock = FakeClock()
+    gate = await Gate.open(
+        settings(path, **changes),
+        environ=environ,
+        clock=clock,
+        rng=random.Random(0),
+        make_provider=lambda policy: providers[policy.name],
+    )
+    try:
+        yield Road(gate, gate.store, clock, providers)
+    finally:
+        await gate.close()
