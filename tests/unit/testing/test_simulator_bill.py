@@ -137,6 +137,22 @@ def test_hidden_reasoning_counts_whole_with_the_first_output() -> None:
     assert (so_far.output_tokens, so_far.reasoning_tokens) == (5, 9)
 
 
+def test_output_that_no_event_shows_counts_once_all_but_the_last_event_are_out() -> None:
+    silent = [NONE, NONE, NONE]
+    assert [generated(WHOLE, silent, sent=sent).output_tokens for sent in (1, 2)] == [1, 10]
+
+
+async def test_a_tool_call_that_does_not_fit_costs_the_limit() -> None:
+    call = {"name": "search", "arguments": {"query": "x" * 100}}
+    answer = {"text": "one two", "tool_calls": [call]}
+    async with Simulator({"rules": [{"steps": [{"answer": answer}]}]}) as sim:
+        reply = (await ask(sim, "openai", max_tokens=10)).json()
+        line = sim.bill().lines[0]
+    assert "tool_calls" not in reply["choices"][0]["message"]
+    assert reply["choices"][0]["finish_reason"] == "length"
+    assert line.usage.output_tokens == 10
+
+
 @given(st.lists(st.sampled_from(Carries), min_size=2), usages)
 def test_a_longer_stream_never_costs_less(carries: list[Carries], usage: Usage) -> None:
     totals = [

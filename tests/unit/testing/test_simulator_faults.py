@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import email.utils
 import json
+import socket
 from collections.abc import AsyncIterator, Callable
 
 import msgspec
@@ -13,7 +15,7 @@ import pytest
 from callgate.testing import FakeClock
 from callgate.testing.clocks import Turn
 from callgate.testing.simulator import BillLine, Simulator
-from tests.unit.testing.raw_client import Answered, ask
+from tests.unit.testing.raw_client import PATHS, Answered, ask, body_of, request
 
 TEXT = "one two three four"
 APIS = pytest.mark.parametrize("api", ["openai", "anthropic"])
@@ -112,6 +114,40 @@ async def test_a_reset_after_events_brings_just_those(sim: Simulator) -> None:
     play(sim, {"how": "reset", "after_events": 3})
     answered = await ask(sim, "openai", stream=True)
     assert (len(answered.chunks), answered.was_reset) == (3, True)
+
+
+async def test_a_reset_waits_until_its_events_have_arrived(sim: Simulator) -> None:
+    fault = {"how": "reset", "after_events": 30_000}
+    sim.play({"rules": [{"steps": [{"answer": {"words": 40_000}, "fault": fault}]}]})
+    raw = await asyncio.to_thread(read_until_reset, sim.url)
+    assert raw.count(b"data: {") == 30_000
+
+
+def read_until_reset(url: str) -> bytes:
+    """Read a stream on a plain socket: asyncio's reader drops what it holds at a reset."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    raw = bytearray()
+    with (
+        socket.create_connection((host, int(port))) as sock,
+        contextlib.suppress(ConnectionResetError),
+    ):
+        sock.sendall(request(PATHS["openai"], body_of("openai", stream=True)))
+        while part := sock.recv(2048):
+            raw += part
+    return bytes(raw)
+
+
+async def test_a_stream_does_not_run_ahead_of_its_reader(sim: Simulator) -> None:
+    sim.play({"rules": [{"steps": [{"answer": {"words": 200_000}}]}]})
+    host, _, port = sim.url.removeprefix("http://").partition(":")
+    _, writer = await asyncio.open_connection(host, int(port))
+    writer.write(request(PATHS["openai"], body_of("openai", stream=True)))
+    for _ in range(20_000):
+        await Turn()
+    line = sim.bill().lines[0]
+    writer.transport.abort()
+    assert line.state == "running"
+    assert 0 < line.usage.output_tokens < 200_000
 
 
 async def test_a_lost_answer_can_be_billed(sim: Simulator) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+import sys
 from collections import deque
 from collections.abc import Iterable
 from typing import Final, Protocol, cast
@@ -14,9 +15,26 @@ import msgspec
 
 from callgate.testing.clocks import Turn
 
+if sys.platform == "linux":
+    from fcntl import ioctl
+    from termios import TIOCOUTQ
+
+    def _count_unacknowledged(sock: socket.socket) -> int:
+        """Count the bytes that the kernel still holds for the client (SIOCOUTQ, tcp(7))."""
+        return int.from_bytes(ioctl(sock.fileno(), TIOCOUTQ, bytes(4)), sys.byteorder)
+
+else:
+
+    def _count_unacknowledged(sock: socket.socket) -> int:
+        """Return 0: elsewhere a reset may take back what a slow client has not received."""
+        del sock
+        return 0
+
+
 LARGEST_BODY: Final = 64 * 1024 * 1024
 MOST_QUEUED: Final = 16
 """Requests that may wait on one connection before reading pauses (pipelining)."""
+POLL_SECONDS: Final = 0.001
 ZERO_LINGER: Final = struct.pack("ii", 1, 0)
 """SO_LINGER of 0 seconds: closing throws away what is unsent and sends RST."""
 
@@ -97,6 +115,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the socket."""
         self._transport = cast("asyncio.Transport", transport)
+        self._socket = cast("socket.socket | None", transport.get_extra_info("socket"))
         self._live.add(self)
 
     def data_received(self, data: bytes) -> None:
@@ -238,11 +257,15 @@ class Connection(asyncio.Protocol):
             await self._resumed
 
     async def flush(self) -> None:
-        """Wait until every byte is with the operating system."""
+        """Wait until every byte has reached the client's side, where no RST takes it back."""
         self._transport.set_write_buffer_limits(0)
         while self._transport.get_write_buffer_size() and not self._transport.is_closing():
             await (self._resumed or Turn())
         self._transport.set_write_buffer_limits()
+        while self._socket is not None and not self._transport.is_closing():
+            if not _count_unacknowledged(self._socket):
+                return
+            await _pause()
 
     def close(self) -> None:
         """End the connection by FIN, after what was written."""
@@ -250,9 +273,8 @@ class Connection(asyncio.Protocol):
 
     def reset(self) -> None:
         """End the connection by RST."""
-        sock = cast("socket.socket | None", self._transport.get_extra_info("socket"))
-        if sock is not None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ZERO_LINGER)
+        if self._socket is not None:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ZERO_LINGER)
         self._transport.abort()
 
     def abort(self) -> asyncio.Task[None] | None:
@@ -266,6 +288,16 @@ class Connection(asyncio.Protocol):
     def _closing(self) -> str:
         keeps = self._current is not None and self._current.keep_alive
         return "\r\n" if keeps else "connection: close\r\n\r\n"
+
+
+async def _pause() -> None:
+    """Wait for a moment of real time, which a virtual clock does not shorten."""
+    done = asyncio.Event()
+    timer = asyncio.get_running_loop().call_later(POLL_SECONDS, done.set)
+    try:
+        await done.wait()
+    finally:
+        timer.cancel()
 
 
 def _head(status: int, headers: Headers, rest: str) -> bytes:
