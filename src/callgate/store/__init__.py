@@ -15,6 +15,7 @@ import msgspec
 
 from callgate.call import Candidate, Usage
 from callgate.money import Money
+from callgate.store.owners import GateIdentity as GateIdentity
 from callgate.task import Task
 
 CallState = Literal["running", "ok", "refused", "failed", "left"]
@@ -227,6 +228,17 @@ class GateRow(msgspec.Struct, frozen=True, kw_only=True):
     """What was wrong with the settings at the last reload; None if it went well."""
 
 
+class Imbalance(msgspec.Struct, frozen=True, kw_only=True):
+    """A scope whose ledger is not what its attempts add up to; there must never be one."""
+
+    scope: str
+    window: str
+    spent: Money
+    held: Money
+    attempts_spent: Money
+    attempts_held: Money
+
+
 class Store(Protocol):
     """Ledger, audit log, tasks and keys in one database."""
 
@@ -237,13 +249,17 @@ class Store(Protocol):
             OverBudget: ``spent + held + bill > budget`` even at the lowest output limit.
             Unpriced: The task has a budget and the intent has no bill.
             DeadlinePassed: The task's deadline is over.
-            Denied: The task exists and belongs to another agent, user or type.
+            Malformed: The task exists and belongs to another agent, user or type
+                (``task_mismatch``), or the bill is beyond reason.
             StoreDown: Nothing could be written.
         """
         ...
 
     def settle(self, settlement: Settlement, /) -> Future[None]:
-        """Free the hold, book the cost and write the outcome; a second time does nothing."""
+        """Free the hold, book the cost and write the outcome; a second time does nothing.
+
+        An attempt that was given up for dead, and so booked at its reservation, is corrected.
+        """
         ...
 
     def end_call(self, end: CallEnd, /) -> Future[None]:
@@ -255,7 +271,7 @@ class Store(Protocol):
         ...
 
     def create_task(self, task: Task, /) -> Future[Task]:
-        """Write a task; return the stored one if it exists (Denied if it is another's)."""
+        """Write a task; return the stored one if it exists (Malformed if it is another's)."""
         ...
 
     def end_task(self, task_id: str, ended_at: float, /) -> Future[None]:
@@ -316,6 +332,10 @@ class Store(Protocol):
         """Return the gate processes whose heartbeat is at most 30 seconds old."""
         ...
 
+    def verify(self) -> Sequence[Imbalance]:
+        """Return every scope whose ledger is not what its attempts add up to."""
+        ...
+
     async def close(self) -> None:
-        """Finish what was submitted, and close."""
+        """Finish what was submitted, book what still runs as unknown, and close."""
         ...

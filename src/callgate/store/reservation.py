@@ -109,7 +109,9 @@ def _unpriced(task_id: str, candidate: Candidate) -> Unpriced:
 
 def _unreasonable(needed: Money) -> Malformed:
     fix = "ask for fewer output tokens"
-    msg = f"this call may cost {needed}, and no call may hold more than {LARGEST_RESERVATION}; {fix}"
+    msg = (
+        f"this call may cost {needed}, and no call may hold more than {LARGEST_RESERVATION}; {fix}"
+    )
     reason = Reason(
         code="unreasonable_bill", limit=LARGEST_RESERVATION.nano, needed=str(needed.nano), fix=fix
     )

@@ -167,11 +167,13 @@ def create_file(path: Path) -> None:
         pass
     except OSError as error:
         fix = "name a file in a folder that this user may write to, as [gate] store"
-        raise _refusal(f"{path} cannot be made: {error.strerror}; {fix}", fix) from error
+        msg = f"{path} cannot be made: {error.strerror}; {fix}"
+        raise _refusal(msg, fix) from error
     kind = filesystem_of(path)
     if kind in NETWORK_FILESYSTEMS:
         fix = "put [gate] store on a local disk"
-        raise _refusal(f"{path} is on {kind}, where SQLite's locks do not hold; {fix}", fix)
+        msg = f"{path} is on {kind}, where SQLite's locks do not hold; {fix}"
+        raise _refusal(msg, fix)
 
 
 def filesystem_of(path: Path, *, mounts: Path = MOUNTS) -> str | None:
@@ -233,7 +235,8 @@ def prepare(
         _migrate(connection, path, migrations)
     except sqlite3.Error as error:
         fix = "name another file as [gate] store, or see who else has this one open"
-        raise _refusal(f"{path} cannot be used as a store: {error}; {fix}", fix) from error
+        msg = f"{path} cannot be used as a store: {error}; {fix}"
+        raise _refusal(msg, fix) from error
 
 
 def require_sqlite(found: tuple[int, int, int], /) -> None:
@@ -245,7 +248,8 @@ def require_sqlite(found: tuple[int, int, int], /) -> None:
     if found < OLDEST_SQLITE:
         has, needs = (".".join(map(str, version)) for version in (found, OLDEST_SQLITE))
         fix = f"use a Python that is built with SQLite {needs} or newer"
-        raise _refusal(f"this Python has SQLite {has}, and the store needs {needs}; {fix}", fix)
+        msg = f"this Python has SQLite {has}, and the store needs {needs}; {fix}"
+        raise _refusal(msg, fix)
 
 
 def _migrate(

@@ -1,84 +1,64 @@
-"""The store on SQLite: the default, one file, no server."""
+"""The store in one SQLite file: no server, and as many processes of one machine as open it."""
 
 from __future__ import annotations
 
 import sqlite3
 from asyncio import Future
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
-
-import msgspec
+from typing import Literal, Self
 
 from callgate.clock import Clock
-from callgate.errors import Misconfigured
+from callgate.errors import StoreDown
 from callgate.store import (
-    AttemptRow,
     CallEnd,
     CallRow,
     CallState,
+    GateIdentity,
     GateRow,
     Grant,
+    Imbalance,
     Intent,
     Key,
     Refusal,
     Settlement,
     TaskRow,
-    operations,
-    recovery,
-    rows,
+    schema,
+    writes,
 )
-from callgate.store.identity import GateIdentity
-from callgate.store.schema import migrate
-from callgate.store.writer import Chore, Writer
+from callgate.store.heartbeat import Heartbeat
+from callgate.store.owners import SILENT_SECONDS
+from callgate.store.reads import Reader
+from callgate.store.writer import Writer
 from callgate.task import Task
 
-Result = TypeVar("Result")
-
-BUSY_SECONDS = 5.0
-"""How long a write waits for another process that holds the file."""
-
-TASKS = (
-    "SELECT t.id, t.type, t.agent, t.user, t.parent, t.budget_nano, t.started_at, t.deadline_at,"
-    " t.ended_at, l.spent_nano, l.held_nano,"
-    " (SELECT count(*) FROM calls c WHERE c.task_id = t.id),"
-    " (SELECT count(*) FROM calls c WHERE c.task_id = t.id AND c.state = 'refused'),"
-    " (SELECT coalesce(max(a.estimated), 0) FROM calls c JOIN attempts a ON a.call_id = c.id"
-    "   WHERE c.task_id = t.id),"
-    " (SELECT count(*) FROM calls c JOIN attempts a ON a.call_id = c.id"
-    "   WHERE c.task_id = t.id AND a.cost_nano IS NULL AND a.state != 'running')"
-    " FROM tasks t JOIN ledger l ON l.scope = 'task:' || t.id AND l.window = 'task'"
-)
-
-
-class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """A scope whose ledger is not what its attempts add up to; nano-dollars."""
-
-    scope: str
-    spent_nano: int
-    spent_by_attempts_nano: int
-    held_nano: int
-    held_by_attempts_nano: int
+Synchronous = Literal["FULL", "NORMAL"]
 
 
 class SqliteStore:
-    """Everything in one SQLite file; see :class:`callgate.store.Store` for what each method does."""
+    """A :class:`callgate.store.Store` in a file; make it with :meth:`open`.
+
+    Writes go to one thread, which commits them in groups; reads run where they are called, on a
+    connection that never waits for it. Whether money is left is decided inside the transaction,
+    from the file alone, so several processes may share it.
+    """
 
     def __init__(
         self,
-        writing: sqlite3.Connection,
-        reading: sqlite3.Connection,
+        writer: Writer,
+        reader: Reader,
         *,
         clock: Clock,
-        gate: GateIdentity | None,
+        heartbeat: Heartbeat | None,
+        owner: str | None,
     ) -> None:
-        self._writing = writing
-        self._reading = reading
+        self._writer = writer
+        self._reader = reader
         self._clock = clock
-        self._gate = gate
-        self._closed = False
-        self._writer = Writer(writing, clock=clock, chores=self._chores())
+        self._heartbeat = heartbeat
+        self._owner = owner
 
     @classmethod
     async def open(
@@ -87,234 +67,146 @@ class SqliteStore:
         *,
         clock: Clock,
         gate: GateIdentity | None,
-        busy_seconds: float = BUSY_SECONDS,
-    ) -> SqliteStore:
-        """Open the file, making it if it is not there.
+        synchronous: Synchronous = "FULL",
+        busy_seconds: float = schema.BUSY_SECONDS,
+    ) -> Self:
+        """Open the file, make or migrate its tables, and take over what dead gates left.
 
         Args:
-            path: The file; its folder is made too, for its owner only.
-            clock: Where time comes from.
-            gate: The process that makes attempts through this store; None for a command that
-                only looks.
-            busy_seconds: How long a write waits for another process.
+            path: The file; it and its folder are made if missing, for this user alone.
+            clock: Wall time for rows, monotonic time for the heartbeat.
+            gate: The process that will own attempts; None for one that reads and administers,
+                which is not listed as a gate and cannot admit.
+            synchronous: ``FULL`` makes a commit survive a power failure, ``NORMAL`` only a crash.
+            busy_seconds: How long a write waits for another process before it is StoreDown.
 
         Raises:
-            Misconfigured: The file cannot be opened, is not a store, or is of a newer version.
+            Misconfigured: The file is of a newer version, on a network filesystem, not a
+                database, or cannot be written.
+            StoreDown: Another process does not let it write.
         """
-        try:
-            _prepare(path)
-            writing = rows.connect(path, writes=True, busy_seconds=busy_seconds)
-            writing.execute("PRAGMA journal_mode = WAL")
-            writing.execute("PRAGMA synchronous = FULL")
-            migrate(writing, path)
-            if gate is not None:
-                writing.execute("BEGIN IMMEDIATE")
-                recovery.register(writing, gate, clock.now())
-                recovery.reap(writing, clock.now())
-                writing.execute("COMMIT")
-            reading = rows.connect(path, writes=False, busy_seconds=busy_seconds)
-        except (OSError, sqlite3.Error) as error:
-            msg = f"the store {path} cannot be opened: {error}; name another file in [gate] store"
-            raise Misconfigured(msg) from error
-        return cls(writing, reading, clock=clock, gate=gate)
+        schema.create_file(path)
+        heartbeat = None if gate is None else Heartbeat(gate, clock)
+        connect = partial(_connect, path, synchronous=synchronous, busy_seconds=busy_seconds)
+        writer = Writer(connect, chore=heartbeat)
+        await writer.open()
+        store = cls(
+            writer,
+            Reader(schema.connect(path, busy_seconds=busy_seconds)),
+            clock=clock,
+            heartbeat=heartbeat,
+            owner=None if gate is None else gate.id,
+        )
+        if heartbeat is not None:
+            try:
+                await writer.submit(heartbeat, None)
+            except StoreDown:
+                await store.close()
+                raise
+        return store
 
     def admit(self, intent: Intent, /) -> Future[Grant]:
-        """Hold the money and write the intent."""
-        owner = None if self._gate is None else self._gate.id
-        return self._write(partial(_admit, intent=intent, owner=owner))
+        """Hold the money and write the attempt's intent, in one transaction, or do neither."""
+        if self._owner is None:
+            msg = "this store was opened without a gate, so nobody would settle what it admits"
+            raise RuntimeError(msg)
+        return self._writer.submit(writes.admit, writes.Admission(intent, self._owner))
 
     def settle(self, settlement: Settlement, /) -> Future[None]:
-        """Book an attempt, once."""
-        return self._write(lambda connection: operations.settle(connection, settlement))
+        """Free the hold, book the cost and write the outcome; a second time does nothing."""
+        return self._writer.submit(writes.settle, settlement)
 
     def end_call(self, end: CallEnd, /) -> Future[None]:
-        """Write how a call ended."""
-        return self._write(lambda connection: operations.end_call(connection, end))
+        """Write the outcome of a call whose attempts are all settled."""
+        return self._writer.submit(writes.end_call, end)
 
     def refuse(self, refusal: Refusal, /) -> Future[None]:
-        """Write the row of a call that never had an attempt."""
-        return self._write(lambda connection: operations.refuse(connection, refusal))
+        """Write the audit row of a call that never had an attempt."""
+        return self._writer.submit(writes.refuse, refusal)
 
     def create_task(self, task: Task, /) -> Future[Task]:
-        """Write a task, or open the stored one again."""
-        return self._write(lambda connection: operations.create_task(connection, task))
+        """Write a task; return the stored one if it exists."""
+        return self._writer.submit(writes.create_task, task)
 
     def end_task(self, task_id: str, ended_at: float, /) -> Future[None]:
         """Mark a task as ended."""
-        return self._write(lambda connection: operations.end_task(connection, task_id, ended_at))
+        return self._writer.submit(writes.end_task, (task_id, ended_at))
 
     def create_key(self, key: Key, /) -> Future[None]:
         """Write a key."""
-        return self._write(lambda connection: operations.create_key(connection, key))
+        return self._writer.submit(writes.create_key, key)
 
     def revoke_key(self, key_id: str, revoked_at: float, /) -> Future[bool]:
-        """Revoke a key."""
-        return self._write(lambda connection: operations.revoke_key(connection, key_id, revoked_at))
+        """Revoke a key; return False if there is none of that id."""
+        return self._writer.submit(writes.revoke_key, (key_id, revoked_at))
 
     def set_url(self, url: str, /) -> Future[None]:
         """Note where this process can be reached."""
-        return self._write_gate("UPDATE gates SET url = ? WHERE id = ?", url)
+        return self._writer.submit(self._beating().set_url, url)
 
     def set_reload(self, reloaded_at: float, error: str | None, /) -> Future[None]:
-        """Note how this process's last reload went."""
-        return self._write_gate(
-            "UPDATE gates SET reloaded_at = ?, reload_error = ? WHERE id = ?",
-            rows.micros(reloaded_at),
-            error,
-        )
+        """Note how this process's last reload of the settings went."""
+        return self._writer.submit(self._beating().set_reload, (reloaded_at, error))
 
     def find_key(self, digest: bytes, /) -> Key | None:
-        """Return the key with this SHA-256."""
-        row = self._one(f"SELECT {rows.KEY_COLUMNS} FROM keys WHERE digest = ?", digest)
-        return None if row is None else rows.key_of(row)
+        """Return the key with this SHA-256, revoked or expired ones too."""
+        return self._reader.find_key(digest)
 
     def keys(self) -> Sequence[Key]:
         """Return all keys, newest first."""
-        found = self._all(f"SELECT {rows.KEY_COLUMNS} FROM keys ORDER BY created_at DESC, id")
-        return [rows.key_of(row) for row in found]
+        return self._reader.keys()
 
     def find_task(self, task_id: str, /) -> Task | None:
         """Return a task."""
-        row = self._one(operations.FIND_TASK, task_id)
-        return None if row is None else rows.task_of(row)
+        return self._reader.find_task(task_id)
 
     def count_retries(self, task_id: str, /) -> int:
         """Return how many attempts of a task's calls were not the first of their call."""
-        row = self._one("SELECT count(*) FROM attempts WHERE task_id = ? AND n > 1", task_id)
-        return 0 if row is None else row[0]
+        return self._reader.count_retries(task_id)
 
     def task_row(self, task_id: str, /) -> TaskRow | None:
         """Return a task with its ledger."""
-        row = self._one(f"{TASKS} WHERE t.id = ?", task_id)
-        return None if row is None else rows.task_row_of(row)
+        return self._reader.task_row(task_id)
 
     def tasks(self, *, limit: int = 50, agent: str | None = None) -> Sequence[TaskRow]:
         """Return tasks, newest first."""
-        where, values = ("", ()) if agent is None else (" WHERE t.agent = ?", (agent,))
-        found = self._all(
-            f"{TASKS}{where} ORDER BY t.started_at DESC, t.id LIMIT ?", *values, limit
-        )
-        return [rows.task_row_of(row) for row in found]
+        return self._reader.tasks(limit, agent)
 
     def calls(
-        self,
-        *,
-        task_id: str | None = None,
-        limit: int | None = 50,
-        state: CallState | None = None,
+        self, *, task_id: str | None = None, limit: int | None = 50, state: CallState | None = None
     ) -> Sequence[CallRow]:
         """Return calls with their attempts, newest first."""
-        filters = {"task_id": task_id, "state": state}
-        named = {name: value for name, value in filters.items() if value is not None}
-        where = " AND ".join(f"{name} = ?" for name in named) or "1"
-        found = self._all(
-            f"SELECT {rows.CALL_COLUMNS} FROM calls WHERE {where}"
-            " ORDER BY started_at DESC, id LIMIT ?",
-            *named.values(),
-            -1 if limit is None else limit,
-        )
-        return [rows.call_of(row, self._attempts(row[0])) for row in found]
+        return self._reader.calls(task_id, limit, state)
 
     def find_call(self, call_id: str, /) -> CallRow | None:
         """Return one call with its attempts."""
-        row = self._one(f"SELECT {rows.CALL_COLUMNS} FROM calls WHERE id = ?", call_id)
-        return None if row is None else rows.call_of(row, self._attempts(call_id))
+        return self._reader.find_call(call_id)
 
     def gates(self) -> Sequence[GateRow]:
-        """Return the gates that are alive, as far as their heartbeats tell."""
-        since = rows.micros(self._clock.now() - recovery.SILENT_SECONDS)
-        found = self._all(
-            f"SELECT {rows.GATE_COLUMNS} FROM gates WHERE beat_at >= ? ORDER BY started_at", since
-        )
-        return [rows.gate_of(row) for row in found]
+        """Return the gate processes whose heartbeat is at most 30 seconds old."""
+        return self._reader.gates(self._clock.now() - SILENT_SECONDS)
 
-    def verify(self) -> Sequence[Difference]:
-        """Return the scopes whose ledger is not what their attempts add up to; none is right."""
-        found = self._all(
-            "SELECT scope, spent_nano, spent, held_nano, held FROM (SELECT l.scope, l.spent_nano,"
-            " coalesce(sum(a.cost_nano), 0) AS spent, l.held_nano,"
-            " coalesce(sum(CASE WHEN a.state = 'running' THEN a.reserved_nano END), 0) AS held"
-            " FROM ledger l LEFT JOIN attempts a ON l.scope = 'task:' || a.task_id"
-            " GROUP BY l.scope, l.window) WHERE spent_nano != spent OR held_nano != held"
-        )
-        return [
-            Difference(
-                scope=row[0],
-                spent_nano=row[1],
-                spent_by_attempts_nano=row[2],
-                held_nano=row[3],
-                held_by_attempts_nano=row[4],
-            )
-            for row in found
-        ]
+    def verify(self) -> Sequence[Imbalance]:
+        """Return every scope whose ledger is not what its attempts add up to."""
+        return self._reader.verify()
 
     async def close(self) -> None:
-        """Finish what was submitted, sign off, and close."""
-        if self._closed:
-            return
-        self._closed = True
-        gate = self._gate
-        if gate is not None:
-            # What still runs stays for whoever reaps: it is not known how it ends.
-            self._write(partial(_sign_off, gate_id=gate.id))
+        """Finish what was submitted, book what still runs as unknown, and close."""
+        if self._heartbeat is not None:
+            # If it cannot be written, another gate finds this process gone.
+            with suppress(StoreDown):
+                await self._writer.submit(self._heartbeat.retire, None)
         await self._writer.close()
-        self._writing.close()
-        self._reading.close()
+        self._reader.close()
 
-    def _chores(self) -> tuple[Chore, ...]:
-        gate, clock = self._gate, self._clock
-        if gate is None:
-            return ()
-        return (
-            Chore(
-                lambda connection: recovery.beat(connection, gate, clock.now()),
-                every_seconds=recovery.BEAT_EVERY_SECONDS,
-            ),
-            Chore(
-                lambda connection: recovery.reap(connection, clock.now()),
-                every_seconds=recovery.REAP_EVERY_SECONDS,
-            ),
-        )
-
-    def _write(self, operation: Callable[[sqlite3.Connection], Result]) -> Future[Result]:
-        return self._writer.submit(operation)
-
-    def _write_gate(self, statement: str, *values: object) -> Future[None]:
-        gate_id = None if self._gate is None else self._gate.id
-        return self._write(partial(_execute, statement=statement, values=(*values, gate_id)))
-
-    def _attempts(self, call_id: str) -> list[AttemptRow]:
-        found = self._all(
-            f"SELECT {rows.ATTEMPT_COLUMNS} FROM attempts WHERE call_id = ? ORDER BY n", call_id
-        )
-        return [rows.attempt_of(row) for row in found]
-
-    def _one(self, statement: str, *values: object) -> Any:
-        return self._reading.execute(statement, values).fetchone()
-
-    def _all(self, statement: str, *values: object) -> list[Any]:
-        return self._reading.execute(statement, values).fetchall()
+    def _beating(self) -> Heartbeat:
+        if self._heartbeat is None:
+            msg = "this store was opened without a gate, which has neither a URL nor a reload"
+            raise RuntimeError(msg)
+        return self._heartbeat
 
 
-def _admit(connection: sqlite3.Connection, *, intent: Intent, owner: str | None) -> Grant:
-    return operations.admit(connection, intent, owner)
-
-
-def _execute(connection: sqlite3.Connection, *, statement: str, values: tuple[object, ...]) -> None:
-    connection.execute(statement, values)
-
-
-def _sign_off(connection: sqlite3.Connection, *, gate_id: str) -> None:
-    """Take a gate off the list, unless attempts of it are still open for recovery to book."""
-    connection.execute(
-        "DELETE FROM gates WHERE id = ? AND NOT EXISTS"
-        " (SELECT 1 FROM attempts WHERE owner = gates.id AND state = 'running')",
-        (gate_id,),
-    )
-
-
-def _prepare(path: Path) -> None:
-    """Make the folder and the file for their owner only."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not path.exists():
-        path.touch(mode=0o600)
+def _connect(path: Path, *, synchronous: Synchronous, busy_seconds: float) -> sqlite3.Connection:
+    connection = schema.connect(path, busy_seconds=busy_seconds)
+    schema.prepare(connection, path, synchronous=synchronous)
+    return connection

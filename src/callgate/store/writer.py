@@ -27,6 +27,10 @@ and decides before it writes: it may be rolled back and run again."""
 Job = tuple[Operation, Any, "Future[Any] | None"]
 Outcome = tuple["Future[Any] | None", Any, Exception | None]
 
+LOOK: Final = (
+    "look at free space, permissions and who else has the file open; it recovers by itself"
+)
+
 log = logging.getLogger("callgate")
 
 
@@ -84,7 +88,7 @@ class Writer:
         """
         future: Future[Any] = self._loop.create_future()
         if self._closing:
-            future.set_exception(_down("it is closed", fix="restart the gate"))
+            future.set_exception(store_down("it is closed", fix="restart the gate"))
         else:
             self._queue.put((operation, argument, future))
         return future
@@ -167,7 +171,7 @@ def _commit(cursor: sqlite3.Cursor, jobs: Sequence[Job]) -> list[Outcome]:
         before = connection.total_changes
         try:
             outcomes.append((future, operation(cursor, argument), None))
-        except Exception as error:  # noqa: BLE001  the caller gets it
+        except Exception as error:
             if _is_store_trouble(error):
                 raise
             if connection.total_changes != before:
@@ -187,7 +191,7 @@ def _commit_apart(cursor: sqlite3.Cursor, jobs: Sequence[Job]) -> list[Outcome]:
         cursor.execute("SAVEPOINT job")
         try:
             outcomes.append((future, operation(cursor, argument), None))
-        except Exception as error:  # noqa: BLE001  the caller gets it
+        except Exception as error:
             if _is_store_trouble(error):
                 raise
             cursor.execute("ROLLBACK TO job")
@@ -213,12 +217,17 @@ def _is_store_trouble(error: Exception) -> bool:
 
 
 def _all_down(jobs: Sequence[Job], error: sqlite3.Error) -> list[Outcome]:
-    fix = "look at free space, permissions and who else has the file open; it recovers by itself"
-    return [(future, None, _down(str(error), fix=fix)) for _, _, future in jobs]
+    return [(future, None, store_down(str(error), fix=LOOK)) for _, _, future in jobs]
 
 
-def _down(why: str, *, fix: str) -> StoreDown:
-    msg = f"the store cannot write ({why}), and no call runs without a record; {fix}"
+def store_down(why: str, *, fix: str) -> StoreDown:
+    """Return the refusal of everything that needs the store.
+
+    Args:
+        why: What the database says.
+        fix: What an operator can do.
+    """
+    msg = f"the store does not answer ({why}), and no call runs without a record; {fix}"
     return StoreDown(msg, reason=Reason(code="store_down", rule="gate.store", fix=fix))
 
 

@@ -1,0 +1,113 @@
+"""The heartbeat of this gate, and the recovery of what dead gates left behind."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+from callgate.clock import Clock
+from callgate.store.owners import GateIdentity, is_alive
+from callgate.store.rows import Row, maybe_micros, micros
+from callgate.store.writes import abandon
+
+BEAT_SECONDS: Final = 5.0
+REAP_SECONDS: Final = 10.0
+
+FORGET_SECONDS: Final = 86_400.0
+"""How long the row of a dead gate is kept: if it was only stopped, what it wrote before its next
+beat is still found to be its own."""
+
+BEAT = """
+    INSERT INTO gates VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (id) DO UPDATE SET beat_at = excluded.beat_at, url = excluded.url,
+        reloaded_at = excluded.reloaded_at, reload_error = excluded.reload_error
+"""
+
+OTHERS = "SELECT id, host, place, pid, pid_started, started_at, beat_at FROM gates WHERE id <> ?"
+
+
+class Heartbeat:
+    """Says that this gate lives, and books what dead ones held.
+
+    It lives in the writer's thread: its methods are operations and nothing else.
+
+    Args:
+        gate: Who we are.
+        clock: Wall time for what is written, monotonic time for when it is due.
+    """
+
+    def __init__(self, gate: GateIdentity, clock: Clock) -> None:
+        self._gate = gate
+        self._clock = clock
+        self._url: str | None = None
+        self._reloaded: tuple[int | None, str | None] = (None, None)
+        self._reap_due = clock.monotonic()
+        # The first beat is for who opens the store, who waits for it.
+        self._beat_due = self._reap_due + BEAT_SECONDS
+
+    def due_seconds(self) -> float:
+        """Return how long until the next beat."""
+        return self._beat_due - self._clock.monotonic()
+
+    def __call__(self, cursor: sqlite3.Cursor, _: None = None, /) -> None:
+        """Beat, and every second time look for dead gates."""
+        now = self._clock.monotonic()
+        # Before it is written: if that fails, the next beat is the next try.
+        self._beat_due = now + BEAT_SECONDS
+        self.beat(cursor)
+        if now >= self._reap_due:
+            self._reap_due = now + REAP_SECONDS
+            self.reap(cursor)
+
+    def beat(self, cursor: sqlite3.Cursor, _: None = None, /) -> None:
+        """Write this gate's row; it is there again if somebody took us for dead."""
+        gate = self._gate
+        cursor.execute(
+            BEAT,
+            (gate.id, gate.host, gate.place, gate.pid, gate.pid_started, self._url,
+             micros(gate.started_at), micros(self._clock.now()), *self._reloaded),
+        )  # fmt: skip
+
+    def reap(self, cursor: sqlite3.Cursor, _: None = None, /) -> None:
+        """Book what every dead gate held, and forget those that are long dead."""
+        now = self._clock.now()
+        for row in cursor.execute(OTHERS, (self._gate.id,)).fetchall():
+            gate, beat_at = _identity(row)
+            if is_alive(gate, beat_at=beat_at, seen_from=self._gate.place, now=now):
+                continue
+            abandon(cursor, (gate.id, now))
+            if now - beat_at > FORGET_SECONDS:
+                _forget(cursor, gate.id)
+
+    def set_url(self, cursor: sqlite3.Cursor, url: str, /) -> None:
+        """Note where this gate can be reached."""
+        self._url = url
+        self.beat(cursor)
+
+    def set_reload(self, cursor: sqlite3.Cursor, reload: tuple[float, str | None], /) -> None:
+        """Note how the last reload went."""
+        reloaded_at, error = reload
+        self._reloaded = (maybe_micros(reloaded_at), error)
+        self.beat(cursor)
+
+    def retire(self, cursor: sqlite3.Cursor, _: None = None, /) -> None:
+        """Take this gate off the list; nobody will settle what it still holds."""
+        abandon(cursor, (self._gate.id, self._clock.now()))
+        _forget(cursor, self._gate.id)
+
+
+def _identity(row: Row) -> tuple[GateIdentity, float]:
+    id, host, place, pid, pid_started, started_at, beat_at = row
+    gate = GateIdentity(
+        id=id,
+        host=host,
+        place=place,
+        pid=pid,
+        pid_started=pid_started,
+        started_at=started_at / 1_000_000,
+    )
+    return gate, beat_at / 1_000_000
+
+
+def _forget(cursor: sqlite3.Cursor, gate_id: str) -> None:
+    cursor.execute("DELETE FROM gates WHERE id = ?", (gate_id,))
