@@ -142,7 +142,7 @@ class Client:
             msg = f"{url} did not begin to answer within {seconds:g} s"
             raise TimedOut(msg, billed=True) from error
         except aiohttp.ClientError as error:
-            msg = f"the connection to {url} died before a reply: {error or type(error).__name__}"
+            msg = f"the connection to {url} died before a reply: {type(error).__name__} {error}"
             raise Transient(msg, billed=True) from error
         return Response(response, url, self._timeouts.read_seconds)
 
