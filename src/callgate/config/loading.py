@@ -65,7 +65,7 @@ def read_settings(text: str, path: Path) -> Settings:
         file = File.model_validate(page)
     except ValidationError as error:
         named = {problem.key for problem in planned}
-        found = [_problem(entry, page, lines) for entry in error.errors(include_url=False)]
+        found = [_problem(entry, lines) for entry in error.errors(include_url=False)]
         problems = planned + [problem for problem in found if problem.key not in named]
         raise InvalidSettings(path, _ordered(problems)) from None
     problems = planned + list(_loose_ends(file, lines))
@@ -123,20 +123,19 @@ def _not_yet(path: tuple[str, ...], value: object, lines: Lines) -> Problem:
     )
 
 
-def _problem(entry: Any, page: Mapping[str, Any], lines: Lines) -> Problem:
+def _problem(entry: Any, lines: Lines) -> Problem:
     """Turn one of pydantic's errors into one of ours."""
     path: tuple[str | int, ...] = tuple(entry["loc"])
     if entry["type"] == "extra_forbidden":
         return _unknown_key(path, lines)
     if entry["type"] == "missing":
-        missing = Problem(
+        return Problem(
             line=lines.of(path),
             key=_dotted(path),
             found="nothing",
             allowed=_description(path),
             remedy=f"add {path[-1]} to [{_dotted(path[:-1])}]",
         )
-        return missing
     found = entry["input"]
     said = str(entry["msg"]).removeprefix("Value error, ")
     hidden = said.startswith("(hidden)")
@@ -181,27 +180,30 @@ def _description(path: tuple[str | int, ...]) -> str:
 def _loose_ends(file: File, lines: Lines) -> Iterator[Problem]:
     """Report names that lead nowhere."""
     for name, route in file.models.items():
-        for index, (provider, _) in enumerate(route.use):
-            if provider not in file.providers:
-                yield _no_such(
-                    ("models", name, "use", index),
-                    provider,
-                    list(file.providers),
-                    "providers",
-                    lines,
-                )
+        yield from _loose_route(name, route, file, lines)
     for name, agent in file.agents.items():
-        if agent.task_type not in {*file.tasks, DEFAULT_TYPE}:
-            path = ("agents", name, "task_type")
-            yield _no_such(path, agent.task_type, [*file.tasks, DEFAULT_TYPE], "tasks", lines)
-        for index, pattern in enumerate(agent.models):
-            if not _leads_somewhere(pattern, file):
-                known = [*file.models, *(f"{provider}:*" for provider in file.providers)]
-                yield _no_such(("agents", name, "models", index), pattern, known, "models", lines)
+        yield from _loose_agent(name, agent, file, lines)
     for name in file.prices:
         provider = _price_name(name).partition(":")[0]
         if provider not in file.providers:
             yield _no_such(("prices", name), provider, list(file.providers), "providers", lines)
+
+
+def _loose_route(name: str, route: ModelTable, file: File, lines: Lines) -> Iterator[Problem]:
+    for index, (provider, _) in enumerate(route.use):
+        if provider not in file.providers:
+            path = ("models", name, "use", index)
+            yield _no_such(path, provider, list(file.providers), "providers", lines)
+
+
+def _loose_agent(name: str, agent: AgentTable, file: File, lines: Lines) -> Iterator[Problem]:
+    types = [*file.tasks, DEFAULT_TYPE]
+    if agent.task_type not in types:
+        yield _no_such(("agents", name, "task_type"), agent.task_type, types, "tasks", lines)
+    known = [*file.models, *(f"{provider}:*" for provider in file.providers)]
+    for index, pattern in enumerate(agent.models):
+        if not _leads_somewhere(pattern, file):
+            yield _no_such(("agents", name, "models", index), pattern, known, "models", lines)
 
 
 def _leads_somewhere(pattern: str, file: File) -> bool:
@@ -271,7 +273,7 @@ def _route(name: str, table: ModelTable) -> RoutePolicy:
 
 
 def _agent(name: str, table: AgentTable) -> AgentPolicy:
-    models = tuple(pattern if pattern in {"*"} else _full(pattern) for pattern in table.models)
+    models = tuple(_full(pattern) for pattern in table.models)
     return AgentPolicy(name=name, key=table.key, models=models, task_type=table.task_type)
 
 

@@ -85,22 +85,27 @@ class GateTable(Table):
     """The process and its store."""
 
     store: Annotated[str, BeforeValidator(_store)] = Field(
-        "sqlite:callgate.db",
+        default="sqlite:callgate.db",
         description="Where everything durable is: `sqlite:` and a file, relative to this one.",
     )
-    host: str = Field("127.0.0.1", description="The address that `callgate serve` listens at.")
+    host: str = Field(
+        default="127.0.0.1", description="The address that `callgate serve` listens at."
+    )
     port: Annotated[int, Field(ge=0, le=65535)] = Field(
-        4180, description="Its port; 0 takes a free one."
+        default=4180, description="Its port; 0 takes a free one."
     )
     timezone: Annotated[str, BeforeValidator(_zone)] = Field(
-        "UTC", description="The time zone in which days and months begin."
+        default="UTC", description="The time zone in which days and months begin."
     )
-    max_body_bytes: Size = Field(32_000_000, description='The largest request, such as `"32MB"`.')
+    max_body_bytes: Size = Field(
+        default=32_000_000, description='The largest request, such as `"32MB"`.'
+    )
     on_disconnect: Literal["drain", "cancel"] = Field(
-        "drain", description="When a client hangs up: read on to learn what it cost, or cancel."
+        default="drain",
+        description="When a client hangs up: read on to learn what it cost, or cancel.",
     )
     drain: Duration = Field(
-        30.0, description="How long to read on, and to wait at the end of the process."
+        default=30.0, description="How long to read on, and to wait at the end of the process."
     )
     require_task: bool = Field(default=False, description="Refuse calls that name no task.")
     require_user: bool = Field(default=False, description="Refuse calls that name no end user.")
@@ -111,24 +116,27 @@ class ProviderTable(Table):
 
     api: Literal["openai", "anthropic"] = Field(description="What it speaks.")
     base_url: Url | None = Field(
-        None, description="Where it is; the api's own address if left out."
+        default=None, description="Where it is; the api's own address if left out."
     )
-    key: Reference | None = Field(None, description="Where its key is: `env:NAME` or `file:PATH`.")
+    key: Reference | None = Field(
+        default=None, description="Where its key is: `env:NAME` or `file:PATH`."
+    )
     price_source: str | None = Field(
-        None, description="Whose price list holds; the api's name if left out."
+        default=None, description="Whose price list holds; the api's name if left out."
     )
     limit_field: Literal["max_tokens", "max_completion_tokens"] | None = Field(
-        None, description="The field for an output limit, where a server knows only one of the two."
+        default=None,
+        description="The field for an output limit, where a server knows only one of the two.",
     )
     ca_file: str | None = Field(
-        None, description="Certificates to trust, for a server of your own."
+        default=None, description="Certificates to trust, for a server of your own."
     )
-    proxy: Url | None = Field(None, description="An HTTP proxy to go through.")
-    connect_timeout: Duration = Field(5.0, description="To reach it.")
+    proxy: Url | None = Field(default=None, description="An HTTP proxy to go through.")
+    connect_timeout: Duration = Field(default=5.0, description="To reach it.")
     first_byte_timeout: Duration = Field(
-        120.0, description="From the request to the reply's headers."
+        default=120.0, description="From the request to the reply's headers."
     )
-    read_timeout: Duration = Field(60.0, description="The longest silence in a reply.")
+    read_timeout: Duration = Field(default=60.0, description="The longest silence in a reply.")
 
 
 class ModelTable(Table):
@@ -137,14 +145,14 @@ class ModelTable(Table):
     use: Annotated[list[UseEntry], Field(min_length=1)] = Field(
         description="Who serves it, as `provider:model`: the first choice, then the fallbacks."
     )
-    prefer: Literal["order"] = Field("order", description="How to choose among them.")
+    prefer: Literal["order"] = Field(default="order", description="How to choose among them.")
 
 
 class AgentTable(Table):
     """What one agent may do; nothing is allowed that is not named."""
 
     key: Reference | None = Field(
-        None, description="Where its key is; left out, `callgate keys create` makes one."
+        default=None, description="Where its key is; left out, `callgate keys create` makes one."
     )
     models: list[str] = Field(
         default_factory=list, description="Names, or globs such as `openai:*`."
@@ -152,27 +160,27 @@ class AgentTable(Table):
     tools: Annotated[list[str], Field(max_length=0)] = Field(
         default_factory=list, description="Must be empty: this version governs no tools."
     )
-    task_type: str = Field("default", description="The type of its tasks that name none.")
+    task_type: str = Field(default="default", description="The type of its tasks that name none.")
 
 
 class TaskTable(Table):
     """What holds for every task of a type."""
 
     budget: Amount | None = Field(
-        None, description='The most that a task may cost, such as `"$0.50"`.'
+        default=None, description='The most that a task may cost, such as `"$0.50"`.'
     )
-    timeout: Duration | None = Field(None, description="How long a task may take.")
+    timeout: Duration | None = Field(default=None, description="How long a task may take.")
     retries: Annotated[int, Field(ge=0, le=10)] = Field(
-        2, description="Tries after the first, for each candidate of a call."
+        default=2, description="Tries after the first, for each candidate of a call."
     )
     max_retries: Annotated[int, Field(ge=0, le=10_000)] = Field(
-        20, description="Tries after the first, of all calls of a task together."
+        default=20, description="Tries after the first, of all calls of a task together."
     )
     max_output_tokens: Tokens = Field(
-        8192, description="The output limit for requests that name none."
+        default=8192, description="The output limit for requests that name none."
     )
     max_input_tokens: Tokens | None = Field(
-        None,
+        default=None,
         description="The input bound for requests whose bytes do not bound it, such as images.",
     )
 
@@ -182,21 +190,25 @@ class PriceTable(Table):
 
     input: Price = Field(description="Input that no cache has to do with.")
     output: Price = Field(description="Output that the reader sees.")
-    cache_read: Price | None = Field(None, description="Read from a cache; as input if left out.")
-    cache_write: Price | None = Field(None, description="Written to a cache; as input if left out.")
-    cache_write_long: Price | None = Field(
-        None, description="Written to a cache for longer; as cache_write if left out."
+    cache_read: Price | None = Field(
+        default=None, description="Read from a cache; as input if left out."
     )
-    reasoning: Price | None = Field(None, description="Reasoning; as output if left out.")
+    cache_write: Price | None = Field(
+        default=None, description="Written to a cache; as input if left out."
+    )
+    cache_write_long: Price | None = Field(
+        default=None, description="Written to a cache for longer; as cache_write if left out."
+    )
+    reasoning: Price | None = Field(default=None, description="Reasoning; as output if left out.")
     context_window: Tokens | None = Field(
-        None, description="Tokens that the model takes at the most."
+        default=None, description="Tokens that the model takes at the most."
     )
 
 
 class File(Table):
     """``callgate.toml``."""
 
-    gate: GateTable = Field(default_factory=lambda: GateTable())
+    gate: GateTable = Field(default_factory=GateTable)
     providers: dict[str, ProviderTable] = Field(default_factory=dict)
     models: dict[str, ModelTable] = Field(default_factory=dict)
     agents: dict[str, AgentTable] = Field(default_factory=dict)
