@@ -54,7 +54,10 @@ INSERT_REFUSED_CALL = """
     INSERT INTO calls (id, task_id, task_type, agent, user, door, kind, target, stream, state,
         status, code, message, rule, started_at, ended_at, request_bytes)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (id) DO UPDATE SET state = excluded.state, status = excluded.status,
+        code = excluded.code, message = excluded.message, ended_at = excluded.ended_at
 """
+"""A caller may hang up while its admission is being written; then its row is there already."""
 
 INSERT_ATTEMPT = """
     INSERT INTO attempts (id, call_seq, task_id, n, provider, model, state, reserved_nano,
