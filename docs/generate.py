@@ -106,14 +106,15 @@ def kind(schema: dict[str, Any], part: dict[str, Any]) -> str:
         return ", ".join(f"`{literal(value)}`" for value in part["enum"])
     if part.get("type") == "array":
         return f"list of {kind(schema, part.get('items', {}))}"
-    return {"object": "table", "number": "number", "integer": "whole number"}.get(
-        part.get("type", ""), part.get("type", "anything")
-    )
+    plain = str(part.get("type", "anything"))
+    return {"object": "table", "integer": "whole number"}.get(plain, plain)
 
 
 def default_of(part: dict[str, Any]) -> str:
-    """Return the default as it would be written, `none` where there is none."""
-    value = part.get("default")
+    """Return the default as it would be written, ``none`` where there is none."""
+    value: object = part.get("default")
+    if part.get("type") == "string" and isinstance(value, int | float):
+        return f"`{value:,}` bytes" if isinstance(value, int) else f'`"{value:g}s"`'
     return "none" if value is None else f"`{literal(value)}`"
 
 
