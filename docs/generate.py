@@ -73,8 +73,8 @@ def settings_page() -> str:
 
 def section(schema: dict[str, Any], name: str, part: dict[str, Any]) -> Iterator[str]:
     """Yield the lines about one table of the settings."""
-    named = part.get("additionalProperties")
-    entry = resolved(schema, named) if isinstance(named, dict) else part
+    named: dict[str, Any] | None = part.get("additionalProperties") or None
+    entry = part if named is None else resolved(schema, named)
     yield f"## `[{name}.NAME]`" if entry is not part else f"## `[{name}]`"
     yield ""
     yield sentence(part) or sentence(entry)
