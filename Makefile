@@ -6,7 +6,7 @@ PYTEST  = .venv/bin/python -m pytest
 STAMP   = .venv/.callgate-ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick check cover soak bench docs format lock clean
+.PHONY: help setup demo test quick check style types layers rules cover soak bench docs format lock clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,16 +42,23 @@ test: $(STAMP) ## Run the tests
 quick: $(STAMP) ## Run the tests that take no second
 	@$(PYTEST) -n $(JOBS) -m "not soak and not slow" -q
 
-check: $(STAMP) ## Check everything a change must hold besides the tests: style, types, layers, sizes, docs, coverage
+check: style types layers rules cover ## Check what a change must hold besides the tests (make -k check: all of it at once)
+
+style: $(STAMP) ## ... its format and its style
 	.venv/bin/ruff format --check
 	.venv/bin/ruff check
+
+types: $(STAMP) ## ... its types, by two checkers
 	.venv/bin/mypy
 	.venv/bin/basedpyright
-	.venv/bin/lint-imports --no-logo
-	$(PYTEST) -n 0 -q tests/architecture tests/docs
-	$(MAKE) --no-print-directory cover
 
-cover: $(STAMP) ## Check that unit and contract tests run every branch of the road and the store
+layers: $(STAMP) ## ... its imports, against the layers of the house
+	.venv/bin/lint-imports --no-logo
+
+rules: $(STAMP) ## ... its sizes, names, lock file, docs and their examples
+	$(PYTEST) -n 0 -q tests/architecture tests/docs
+
+cover: $(STAMP) ## ... that unit and contract tests run every branch of the road and the store
 	$(PYTEST) -n $(JOBS) -q --cov --cov-report=term-missing tests/unit $(wildcard tests/contract)
 
 soak: $(STAMP) ## Run the tests that take minutes: kill -9, load, long streams
