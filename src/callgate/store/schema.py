@@ -153,8 +153,12 @@ MIGRATIONS: Final[Sequence[Sequence[str]]] = (
 """The statements that lead from each version to the next; a file's version is how many it has."""
 
 
-def create_file(path: Path) -> None:
+def create_file(path: Path, *, mounts: Path = MOUNTS) -> None:
     """Make the file, if it is missing, so that nobody else can read it.
+
+    Args:
+        path: The file.
+        mounts: The kernel's list of mounts.
 
     Raises:
         Misconfigured: It cannot be made, or is on a network filesystem.
@@ -169,7 +173,7 @@ def create_file(path: Path) -> None:
         fix = "name a file in a folder that this user may write to, as [gate] store"
         msg = f"{path} cannot be made: {error.strerror}; {fix}"
         raise _refusal(msg, fix) from error
-    kind = filesystem_of(path)
+    kind = filesystem_of(path, mounts=mounts)
     if kind in NETWORK_FILESYSTEMS:
         fix = "put [gate] store on a local disk"
         msg = f"{path} is on {kind}, where SQLite's locks do not hold; {fix}"

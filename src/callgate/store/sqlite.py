@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal, Self
 
 from callgate.clock import Clock
-from callgate.errors import StoreDown
+from callgate.errors import Misconfigured, StoreDown
 from callgate.store import (
     CallEnd,
     CallRow,
@@ -208,5 +208,9 @@ class SqliteStore:
 
 def _connect(path: Path, *, synchronous: Synchronous, busy_seconds: float) -> sqlite3.Connection:
     connection = schema.connect(path, busy_seconds=busy_seconds)
-    schema.prepare(connection, path, synchronous=synchronous)
+    try:
+        schema.prepare(connection, path, synchronous=synchronous)
+    except Misconfigured:
+        connection.close()
+        raise
     return connection

@@ -97,16 +97,16 @@ class Writer:
         try:
             connection = self._connect()
         except Exception as error:  # noqa: BLE001  the opener gets it
-            self._tell(_reject, self._opened, error)
+            self._deliver([(self._opened, None, error)])
             return
-        self._tell(_resolve, self._opened, None)
+        self._deliver([(self._opened, None, None)])
         cursor = connection.cursor()
         while not self._last:
             first = self._wait()
             if first is not None:
                 self._turn(cursor, first)
         connection.close()
-        self._tell(_resolve, self._closed, None)
+        self._deliver([(self._closed, None, None)])
 
     def _wait(self) -> Job | None:
         """Return the next thing to do; None to look again."""
@@ -153,11 +153,8 @@ class Writer:
         return jobs
 
     def _deliver(self, outcomes: Sequence[Outcome]) -> None:
-        self._tell(_deliver, outcomes)
-
-    def _tell(self, function: Callable[..., None], *arguments: Any) -> None:
         try:
-            self._loop.call_soon_threadsafe(function, *arguments)
+            self._loop.call_soon_threadsafe(_deliver, outcomes)
         except RuntimeError:
             # The event loop is closed: nobody waits any more.
             self._last = True
@@ -241,13 +238,3 @@ def _deliver(outcomes: Sequence[Outcome]) -> None:
                 future.set_result(value)
             else:
                 future.set_exception(error)
-
-
-def _resolve(future: Future[None], value: None) -> None:
-    if not future.done():
-        future.set_result(value)
-
-
-def _reject(future: Future[None], error: Exception) -> None:
-    if not future.done():
-        future.set_exception(error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -22,9 +22,9 @@ GATE_DIED: Final = "gate_died"
 """The code of a call whose process died under it."""
 
 
-def scopes(task_id: str) -> Iterator[tuple[str, str]]:
-    """Yield every scope and window that a task's attempts hold money in."""
-    yield f"task:{task_id}", ALL_TIME
+def scopes(task_id: str) -> Sequence[tuple[str, str]]:
+    """Return every scope and window that a task's attempts hold money in."""
+    return ((f"task:{task_id}", ALL_TIME),)
 
 
 BALANCE = """
@@ -160,7 +160,8 @@ def _insert_intent(cursor: sqlite3.Cursor, intent: Intent, grant: Grant, *, owne
          reserved, grant.output_tokens, intent.price_version, micros(intent.sent_at)),
     )  # fmt: skip
     if reserved:
-        cursor.executemany(HOLD, ((reserved, *scope) for scope in scopes(task.id)))
+        for scope in scopes(task.id):
+            cursor.execute(HOLD, (reserved, *scope))
 
 
 def settle(cursor: sqlite3.Cursor, settlement: Settlement) -> None:
@@ -182,10 +183,15 @@ def settle(cursor: sqlite3.Cursor, settlement: Settlement) -> None:
     cost = reserved if settlement.cost is None else settlement.cost.nano
     estimated = cost is not None and (settlement.estimated or settlement.cost is None)
     cursor.execute(SETTLE, (*_outcome(settlement, cost, estimated=estimated), seq))
-    booking = ((cost or 0) - before, held)
-    cursor.executemany(BOOK, ((*booking, *scope) for scope in scopes(task_id)))
+    _book(cursor, task_id, spent=(cost or 0) - before, held=held)
     if settlement.call is not None:
         end_call(cursor, settlement.call)
+
+
+def _book(cursor: sqlite3.Cursor, task_id: str, *, spent: int, held: int) -> None:
+    """Add to what is spent and take off what is held, in every scope of an attempt."""
+    for scope in scopes(task_id):
+        cursor.execute(BOOK, (spent, held, *scope))
 
 
 def _outcome(settlement: Settlement, cost: int | None, *, estimated: bool) -> Row:
@@ -275,8 +281,7 @@ def abandon(cursor: sqlite3.Cursor, death: tuple[str, float]) -> None:
     ended_at = micros(now)
     for seq, task_id, reserved in cursor.execute(FIND_RUNNING, (owner,)).fetchall():
         cursor.execute(ABANDON_ATTEMPT, (ended_at, seq))
-        booking = (reserved or 0, reserved or 0)
-        cursor.executemany(BOOK, ((*booking, *scope) for scope in scopes(task_id)))
+        _book(cursor, task_id, spent=reserved or 0, held=reserved or 0)
     cursor.execute(ABANDON_CALLS, (ended_at, owner))
 
 
