@@ -3,25 +3,46 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Any, Final, cast
 
 import msgspec
 
 from callgate.call import Headers, Meter, Usage
-from callgate.errors import BrokenReply, CallgateError, Failed
+from callgate.errors import CallgateError, Failed
 from callgate.wire import Request, Rewrite
 from callgate.wire.document import Document
-from callgate.wire.failures import Complaint, broken, error_object, failure_of, quote
-from callgate.wire.fields import count_of, flag_of, items_of, text_of
-from callgate.wire.sse import Splitter, data_of, name_of
+from callgate.wire.failures import (
+    JSON_HEADERS,
+    Complaint,
+    error_object,
+    failure_of,
+    own_words,
+    quote,
+    sentence_of,
+)
+from callgate.wire.fields import (
+    PARTS,
+    Part,
+    count_of,
+    flag_of,
+    items_of,
+    strange_part,
+    strange_tool,
+    text_of,
+    unbounded_field,
+)
+from callgate.wire.replies import count, member, object_of, objects, text, unreadable
+from callgate.wire.scanner import EventScanner
+from callgate.wire.sse import data_of, name_of
 
 MONEY_CODES: Final = frozenset({
     "contract_spend_limit_reached", "enforced_spend_limit_reached",
-    "linked_organization_spend_limit_reached", "credit_balance_too_low",
+    "linked_organization_spend_limit_reached", "linked_organization_billing_unavailable",
 })  # fmt: skip
 """``error.details.error_code`` values that mean money, never a rate.
 
-Source: anthropic-python 2.13, ``types/shared``.
+Source: anthropic-python 2.13, ``types/shared/error_details.py``.
 """
 
 TYPES_BY_STATUS: Final = {
@@ -29,23 +50,61 @@ TYPES_BY_STATUS: Final = {
     403: "permission_error", 404: "not_found_error", 413: "request_too_large",
     429: "rate_limit_error", 504: "timeout_error", 529: "overloaded_error",
 }  # fmt: skip
+"""Source: Anthropic's documentation of errors; anthropic-python 2.13, ``ErrorType``."""
+
+STATUS_BY_TYPE: Final = {kind: status for status, kind in TYPES_BY_STATUS.items()}
+"""The status that an error inside a stream would have had as a plain answer."""
 
 PLAIN_PARTS: Final = frozenset({
     "text", "tool_use", "tool_result", "thinking", "redacted_thinking",
 })  # fmt: skip
 """Parts of a message whose tokens are bounded by their bytes."""
 
-UNBOUNDED_FIELDS: Final = ("mcp_servers", "container", "context_management", "fallbacks")
-"""Top-level fields that add input, or cost, which is not in the request's bytes."""
+PLAIN_TOOLS: Final = frozenset({None, "custom"})
+"""Tools that the agent runs and describes itself; every other kind adds input of its own.
 
-STRANGE: Final = re.compile(
-    rb'"type"\s*:\s*"(?!(?:text|tool_use|tool_result|thinking|redacted_thinking|custom)")|\\u'
-)
-"""What calls for a closer look: a part that is not plain, or an escape that could hide one."""
+Source: anthropic-python 2.13, ``ToolParam.type``, which may be left out.
+"""
+
+UNBOUNDED_FIELDS: Final = (
+    "mcp_servers", "container", "context_management", "compaction", "fallbacks", "thread",
+)  # fmt: skip
+"""Top-level fields that add input, or cost, which is not in the request's bytes.
+
+Source: anthropic-python 2.13 (``MessageCreateParams``, stable and beta).
+"""
+
+COUNTED_ABOVE: Final = frozenset({"message", "fallback_message"})
+"""Iterations whose tokens the top-level counters may hold already.
+
+Source: anthropic-python 2.13, ``BetaUsage.iterations``.
+"""
+
+BUCKETS: Final = (
+    "input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens",
+)  # fmt: skip
 
 CONTENT: Final = re.compile(rb'"type"\s*:\s*"(?:content_block_delta|message_delta|message_stop)"')
-LOOKED_AT: Final = re.compile(rb"message_start|message_delta|message_stop|error")
-"""What makes an event worth decoding; the rest of a stream is passed on unread."""
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """As much of a message as tells whether its bytes bound its tokens."""
+
+    content: msgspec.Raw = msgspec.Raw()
+
+
+class Page(msgspec.Struct, kw_only=True):
+    """As much of a plain reply as the gate must know."""
+
+    type: Any = None
+    id: Any = None
+    model: Any = None
+    stop_reason: Any = None
+    usage: Any = None
+
+
+_MESSAGES: Final = msgspec.json.Decoder(list[Message])
+_PAGE: Final = msgspec.json.Decoder(Page)
 
 
 class AnthropicMessages:
@@ -59,17 +118,16 @@ class AnthropicMessages:
     def parse(self, body: bytes, /) -> Request:
         """Read a request."""
         document = Document.parse(body)
-        messages = items_of(document, "messages", needed=True)
-        tools = items_of(document, "tools")
-        system = document.get("system")
+        messages = items_of(document, "messages", _MESSAGES, needed=True)
+        tools = items_of(document, "tools", PARTS)
         return Request(
             document=document,
             model=text_of(document, "model"),
             stream=flag_of(document, "stream"),
             output_limit=count_of(document, "max_tokens", least=0),
-            messages=len(messages) + len(tools) + (len(system) if isinstance(system, list) else 1),
+            messages=len(messages) + len(tools) + _system_parts(document),
             has_tools=bool(tools),
-            opaque=_opaque(document),
+            opaque=_opaque(document, messages, tools),
             service_tier=document.get("service_tier"),
         )
 
@@ -91,11 +149,17 @@ class AnthropicMessages:
 
     def read(self, body: bytes, meter: Meter, /) -> None:
         """Read a plain reply."""
-        page = _object(body)
+        try:
+            page = msgspec.structs.asdict(_PAGE.decode(body))
+        except (msgspec.DecodeError, RecursionError):
+            page = object_of(body)
         if page.get("type") != "message":
-            msg = f"the provider's reply is no message: {body[:80]!r}"
-            raise BrokenReply(msg, billed=True)
+            if page.get("type") == "error":
+                raise failure_of(_complaint_in(body))
+            problem = "is no message"
+            raise unreadable(problem, body)
         _note_message(page, meter)
+        meter.usage = usage_of(member(page, "usage"))
         meter.finished = True
 
     def scanner(self, request: Request, meter: Meter, /) -> MessageScanner:
@@ -105,34 +169,27 @@ class AnthropicMessages:
 
     def failure(self, status: int, headers: Headers, body: bytes, /) -> Failed:
         """Say what a refusal means."""
-        error = error_object(body)
-        details = error.get("details")
-        code = details.get("error_code") if isinstance(details, dict) else None
-        complaint = Complaint(
-            status=status,
-            headers=headers,
-            body=body,
-            message=quote(error, body),
-            is_money=code in MONEY_CODES or error.get("type") == "billing_error",
-            is_model=error.get("type") == "not_found_error",
-        )
-        return failure_of(complaint)
+        return failure_of(_complaint(status, headers, body))
 
     def error_body(self, error: CallgateError, /) -> bytes:
         """Return Anthropic's error object, with ours beside it."""
-        fix = error.reason.fix
-        message = error.message if fix is None else f"{error.message}. What to do: {fix}"
         kind = TYPES_BY_STATUS.get(error.status, "api_error")
         page = {
             "type": "error",
-            "error": {"type": kind, "message": message},
+            "error": {"type": kind, "message": sentence_of(error)},
             "callgate": error.reason,
         }
         return msgspec.json.encode(page)
 
     def error_event(self, error: CallgateError, /) -> bytes:
-        """Return the event that ends a stream with an error."""
-        return b"event: error\ndata: " + self.error_body(error) + b"\n\n"
+        """Return the event that ends a stream; the provider's own words where it had any."""
+        words = own_words(error)
+        body = (
+            self.error_body(error)
+            if words is None
+            else msgspec.json.encode({"type": "error", **words, "callgate": error.reason})
+        )
+        return b"event: error\ndata: " + body + b"\n\n"
 
 
 class CountTokens(AnthropicMessages):
@@ -145,175 +202,165 @@ class CountTokens(AnthropicMessages):
     path = "/v1/messages/count_tokens"
     costs_output = False
 
+    def parse(self, body: bytes, /) -> Request:
+        """Read a request; nothing in it has to be bounded, as nothing is paid for."""
+        document = Document.parse(body)
+        return Request(
+            document=document,
+            model=text_of(document, "model"),
+            stream=False,
+            output_limit=None,
+            messages=len(items_of(document, "messages", _MESSAGES, needed=True)),
+            has_tools=bool(items_of(document, "tools", PARTS)),
+        )
+
     def read(self, body: bytes, meter: Meter, /) -> None:
         """Read the count."""
-        if not isinstance(_object(body).get("input_tokens"), int):
-            msg = f"the provider's reply is no count of tokens: {body[:80]!r}"
-            raise BrokenReply(msg, billed=False)
+        if count(object_of(body), "input_tokens") is None:
+            problem = "is no count of tokens"
+            raise unreadable(problem, body)
         meter.finished = True
 
 
-class MessageScanner:
+class MessageScanner(EventScanner):
     """Reads a stream while it passes."""
 
-    __slots__ = ("_meter", "_splitter", "has_content")
+    __slots__ = ("_counted_output", "_counters")
+
+    end_event = "message_stop"
 
     def __init__(self, meter: Meter) -> None:
-        self._meter = meter
-        self._splitter = Splitter()
-        self.has_content = False
+        super().__init__(meter)
+        self._counters: dict[str, Any] = {}
+        self._counted_output = False
 
-    def feed(self, chunk: bytes, /) -> bytes:
-        """Take bytes from the provider; return the bytes to relay now."""
-        events = self._splitter.feed(chunk)
-        for event in events:
-            self._look(event)
-        return b"".join(events)
-
-    def end(self) -> bytes:
-        """Say that the provider closed the stream."""
-        rest = self._splitter.rest
-        if rest.strip():
-            self._look(rest)
-        if not self._meter.finished:
-            msg = "the provider ended the stream before message_stop; what came is not the whole reply"
-            raise broken(msg, self)
-        return rest
-
-    def _look(self, event: bytes) -> None:
-        if LOOKED_AT.search(event):
-            self._read(event)
-        self.has_content = self.has_content or CONTENT.search(event) is not None
-
-    def _read(self, event: bytes) -> None:
+    def _read(self, event: bytes) -> bytes:
         """Note what an event says, by the type in its data: a name alone proves nothing."""
-        data = data_of(event)
-        if not data:
-            return
-        page = _object(data)
+        if not self.has_content:
+            self.has_content = CONTENT.search(event) is not None
+        if b'"message_' in event or b'"error"' in event or event.startswith(b"event: error"):
+            data = data_of(event)
+            if data:
+                self._look(object_of(data), event, data)
+        return event
+
+    def _look(self, page: dict[str, Any], event: bytes, data: bytes) -> None:
         kind = page.get("type")
         if kind == "error" or name_of(event) == b"error":
-            raise self._failure(page, data)
+            raise failure_of(_complaint_in(data))
         if kind == "message_start":
-            _note_message(page.get("message") or {}, self._meter)
+            message = member(page, "message")
+            _note_message(message, self._meter)
+            self._count(message)
         elif kind == "message_delta":
-            self._note_delta(page)
+            self._meter.finish_reason = (
+                text(member(page, "delta"), "stop_reason") or self._meter.finish_reason
+            )
+            self._count(page)
+            self._counted_output = self._counted_output or bool(member(page, "usage"))
         elif kind == "message_stop":
-            self._meter.finished = True
+            self._stop()
 
-    def _note_delta(self, page: dict[str, Any]) -> None:
-        """Counters of a delta are cumulative; one that it leaves out stands as it was."""
-        meter = self._meter
-        delta = page.get("delta") or {}
-        meter.finish_reason = delta.get("stop_reason") or meter.finish_reason
-        usage = page.get("usage")
-        if isinstance(usage, dict):
-            meter.usage = usage_of(usage, before=meter.usage)
+    def _count(self, page: dict[str, Any]) -> None:
+        """Keep the latest counters: they are cumulative, and one that is left out stands."""
+        usage = member(page, "usage")
+        self._counters.update({key: value for key, value in usage.items() if value is not None})
+        self._meter.usage = usage_of(self._counters)
 
-    def _failure(self, page: dict[str, Any], data: bytes) -> Failed:
-        error = page.get("error")
-        said = quote(error if isinstance(error, dict) else {}, data)
-        return broken(f"the provider broke the stream off: {said}", self)
+    def _stop(self) -> None:
+        if not self._counted_output:
+            # What message_start counts as output is a beginning; the whole is unknown.
+            self._meter.usage = None
+        self._meter.finished = True
 
 
-def usage_of(usage: dict[str, Any], *, before: Usage | None = None) -> Usage:
-    """Return Anthropic's counters as disjoint buckets.
+def usage_of(usage: dict[str, Any]) -> Usage | None:
+    """Return Anthropic's counters as disjoint buckets; None where they count nothing.
 
     ``input_tokens`` excludes what was read from and written to a cache; ``output_tokens``
-    includes thinking. Compactions are billed beside the top-level counters, and are added.
+    includes thinking. The top-level counters leave out what compactions and advisors used, which
+    is added; of the iterations that they may hold, the larger of both sums stands.
 
-    Args:
-        usage: The counters; those that are absent stand as they were.
-        before: The usage so far.
-
-    Source: anthropic-python 2.13 (``Usage``, ``MessageDeltaUsage``); ``iterations`` of its beta.
+    Source: anthropic-python 2.13 (``Usage``, ``MessageDeltaUsage``, ``BetaUsage.iterations``).
     """
-    before = before or Usage()
-    created = usage.get("cache_creation") or {}
-    long = _count(created, "ephemeral_1h_input_tokens", before.cache_write_long_tokens)
-    written_before = before.cache_write_tokens + before.cache_write_long_tokens
-    written = _count(usage, "cache_creation_input_tokens", written_before)
-    beside = _beside(usage)
-    details = usage.get("output_tokens_details") or {}
-    output = _count(usage, "output_tokens", before.total_output_tokens) + beside.output_tokens
-    thinking = min(output, _count(details, "thinking_tokens", before.reasoning_tokens))
+    if count(usage, "input_tokens") is None and count(usage, "output_tokens") is None:
+        return None
+    iterations = objects(usage.get("iterations"))
+    within = [each for each in iterations if each.get("type") in COUNTED_ABOVE]
+    beside = [each for each in iterations if each.get("type") not in COUNTED_ABOVE]
+    total = {
+        key: max(count(usage, key) or 0, _sum(within, key)) + _sum(beside, key) for key in BUCKETS
+    }
+    long, written = _written(usage, beside, total["cache_creation_input_tokens"])
+    thinking = count(member(usage, "output_tokens_details"), "thinking_tokens") or 0
+    thinking = min(thinking, total["output_tokens"])
     return Usage(
-        input_tokens=_count(usage, "input_tokens", before.input_tokens) + beside.input_tokens,
-        cache_read_tokens=_count(usage, "cache_read_input_tokens", before.cache_read_tokens),
-        cache_write_tokens=max(0, written - long),
-        cache_write_long_tokens=min(long, written) if written else long,
-        output_tokens=output - thinking,
+        input_tokens=total["input_tokens"],
+        cache_read_tokens=total["cache_read_input_tokens"],
+        cache_write_tokens=written - long,
+        cache_write_long_tokens=long,
+        output_tokens=total["output_tokens"] - thinking,
         reasoning_tokens=thinking,
     )
 
 
-def _beside(usage: dict[str, Any]) -> Usage:
-    """Return what compactions used, which the top-level counters leave out."""
-    found = [
-        entry
-        for entry in usage.get("iterations") or ()
-        if isinstance(entry, dict) and entry.get("type") == "compaction"
-    ]
-    return Usage(
-        input_tokens=sum(_count(entry, "input_tokens", 0) for entry in found),
-        output_tokens=sum(_count(entry, "output_tokens", 0) for entry in found),
-    )
+def _written(usage: dict[str, Any], beside: Iterable[dict[str, Any]], told: int) -> tuple[int, int]:
+    """Return what was written to a cache for an hour, and altogether.
+
+    The two lifetimes are told apart in an object of their own. What it does not cover is taken
+    for the hour's, the dearer one, as soon as the hour's is used at all.
+    """
+    split = [member(each, "cache_creation") for each in (usage, *beside)]
+    long = _sum(split, "ephemeral_1h_input_tokens")
+    short = _sum(split, "ephemeral_5m_input_tokens")
+    written = max(told, long + short)
+    return (written - short if long else 0), written
 
 
-def _count(counters: dict[str, Any], key: str, otherwise: int) -> int:
-    value = counters.get(key)
-    return max(0, int(value)) if isinstance(value, int | float) else otherwise
+def _sum(counters: Iterable[dict[str, Any]], key: str) -> int:
+    return sum(count(each, key) or 0 for each in counters)
 
 
 def _note_message(page: dict[str, Any], meter: Meter) -> None:
-    meter.model = page.get("model") or meter.model
-    meter.reply_id = page.get("id") or meter.reply_id
-    meter.finish_reason = page.get("stop_reason") or meter.finish_reason
-    usage = page.get("usage")
-    if isinstance(usage, dict):
-        meter.service_tier = usage.get("service_tier") or meter.service_tier
-        meter.usage = usage_of(usage, before=meter.usage)
+    meter.model = text(page, "model") or meter.model
+    meter.reply_id = text(page, "id") or meter.reply_id
+    meter.finish_reason = text(page, "stop_reason") or meter.finish_reason
+    meter.service_tier = text(member(page, "usage"), "service_tier") or meter.service_tier
 
 
-def _opaque(document: Document) -> str | None:
+def _system_parts(document: Document) -> int:
+    parts = document.get("system")
+    return len(cast("list[object]", parts)) if isinstance(parts, list) else 1
+
+
+def _opaque(document: Document, messages: list[Message], tools: list[Part]) -> str | None:
     """Return what in a request costs input that its bytes do not bound."""
-    for field in UNBOUNDED_FIELDS:
-        if document.get(field):
-            return f"{field} adds to the input what its bytes do not show"
-    if not any(STRANGE.search(document.raw(key)) for key in ("messages", "tools", "system")):
-        return None
-    for index, tool in enumerate(document.get("tools") or ()):
-        kind = tool.get("type") if isinstance(tool, dict) else None
-        if kind not in {None, "custom"}:
-            return f"tools[{index}] is of type {kind!r}, which the provider runs itself"
-    for index, message in enumerate(document.get("messages")):
-        content = message.get("content") if isinstance(message, dict) else None
-        strange = _strange_part(content)
+    strange = unbounded_field(document, UNBOUNDED_FIELDS) or strange_tool(tools, PLAIN_TOOLS)
+    if strange is not None:
+        return strange
+    for index, message in enumerate(messages):
+        strange = strange_part(message.content, PLAIN_PARTS)
         if strange is not None:
-            return f"messages[{index}] holds a part of type {strange!r}"
-    strange = _strange_part(document.get("system"))
-    return None if strange is None else f"system holds a part of type {strange!r}"
+            return f"messages[{index}] holds {strange}"
+    strange = strange_part(document.values.get("system", msgspec.Raw()), PLAIN_PARTS)
+    return None if strange is None else f"system holds {strange}"
 
 
-def _strange_part(content: object) -> object:
-    """Return the type of the first part that is not plain text, also inside tool results."""
-    for part in content if isinstance(content, list) else ():
-        kind = part.get("type") if isinstance(part, dict) else "?"
-        if kind not in PLAIN_PARTS:
-            return kind
-        inner = _strange_part(part.get("content"))
-        if inner is not None:
-            return inner
-    return None
+def _complaint(status: int, headers: Headers, body: bytes, *, began: bool = False) -> Complaint:
+    error = error_object(body)
+    code = text(member(error, "details"), "error_code")
+    return Complaint(
+        status=status,
+        headers=headers,
+        body=body,
+        message=quote(error, body),
+        is_money=code in MONEY_CODES or error.get("type") == "billing_error",
+        is_model=error.get("type") == "not_found_error",
+        began=began,
+    )
 
 
-def _object(data: bytes) -> dict[str, Any]:
-    try:
-        page = msgspec.json.decode(data)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        msg = f"the provider's reply is not JSON ({error}): {data[:80]!r}"
-        raise BrokenReply(msg, billed=True) from error
-    if not isinstance(page, dict):
-        msg = f"the provider's reply is no JSON object: {data[:80]!r}"
-        raise BrokenReply(msg, billed=True)
-    return page
+def _complaint_in(data: bytes) -> Complaint:
+    """Read an error that came with a status of 200, by the status that its type stands for."""
+    status = STATUS_BY_TYPE.get(str(error_object(data).get("type")), 500)
+    return _complaint(status, JSON_HEADERS, data, began=True)

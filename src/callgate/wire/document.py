@@ -16,12 +16,27 @@ import msgspec
 from callgate.errors import Malformed, Reason
 
 SPACE: Final = re.compile(rb"[ \t\n\r]*")
-STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+"""What may stand between two tokens. Source: RFC 8259 §2."""
+
+STRING: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+POSITION: Final = re.compile(r"\(byte (\d+)\)$")
+"""Where the decoder says what it stumbled over."""
+
+LONE_SURROGATE: Final = re.compile(
+    rb"(?<!\\)(?:\\\\)*"
+    rb"(?:\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"
+    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+)
+"""Half of an escaped character beyond U+FFFF, with its other half cut off."""
+
+PIECE_BYTES: Final = 64 * 1024
+"""How much is compared at once: larger copies are fresh pages each time, and 10x slower."""
+
+TOO_DEEP: Final = "the request is nested too deeply to be read"
 
 _TOP: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ANY: Final = msgspec.json.Decoder(Any)
-
-DEEPEST: Final = "the request is nested too deeply to be read"
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +52,9 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     def parse(cls, source: bytes) -> Document:
         """Read the top level of an object.
 
+        What no provider accepts is refused here, with its place and at no cost: half of a
+        surrogate pair, NaN and a byte order mark among it.
+
         Raises:
             Malformed: It is not JSON, not UTF-8, not an object, or names a key twice.
         """
@@ -45,13 +63,12 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
         try:
             values = _TOP.decode(source)
         except RecursionError as error:
-            raise malformed(DEEPEST) from error
+            raise malformed(TOO_DEEP) from error
         except msgspec.ValidationError as error:
             msg = f"the request is not a JSON object: {error}"
             raise malformed(msg) from error
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            msg = f"the request is not JSON: {error}" if source.strip() else "the request is empty"
-            raise malformed(msg) from error
+        except msgspec.DecodeError as error:
+            raise malformed(_explain(source, str(error))) from error
         return cls(source=source, values=values, places=_walk(source, values))
 
     def get(self, key: str) -> Any:
@@ -66,9 +83,9 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
         try:
             return _ANY.decode(raw)
         except RecursionError as error:
-            raise malformed(DEEPEST) from error
+            raise malformed(TOO_DEEP) from error
         except msgspec.DecodeError as error:
-            msg = f"{key} is not JSON: {error}"
+            msg = f"{key} cannot be read: {error}"
             raise malformed(msg) from error
 
     def raw(self, key: str) -> bytes:
@@ -102,6 +119,21 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
         comma = b"," if self.places else b""
         return b"".join([*parts, source[at:last], comma, b",".join(added), source[last:]])
 
+    def without(self, key: str) -> bytes:
+        """Return the bytes with one member left out, and one comma with it."""
+        if key not in self.places:
+            return self.source
+        source = self.source
+        start, end = self.places[key]
+        before = max((place[1] for place in self.places.values() if place[1] < start), default=None)
+        if before is not None:
+            return source[:before] + source[end:]
+        after = _after_space(source, end)
+        if source[after : after + 1] == b",":
+            end = _after_space(source, after + 1)
+        opened = _after_space(source, source.index(b"{") + 1)
+        return source[:opened] + source[end:]
+
 
 def malformed(message: str, *, code: str = "malformed") -> Malformed:
     """Return the refusal of a request that cannot be read."""
@@ -109,11 +141,39 @@ def malformed(message: str, *, code: str = "malformed") -> Malformed:
 
 
 def _check_utf8(source: bytes) -> None:
+    """Look at every byte: the decoder does not look into what it skips."""
+    if source.startswith(BYTE_ORDER_MARK):
+        msg = "the request begins with a byte order mark; JSON has none (save it as plain UTF-8)"
+        raise malformed(msg)
     try:
         source.decode()
     except UnicodeDecodeError as error:
-        msg = f"the request is not UTF-8: byte {source[error.start]:#04x} at position {error.start}"
+        msg = f"the request is not UTF-8: found {source[error.start]:#04x} at byte {error.start}"
         raise malformed(msg) from error
+
+
+def _explain(source: bytes, complaint: str) -> str:
+    """Say what is wrong with a text that is no JSON, and where."""
+    if not source.strip():
+        return "the request is empty; a JSON object was expected"
+    half = LONE_SURROGATE.search(source)
+    if half is not None:
+        shown = half[0].lstrip(b"\\").decode()
+        return (
+            f"the request holds half a character, \\{shown} at byte {half.end() - 6}; "
+            "a text was cut in the middle of an emoji or the like"
+        )
+    found = POSITION.search(complaint)
+    if found is None:
+        return f"the request is not JSON: it ends too early, after {len(source):,} bytes"
+    at = int(found[1])
+    said = complaint.removeprefix("JSON is malformed: ")
+    return f"the request is not JSON: {said}, at {_shown(source, at)}"
+
+
+def _shown(source: bytes, at: int) -> str:
+    """Return a few characters from a place on, and never half of one."""
+    return repr(source[at : at + 12].decode(errors="ignore"))
 
 
 def _walk(source: bytes, values: Mapping[str, msgspec.Raw]) -> Mapping[str, tuple[int, int]]:
@@ -124,17 +184,13 @@ def _walk(source: bytes, values: Mapping[str, msgspec.Raw]) -> Mapping[str, tupl
     places: dict[str, tuple[int, int]] = {}
     at = _after_space(source, _after_space(source, 0) + 1)
     while source[at : at + 1] == b'"':
-        key_end = _string_end(source, at)
-        key: str = msgspec.json.decode(source[at:key_end])
-        if key in places:
-            msg = f"the request names {key!r} twice; which one holds would be a guess"
-            raise malformed(msg, code="duplicate_key")
-        start = _after_space(source, _after_space(source, key_end) + 1)
-        value = values[key]
-        end = start + len(memoryview(value))
-        if source[start:end] != bytes(value):
-            # Only a later value of the same key can have taken this one's place.
-            msg = f"the request names {key!r} twice; which one holds would be a guess"
+        key, at = _read_key(source, at)
+        start = _after_space(source, _after_space(source, at) + 1)
+        value = memoryview(values[key])
+        end = start + len(value)
+        # A later value of the same key takes an earlier one's place in the decoder's answer.
+        if key in places or not _stands(source, start, value):
+            msg = f"the request names {key[:80]!r} twice; which one holds would be a guess"
             raise malformed(msg, code="duplicate_key")
         places[key] = (start, end)
         at = _after_space(source, end)
@@ -143,13 +199,25 @@ def _walk(source: bytes, values: Mapping[str, msgspec.Raw]) -> Mapping[str, tupl
     return places
 
 
+def _read_key(source: bytes, at: int) -> tuple[str, int]:
+    """Return the key that begins at a place, and where it ends."""
+    found = STRING.match(source, at)
+    if found is None:
+        msg = f"the request has no key at byte {at}, where one was expected"
+        raise malformed(msg)
+    key: str = msgspec.json.decode(found[0])
+    return key, found.end()
+
+
+def _stands(source: bytes, start: int, value: memoryview) -> bool:
+    """Whether a value stands at a place in the source, byte for byte."""
+    for at in range(0, len(value), PIECE_BYTES):
+        piece = bytes(value[at : at + PIECE_BYTES])
+        if source[start + at : start + at + len(piece)] != piece:
+            return False
+    return True
+
+
 def _after_space(source: bytes, at: int) -> int:
     found = SPACE.match(source, at)
     return at if found is None else found.end()
-
-
-def _string_end(source: bytes, at: int) -> int:
-    found = STRING.match(source, at)
-    if found is None:
-        raise malformed(DEEPEST)
-    return found.end()

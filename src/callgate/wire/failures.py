@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any, Final, Protocol, cast
 
 import msgspec
 
@@ -12,6 +13,7 @@ from callgate.errors import (
     BadCredential,
     BadRequest,
     BrokenReply,
+    CallgateError,
     Failed,
     NoSuchModel,
     OutOfCredit,
@@ -21,17 +23,25 @@ from callgate.errors import (
     Transient,
 )
 from callgate.redact import redact
+from callgate.wire.replies import member, object_of, text
 from callgate.wire.retry_after import retry_after_seconds
 
-LONGEST_QUOTE = 300
+LONGEST_QUOTE: Final = 300
 """Characters of a provider's own words that a message repeats."""
 
-NO_CREDIT = 402
-NOT_FOUND = 404
-TOO_MANY = 429
-TIMEOUTS = frozenset({408, 504})
-TRANSIENT = frozenset({408, 425, 429, 529})
-FIRST_SERVER_ERROR = 500
+NO_CREDIT: Final = 402
+NOT_FOUND: Final = 404
+TOO_MANY: Final = 429
+TIMEOUTS: Final = frozenset({408, 504})
+"""Statuses behind which the provider may still have answered, and charged for it."""
+
+TRANSIENT: Final = frozenset({408, 425, 429, 529})
+FIRST_ERROR: Final = 400
+FIRST_SERVER_ERROR: Final = 500
+LAST_ERROR: Final = 599
+
+JSON_HEADERS: Final = (("content-type", "application/json"),)
+"""What an error event would have had as a plain answer."""
 
 
 class Complaint(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,13 +56,15 @@ class Complaint(msgspec.Struct, frozen=True, kw_only=True):
     """Whether its structured code says that there is no money, never its prose."""
     is_model: bool
     """Whether it says that it has no such model."""
+    began: bool = False
+    """Whether it came after a status of 200, when work may have been done already."""
 
 
 def failure_of(complaint: Complaint) -> Failed:
     """Return what a refusal means for the road.
 
     An error status before any output is not charged for by the providers; a timeout on the way
-    to them may hide a reply that is.
+    to them may hide a reply that is, and so may an error inside a reply that had begun.
     """
     status = complaint.status
     answer = Answer(status=status, headers=complaint.headers, body=complaint.body)
@@ -79,31 +91,71 @@ def _transient(complaint: Complaint, told: str, answer: Answer) -> Failed:
     wait = retry_after_seconds(complaint.headers)
     if complaint.status == TOO_MANY:
         return RateLimited(told, billed=False, answer=answer, retry_after_seconds=wait)
-    kind = TimedOut if complaint.status in TIMEOUTS else Transient
-    billed = complaint.status in TIMEOUTS
+    is_timeout = complaint.status in TIMEOUTS
+    kind = TimedOut if is_timeout else Transient
+    billed = is_timeout or complaint.began
     return kind(told, billed=billed, answer=answer, retry_after_seconds=wait)
 
 
 def error_object(body: bytes) -> dict[str, Any]:
-    """Return the ``error`` object of a body; empty where it has none."""
+    """Return the error of a body, in any of the forms that are in use; empty where it has none.
+
+    Beside ``{"error": {…}}`` there are ``{"error": "…"}``, the bare object (``{"object":
+    "error", "message": …}``), ``{"detail": …}``, and a list that holds one of these.
+    """
     try:
-        page = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+        page = object_of(_only_item(body))
+    except BrokenReply:
         return {}
-    error = page.get("error") if isinstance(page, dict) else None
-    return error if isinstance(error, dict) else {}
+    error = page.get("error")
+    if isinstance(error, dict):
+        return cast("dict[str, Any]", error)
+    if isinstance(error, str) and error:
+        return {**page, "message": error}
+    return page if is_bare_error(page) else {}
+
+
+def is_bare_error(page: Mapping[str, Any]) -> bool:
+    """Whether an object is an error without saying so in a member ``error``."""
+    return bool(page.get("message") or page.get("detail")) and "choices" not in page
+
+
+def _only_item(body: bytes) -> bytes:
+    text = body.strip()
+    return text[1:-1] if text[:1] == b"[" and text[-1:] == b"]" else text
 
 
 def quote(error: dict[str, Any], body: bytes) -> str:
-    """Return a provider's words, redacted and short."""
-    said = error.get("message") or body.decode(errors="replace")
-    return redact(str(said))[:LONGEST_QUOTE]
+    """Return a provider's words, redacted, on one line and short."""
+    said = error.get("message") or error.get("detail") or body.decode(errors="replace")
+    return redact(" ".join(str(said).split()))[:LONGEST_QUOTE] or "(no body)"
+
+
+def sentence_of(error: CallgateError) -> str:
+    """Return what an error tells a person: what happened, and what to do about it."""
+    fix = error.reason.fix
+    return error.message if fix is None else f"{error.message.rstrip('.')}. What to do: {fix}"
+
+
+def own_words(error: CallgateError) -> dict[str, Any] | None:
+    """Return the error object with which the provider itself broke a reply off, if it did."""
+    answer = error.answer if isinstance(error, Failed) else None
+    if answer is None:
+        return None
+    try:
+        page = object_of(answer.body)
+    except BrokenReply:
+        return None
+    return page if text(member(page, "error"), "message") else None
 
 
 class Progress(Protocol):
     """How far the reading of a stream has come."""
 
-    has_content: bool
+    @property
+    def has_content(self) -> bool:
+        """Whether a reader has seen any of it."""
+        ...
 
 
 def broken(message: str, progress: Progress) -> Failed:

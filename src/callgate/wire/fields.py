@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+from typing import Any, Final, TypeVar
+
 import msgspec
 
 from callgate.wire.document import Document, malformed
 
-_ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
-
-MOST_TOKENS = 1_000_000_000
+MOST_TOKENS: Final = 1_000_000_000
 """More than any model writes; a larger number is a mistake."""
+
+ABSENT: Final = b""
+NULL: Final = b"null"
+
+Item = TypeVar("Item")
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """As much of a part of a message, or of a tool, as tells what it is."""
+
+    type: Any = None
+    content: msgspec.Raw = msgspec.Raw()
+    """What a tool's result holds."""
+
+
+PARTS: Final = msgspec.json.Decoder(list[Part])
+"""Decodes what the parts are, and passes over what they hold: half the cost of decoding it all."""
 
 
 def text_of(document: Document, key: str) -> str:
@@ -22,10 +40,14 @@ def text_of(document: Document, key: str) -> str:
 
 def flag_of(document: Document, key: str) -> bool:
     """Return true or false; absent and null are false."""
-    value = document.get(key)
+    return is_set(key, document.get(key))
+
+
+def is_set(name: str, value: object) -> bool:
+    """Return a flag's value; null is false, and nothing else stands for true or false."""
     if value is None or isinstance(value, bool):
         return bool(value)
-    raise wrong(key, "true or false", value)
+    raise wrong(name, "true or false", value)
 
 
 def count_of(document: Document, key: str, *, least: int) -> int | None:
@@ -39,20 +61,79 @@ def count_of(document: Document, key: str, *, least: int) -> int | None:
     raise wrong(key, f"a whole number from {least} to {MOST_TOKENS:,}", value)
 
 
-def items_of(document: Document, key: str, *, needed: bool = False) -> list[msgspec.Raw]:
-    """Return the items of a list, verbatim; none where it may be absent and is.
+def items_of(
+    document: Document, key: str, decoder: msgspec.json.Decoder[list[Item]], *, needed: bool = False
+) -> list[Item]:
+    """Return the items of a list; none where it may be absent and is.
 
-    Counting them so costs a tenth of decoding them, and a conversation is mostly text.
+    Args:
+        document: The request.
+        key: Where the list stands.
+        decoder: Reads what must be known of each item, which must be an object.
+        needed: Whether the list must be there.
+
+    Raises:
+        Malformed: It is no list, or an item of it is no object.
     """
-    raw = document.values.get(key)
-    if raw is None or bytes(raw) == b"null":
+    raw = document.raw(key)
+    if raw in {ABSENT, NULL}:
         if needed:
             raise wrong(key, "a list", None)
         return []
     try:
-        return _ITEMS.decode(raw)
+        return decoder.decode(raw)
+    except RecursionError:
+        msg = f"{key} is nested too deeply to be read"
+        raise malformed(msg) from None
+    except msgspec.DecodeError as error:
+        if not raw.startswith(b"["):
+            raise wrong(key, "a list", document.get(key)) from None
+        msg = f"{key} must be a list of objects: {error}"
+        raise malformed(msg, code="wrong_field") from None
+
+
+def strange_part(content: msgspec.Raw, plain: frozenset[str]) -> str | None:
+    """Return what a message holds besides plain text; None if there is nothing else.
+
+    Args:
+        content: The message's content as it was written: a text, nothing, or a list of parts.
+        plain: The types of parts whose tokens are bounded by their bytes.
+    """
+    first = bytes(memoryview(content)[:1])
+    if first in {ABSENT, b'"', b"n"}:
+        return None
+    try:
+        parts = PARTS.decode(content)
     except (msgspec.DecodeError, RecursionError):
-        raise wrong(key, "a list", document.get(key)) from None
+        return "content that is neither a text nor a list of parts"
+    for part in parts:
+        if not isinstance(part.type, str) or part.type not in plain:
+            return f"a part of type {part.type!r}"
+        within = strange_part(part.content, plain)
+        if within is not None:
+            return within
+    return None
+
+
+def strange_tool(tools: Sequence[Part], plain: Collection[str | None]) -> str | None:
+    """Return which tool the provider describes or runs itself; None if the agent does all.
+
+    Args:
+        tools: The tools of the request.
+        plain: The types of tools that the request describes whole; None is no type at all.
+    """
+    for index, tool in enumerate(tools):
+        if not isinstance(tool.type, str | None) or tool.type not in plain:
+            return f"tools[{index}] is of type {tool.type!r}, which adds input of its own"
+    return None
+
+
+def unbounded_field(document: Document, fields: Sequence[str]) -> str | None:
+    """Return which of some top-level fields is set, as each of them adds input; None if none is."""
+    for field in fields:
+        if document.get(field):
+            return f"{field} adds to the input what its bytes do not show"
+    return None
 
 
 def wrong(key: str, allowed: str, found: object) -> Exception:

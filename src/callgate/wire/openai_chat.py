@@ -3,29 +3,58 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
 from callgate.call import Headers, Meter, Usage
-from callgate.errors import BrokenReply, CallgateError, Failed, Reason
+from callgate.errors import CallgateError, Failed, Malformed
 from callgate.wire import Request, Rewrite
 from callgate.wire.document import Document
-from callgate.wire.failures import Complaint, broken, error_object, failure_of, quote
-from callgate.wire.fields import count_of, flag_of, items_of, text_of, wrong
-from callgate.wire.sse import Splitter, data_of
+from callgate.wire.failures import (
+    FIRST_ERROR,
+    JSON_HEADERS,
+    LAST_ERROR,
+    Complaint,
+    error_object,
+    failure_of,
+    own_words,
+    quote,
+    sentence_of,
+)
+from callgate.wire.fields import (
+    PARTS,
+    Part,
+    count_of,
+    flag_of,
+    is_set,
+    items_of,
+    strange_part,
+    strange_tool,
+    text_of,
+    unbounded_field,
+    wrong,
+)
+from callgate.wire.replies import count, member, object_of, objects, text, unreadable
+from callgate.wire.scanner import EventScanner
+from callgate.wire.sse import data_of
 
 LIMIT_FIELDS: Final = ("max_completion_tokens", "max_tokens")
 """The newer name first: it is the one that newer models of OpenAI accept alone."""
 
 MONEY_CODES: Final = frozenset({
     "insufficient_quota", "credit_balance_exhausted", "billing_hard_limit_reached",
-    "billing_not_active", "quota_exceeded",
+    "billing_not_active", "exceeded_current_quota_error",
 })  # fmt: skip
 """Structured codes that mean money, never a rate; prose is never matched.
 
-Source: OpenAI's error codes guide; ``credit_balance_exhausted`` as seen since 2026.
+Source: OpenAI's error codes guide; ``exceeded_current_quota_error`` is Moonshot's.
 """
+
+MODEL_CODES: Final = frozenset({
+    "model_not_found", "not_found_error", "NotFoundError", "DeploymentNotFound",
+})  # fmt: skip
+"""Codes of a 404 that mean the model: OpenAI, compatible servers, vLLM, Azure."""
 
 TYPES_BY_STATUS: Final = {
     400: "invalid_request_error", 401: "authentication_error", 402: "insufficient_quota",
@@ -33,18 +62,82 @@ TYPES_BY_STATUS: Final = {
     429: "rate_limit_error",
 }  # fmt: skip
 
+STATUS_BY_CODE: Final = {
+    "invalid_request_error": 400, "context_length_exceeded": 400, "BadRequestError": 400,
+    "authentication_error": 401, "invalid_api_key": 401, "permission_error": 403,
+    "model_not_found": 404, "not_found_error": 404, "NotFoundError": 404,
+    "rate_limit_error": 429, "rate_limit_exceeded": 429, "slow_down": 429,
+    "server_is_overloaded": 503,
+}  # fmt: skip
+"""The status that an error inside a stream would have had as a plain answer."""
+
 PLAIN_PARTS: Final = frozenset({"text", "refusal"})
 """Parts of a message whose tokens are bounded by their bytes."""
 
-UNBOUNDED_FIELDS: Final = ("web_search_options", "prompt", "audio", "prediction", "conversation")
-"""Top-level fields that add input, or cost, which is not in the request's bytes."""
+PLAIN_TOOLS: Final = frozenset({"function", "custom"})
+"""Tools that the agent runs itself; every other kind adds input while the model works."""
 
-HINTS: Final = re.compile(rb'"(?:type|file_id|image_url|input_audio)"|\\u')
-"""Messages without any of these have no parts at all; an escape could spell each of them."""
+UNBOUNDED_FIELDS: Final = (
+    "web_search_options", "search_parameters", "plugins", "data_sources", "cached_content",
+    "prompt", "previous_response_id", "conversation", "audio", "prediction",
+)  # fmt: skip
+"""Top-level fields that add input, or cost, which is not in the request's bytes.
 
+Source: openai-python 3.57 (``CompletionCreateParams``); the docs of xAI (``search_parameters``),
+OpenRouter (``plugins``), Azure (``data_sources``) and Gemini (``cached_content``) for theirs.
+"""
+
+FINISHED: Final = re.compile(rb'"finish_reason"\s*:\s*"')
 NULL_USAGE: Final = re.compile(rb',\s*"usage"\s*:\s*null|"usage"\s*:\s*null\s*,\s*')
-LOOKED_AT: Final = re.compile(rb'"usage"|"error"|"finish_reason"\s*:\s*"|\[DONE\]')
-"""What makes an event worth decoding; the rest of a stream is passed on unread."""
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """As much of a message as tells whether its bytes bound its tokens."""
+
+    content: msgspec.Raw = msgspec.Raw()
+    audio: Any = None
+    """An earlier spoken reply, by its name."""
+
+
+class Chunk(msgspec.Struct, kw_only=True):
+    """As much of a stream's event as the gate must know; everything may be of any type."""
+
+    id: Any = None
+    model: Any = None
+    service_tier: Any = None
+    choices: Any = msgspec.UNSET
+    usage: Any = msgspec.UNSET
+    error: Any = None
+    message: Any = None
+    detail: Any = None
+
+
+class UsageOnly(msgspec.Struct, kw_only=True):
+    """As much of an event as tells whether its usage is empty."""
+
+    usage: Any = msgspec.UNSET
+
+
+class Page(msgspec.Struct, kw_only=True):
+    """As much of a plain reply as the gate must know."""
+
+    id: Any = None
+    model: Any = None
+    service_tier: Any = None
+    choices: list[Choice]
+    usage: Any = None
+
+
+class Choice(msgspec.Struct, kw_only=True):
+    """One of a plain reply's answers, without what it says."""
+
+    finish_reason: Any = None
+
+
+_MESSAGES: Final = msgspec.json.Decoder(list[Message])
+_CHUNK: Final = msgspec.json.Decoder(Chunk)
+_USAGE_ONLY: Final = msgspec.json.Decoder(UsageOnly)
+_PAGE: Final = msgspec.json.Decoder(Page)
 
 
 class OpenAIChat:
@@ -58,14 +151,13 @@ class OpenAIChat:
     def parse(self, body: bytes, /) -> Request:
         """Read a request."""
         document = Document.parse(body)
-        messages = items_of(document, "messages", needed=True)
-        tools = items_of(document, "tools")
-        options = document.get("stream_options")
-        if options is not None and not isinstance(options, dict):
-            field = "stream_options"
-            raise wrong(field, "an object", options)
-        limits = [count_of(document, field, least=0) for field in LIMIT_FIELDS]
-        named = [limit for limit in limits if limit is not None]
+        messages = items_of(document, "messages", _MESSAGES, needed=True)
+        tools = items_of(document, "tools", PARTS)
+        named = [
+            limit
+            for limit in (count_of(document, field, least=0) for field in LIMIT_FIELDS)
+            if limit is not None
+        ]
         return Request(
             document=document,
             model=text_of(document, "model"),
@@ -73,9 +165,9 @@ class OpenAIChat:
             output_limit=max(named) if named else None,
             choices=count_of(document, "n", least=1) or 1,
             messages=len(messages) + len(tools),
-            has_tools=bool(tools) or "functions" in document.values,
-            opaque=_opaque(document),
-            wants_usage=bool((options or {}).get("include_usage")),
+            has_tools=bool(tools) or document.get("functions") is not None,
+            opaque=_opaque(document, messages, tools),
+            wants_usage=_wants_usage(document),
             service_tier=document.get("service_tier"),
         )
 
@@ -89,9 +181,9 @@ class OpenAIChat:
             edits["model"] = msgspec.json.encode(model)
             changes.append(f"model={model}")
         if output_tokens is not None:
-            field = limit_field or LIMIT_FIELDS[0]
-            edits[field] = str(output_tokens).encode()
-            changes.append(f"{field}={output_tokens}")
+            for field in _limit_fields(request.document, limit_field):
+                edits[field] = str(output_tokens).encode()
+                changes.append(f"{field}={output_tokens}")
         if request.stream and not request.wants_usage:
             edits["stream_options"] = _with_usage(request.document)
             changes.append("stream_options.include_usage=true")
@@ -100,12 +192,14 @@ class OpenAIChat:
 
     def read(self, body: bytes, meter: Meter, /) -> None:
         """Read a plain reply."""
-        page = _object(body)
-        choices = page.get("choices")
-        if not isinstance(choices, list):
-            msg = f"the provider's reply is no chat completion: {body[:80]!r}"
-            raise BrokenReply(msg, billed=True)
+        try:
+            page = _PAGE.decode(body)
+        except (msgspec.DecodeError, RecursionError):
+            page = _any_page(body)
         _note(page, meter)
+        for choice in page.choices:
+            if isinstance(choice.finish_reason, str):
+                meter.finish_reason = choice.finish_reason
         meter.finished = True
 
     def scanner(self, request: Request, meter: Meter, /) -> ChatScanner:
@@ -114,155 +208,215 @@ class OpenAIChat:
 
     def failure(self, status: int, headers: Headers, body: bytes, /) -> Failed:
         """Say what a refusal means."""
-        error = error_object(body)
-        codes = {str(error.get("code")), str(error.get("type"))}
-        complaint = Complaint(
-            status=status,
-            headers=headers,
-            body=body,
-            message=quote(error, body),
-            is_money=bool(codes & MONEY_CODES),
-            is_model=bool(codes & {"model_not_found", "not_found_error"})
-            or error.get("param") == "model",
-        )
-        return failure_of(complaint)
+        return failure_of(_complaint(status, headers, body))
 
     def error_body(self, error: CallgateError, /) -> bytes:
         """Return OpenAI's error object, with ours beside it."""
-        return msgspec.json.encode({"error": _error(error), "callgate": error.reason})
+        told = {
+            "message": sentence_of(error),
+            "type": TYPES_BY_STATUS.get(error.status, "server_error"),
+            "param": None,
+            "code": error.reason.code,
+        }
+        return msgspec.json.encode({"error": told, "callgate": error.reason})
 
     def error_event(self, error: CallgateError, /) -> bytes:
-        """Return the event that ends a stream with an error."""
-        return b"data: " + self.error_body(error) + b"\n\n"
+        """Return the event that ends a stream; the provider's own words where it had any."""
+        words = own_words(error)
+        body = (
+            self.error_body(error)
+            if words is None
+            else msgspec.json.encode({**words, "callgate": error.reason})
+        )
+        return b"data: " + body + b"\n\n"
 
 
-class ChatScanner:
-    """Reads a stream while it passes."""
+class ChatScanner(EventScanner):
+    """Reads a stream while it passes, and leaves out what the gate itself asked for."""
 
-    __slots__ = ("_done", "_hide_usage", "_meter", "_splitter", "has_content")
+    __slots__ = ("_hide_usage",)
+
+    end_event = "[DONE]"
 
     def __init__(self, meter: Meter, *, hide_usage: bool) -> None:
-        self._meter = meter
+        super().__init__(meter)
         self._hide_usage = hide_usage
-        self._splitter = Splitter()
-        self._done = False
-        self.has_content = False
 
-    def feed(self, chunk: bytes, /) -> bytes:
-        """Take bytes from the provider; return the bytes to relay now."""
-        events = self._splitter.feed(chunk)
-        if not self._hide_usage:
-            for event in events:
-                self._look(event)
-            return b"".join(events)
-        return b"".join([self._pass(event) for event in events])
-
-    def end(self) -> bytes:
-        """Say that the provider closed the stream."""
-        rest = self._splitter.rest
-        if rest.strip():
-            # Some servers leave out the last blank line; an event that cannot be read is cut.
-            self._look(rest)
-        if not self._done:
-            msg = "the provider ended the stream before [DONE]; what came is not the whole reply"
-            raise broken(msg, self)
-        self._meter.finished = True
-        return rest
-
-    def _pass(self, event: bytes) -> bytes:
-        """Return an event as it would have come had the gate not asked for usage."""
-        if self._look(event):
-            return b""
-        return NULL_USAGE.sub(b"", event, count=1) if b'"usage"' in event else event
-
-    def _look(self, event: bytes) -> bool:
-        """Note what an event says; return whether it only tells usage."""
-        if not LOOKED_AT.search(event):
-            # An unread event is content unless it is the opening one, which has the role only.
-            self.has_content = self.has_content or _has_content(event)
-            return False
+    def _read(self, event: bytes) -> bytes:
+        """Note what an event says; return it as it would have come without our wish for usage."""
+        if self.has_content and _is_plain(event):
+            if self._hide_usage and b'"usage"' in event:
+                return _without_null_usage(event)
+            return event
         data = data_of(event)
         if data == b"[DONE]":
-            self._done = self._meter.finished = self.has_content = True
-            return False
-        if not data:
-            return False
-        page = _object(data)
-        if page.get("error") is not None:
-            raise self._error(page, data)
-        _note(page, self._meter)
-        choices = page.get("choices") or []
-        self.has_content = self.has_content or _any_content(choices)
-        return not choices and page.get("usage") is not None
+            self._meter.finished = self.has_content = True
+            return event
+        return self._relayed(event, _chunk(data)) if data else event
 
-    def _error(self, page: dict[str, Any], data: bytes) -> Failed:
-        error = (
-            page["error"] if isinstance(page["error"], dict) else {"message": str(page["error"])}
-        )
-        return broken(f"the provider broke the stream off: {quote(error, data)}", self)
+    def _relayed(self, event: bytes, chunk: Chunk) -> bytes:
+        if _is_error(chunk):
+            raise failure_of(_complaint_in(data_of(event)))
+        choices = objects(chunk.choices)
+        self._note(chunk, choices)
+        if not self._hide_usage or chunk.usage is msgspec.UNSET:
+            return event
+        if chunk.usage is None:
+            return _without_null_usage(event)
+        return event if choices else b""
+
+    def _note(self, chunk: Chunk, choices: list[dict[str, Any]]) -> None:
+        _note(chunk, self._meter)
+        for choice in choices:
+            self._meter.finish_reason = text(choice, "finish_reason") or self._meter.finish_reason
+        self.has_content = self.has_content or any(map(_says_something, choices))
 
 
-def _opaque(document: Document) -> str | None:
+def _opaque(document: Document, messages: list[Message], tools: list[Part]) -> str | None:
     """Return what in a request costs input that its bytes do not bound."""
-    for field in UNBOUNDED_FIELDS:
-        if document.get(field) is not None:
-            return f"{field} adds to the input what its bytes do not show"
-    if not HINTS.search(document.raw("messages")):
-        return None
-    for index, message in enumerate(document.get("messages")):
-        content = message.get("content") if isinstance(message, dict) else None
-        for part in content if isinstance(content, list) else ():
-            kind = part.get("type") if isinstance(part, dict) else None
-            if kind not in PLAIN_PARTS:
-                return f"messages[{index}] holds a part of type {kind!r}"
+    modalities = document.get("modalities")
+    if modalities is not None and modalities != ["text"]:
+        return "modalities asks for more than text"
+    strange = unbounded_field(document, UNBOUNDED_FIELDS) or strange_tool(tools, PLAIN_TOOLS)
+    if strange is not None:
+        return strange
+    for index, message in enumerate(messages):
+        strange = strange_part(message.content, PLAIN_PARTS)
+        if strange is not None:
+            return f"messages[{index}] holds {strange}"
+        if message.audio is not None:
+            return f"messages[{index}] names an earlier spoken reply"
     return None
 
 
+def _wants_usage(document: Document) -> bool:
+    options = document.get("stream_options")
+    if options is None:
+        return False
+    if not isinstance(options, dict):
+        field = "stream_options"
+        raise wrong(field, "an object", options)
+    asked = cast("dict[str, Any]", options).get("include_usage")
+    return is_set("stream_options.include_usage", asked)
+
+
 def _with_usage(document: Document) -> bytes:
-    options = document.get("stream_options") or {}
-    return msgspec.json.encode({**options, "include_usage": True})
+    """Return the stream options as they were written, with the wish for usage."""
+    if document.get("stream_options") is None:
+        return b'{"include_usage":true}'
+    options = Document.parse(document.raw("stream_options"))
+    return options.edit({"include_usage": b"true"})
 
 
-def _object(data: bytes) -> dict[str, Any]:
+def _limit_fields(document: Document, limit_field: str | None) -> list[str]:
+    """Return where a limit is written: where the client wrote its own, else where we choose to."""
+    named = [field for field in LIMIT_FIELDS if document.get(field) is not None]
+    return named or [limit_field or LIMIT_FIELDS[0]]
+
+
+def _any_page(body: bytes) -> Page:
+    """Read a plain reply that the strict reader cannot: what matters of it may still be right.
+
+    Raises:
+        Failed: It says what went wrong, with a status of 200.
+        BrokenReply: It is no chat completion.
+    """
+    page = object_of(body)
+    if not isinstance(page.get("choices"), list):
+        if error_object(body):
+            raise failure_of(_complaint_in(body))
+        problem = "is no chat completion"
+        raise unreadable(problem, body)
+    choices = [Choice(finish_reason=each.get("finish_reason")) for each in objects(page["choices"])]
+    known = {key: page[key] for key in ("id", "model", "service_tier", "usage") if key in page}
+    return Page(choices=choices, **known)
+
+
+def _is_plain(event: bytes) -> bool:
+    """Whether an event is nothing but a piece of an answer; the search is cheaper than reading it.
+
+    A quotation mark inside a text is escaped, so these are names and values, never content.
+    """
+    if b'"choices"' not in event or b'"error"' in event or FINISHED.search(event):
+        return False
+    return b'"usage"' not in event or _has_null_usage(event)
+
+
+def _has_null_usage(event: bytes) -> bool:
+    """Whether an event's own usage is null; one inside of another object does not count."""
     try:
-        page = msgspec.json.decode(data)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        msg = f"the provider's reply is not JSON ({error}): {data[:80]!r}"
-        raise BrokenReply(msg, billed=True) from error
-    if not isinstance(page, dict):
-        msg = f"the provider's reply is no JSON object: {data[:80]!r}"
-        raise BrokenReply(msg, billed=True)
-    return page
+        return _USAGE_ONLY.decode(data_of(event)).usage is None
+    except (msgspec.DecodeError, RecursionError):
+        return False
 
 
-def _note(page: dict[str, Any], meter: Meter) -> None:
+def _without_null_usage(event: bytes) -> bytes:
+    """Return an event without its empty usage, which only our wish has put there."""
+    if event.count(b'"usage"') == 1:
+        return NULL_USAGE.sub(b"", event, count=1)
+    data = data_of(event)
+    try:
+        return event.replace(data, Document.parse(data).without("usage"), 1)
+    except Malformed:
+        return event
+
+
+def _chunk(data: bytes) -> Chunk:
+    try:
+        return _CHUNK.decode(data)
+    except (msgspec.DecodeError, RecursionError):
+        page = object_of(data)
+        return Chunk(**{key: page[key] for key in Chunk.__struct_fields__ if key in page})
+
+
+def _is_error(chunk: Chunk) -> bool:
+    """Whether an event says that the stream failed; some servers do so in a bare object."""
+    return bool(chunk.error) or (
+        chunk.choices is msgspec.UNSET and bool(chunk.message or chunk.detail)
+    )
+
+
+def _says_something(choice: dict[str, Any]) -> bool:
+    """Whether a piece of an answer holds more than the opening role."""
+    delta = member(choice, "delta")
+    return bool(choice.get("finish_reason")) or any(
+        value for key, value in delta.items() if key != "role"
+    )
+
+
+def _note(page: Chunk | Page, meter: Meter) -> None:
     """Keep what a reply or an event tells; the latest usage stands, it is never added up."""
-    meter.model = page.get("model") or meter.model
-    meter.reply_id = page.get("id") or meter.reply_id
-    meter.service_tier = page.get("service_tier") or meter.service_tier
-    for choice in page.get("choices") or ():
-        meter.finish_reason = choice.get("finish_reason") or meter.finish_reason
-    usage = page.get("usage")
-    if isinstance(usage, dict):
-        meter.usage = usage_of(usage)
+    meter.model = page.model if isinstance(page.model, str) else meter.model
+    meter.reply_id = page.id if isinstance(page.id, str) else meter.reply_id
+    tier = page.service_tier
+    meter.service_tier = tier if isinstance(tier, str) else meter.service_tier
+    if isinstance(page.usage, dict):
+        meter.usage = usage_of(cast("dict[str, Any]", page.usage)) or meter.usage
 
 
-def usage_of(usage: dict[str, Any]) -> Usage:
-    """Return OpenAI's counters as disjoint buckets.
+def usage_of(usage: dict[str, Any]) -> Usage | None:
+    """Return OpenAI's counters as disjoint buckets; None where they count nothing.
 
     ``prompt_tokens`` includes what was read from and written to a cache, ``completion_tokens``
-    includes reasoning. Details that add up to more than their total are cut to it, so that the
-    sum of the buckets is the total that is billed.
+    includes reasoning. Where the total is more than both, the difference is reasoning that the
+    server leaves out of ``completion_tokens``. Details that add up to more than what they are
+    part of are cut to it, so that the sum of the buckets is the total that is billed.
 
-    Source: OpenAI's API types (``CompletionUsage``) of openai-python 3.57.
+    Source: openai-python 3.57 (``CompletionUsage``); xAI and Gemini's compatible API for totals
+    that are more than prompt and completion.
     """
-    prompt, completion = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
-    details = usage.get("prompt_tokens_details") or {}
-    read = min(prompt, _count(details, "cached_tokens"))
-    written = min(prompt - read, _count(details, "cache_write_tokens"))
-    reasoning = min(
-        completion, _count(usage.get("completion_tokens_details") or {}, "reasoning_tokens")
-    )
+    prompt, completion = count(usage, "prompt_tokens"), count(usage, "completion_tokens")
+    if prompt is None and completion is None:
+        return None
+    total = count(usage, "total_tokens") or 0
+    if prompt is None:
+        prompt = max(0, total - (completion or 0))
+    completion = max(completion or 0, total - prompt)
+    details = member(usage, "prompt_tokens_details")
+    read = min(prompt, count(details, "cached_tokens") or 0)
+    written = min(prompt - read, count(details, "cache_write_tokens") or 0)
+    told = count(member(usage, "completion_tokens_details"), "reasoning_tokens") or 0
+    reasoning = min(completion, told)
     return Usage(
         input_tokens=prompt - read - written,
         cache_read_tokens=read,
@@ -272,36 +426,27 @@ def usage_of(usage: dict[str, Any]) -> Usage:
     )
 
 
-def _count(counters: dict[str, Any], key: str) -> int:
-    value = counters.get(key)
-    return max(0, int(value)) if isinstance(value, int | float) else 0
+def _complaint(status: int, headers: Headers, body: bytes, *, began: bool = False) -> Complaint:
+    error = error_object(body)
+    codes = {str(error.get("code")), str(error.get("type"))}
+    return Complaint(
+        status=status,
+        headers=headers,
+        body=body,
+        message=quote(error, body),
+        is_money=bool(codes & MONEY_CODES),
+        is_model=bool(codes & MODEL_CODES) or error.get("param") == "model",
+        began=began,
+    )
 
 
-def _has_content(event: bytes) -> bool:
-    """Whether an event carries more than the opening role."""
-    data = data_of(event)
-    if not data:
-        return False
-    choices = _object(data).get("choices") or []
-    return _any_content(choices)
-
-
-def _any_content(choices: list[Any]) -> bool:
-    for choice in choices:
-        delta = choice.get("delta") or {}
-        if choice.get("finish_reason") or any(
-            value for key, value in delta.items() if key != "role"
-        ):
-            return True
-    return False
-
-
-def _error(error: CallgateError) -> dict[str, object]:
-    reason: Reason = error.reason
-    message = error.message if reason.fix is None else f"{error.message}. {_sentence(reason.fix)}"
-    kind = TYPES_BY_STATUS.get(error.status, "api_error")
-    return {"message": message, "type": kind, "param": None, "code": reason.code}
-
-
-def _sentence(fix: str) -> str:
-    return f"What to do: {fix}"
+def _complaint_in(data: bytes) -> Complaint:
+    """Read an error that came with a status of 200, by the status that its code stands for."""
+    error = error_object(data)
+    status = 500
+    for code in (error.get("type"), error.get("code")):
+        if isinstance(code, int) and FIRST_ERROR <= code <= LAST_ERROR:
+            status = code
+        elif isinstance(code, str):
+            status = STATUS_BY_CODE.get(code, status)
+    return _complaint(status, JSON_HEADERS, data, began=True)

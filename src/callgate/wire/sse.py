@@ -8,11 +8,18 @@ from typing import Any, Final
 
 import msgspec
 
-EVENT_END: Final = re.compile(rb"\r\n\r\n|\n\n|\r\r")
-"""A blank line ends an event, with any of the three line ends.
+from callgate.errors import BrokenReply
+
+EVENT_END: Final = re.compile(rb"\n\n|[\r\n]\r(?:\n|(?=[^\n]))")
+"""A line end and then another one, in any of the three forms, mixed or not.
+
+A carriage return that is the last byte so far is no end yet: its line feed may still come.
 
 Source: WHATWG HTML, "Server-sent events", parsing an event stream.
 """
+
+LONGEST_END: Final = 4
+"""Bytes of the longest end of an event."""
 
 LARGEST_EVENT_BYTES: Final = 64 * 1024 * 1024
 """An event that is still open after this much is no event."""
@@ -24,27 +31,48 @@ class Splitter:
     __slots__ = ("_rest",)
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest = bytearray()
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """Return the events that are complete now, each with its own end."""
-        data = self._rest + chunk if self._rest else chunk
-        events: list[bytes] = []
-        at = 0
-        for end in EVENT_END.finditer(data):
-            events.append(data[at : end.end()])
-            at = end.end()
-        self._rest = data[at:] if at else data
+        """Return the events that are complete now, each with its own end.
+
+        Raises:
+            BrokenReply: What is open has grown beyond every event.
+        """
+        if not self._rest:
+            events, at = _cut(chunk, 0)
+            self._rest += chunk[at:]
+        else:
+            # Only the new bytes are searched, and an end that they complete.
+            seen = max(0, len(self._rest) - LONGEST_END + 1)
+            self._rest += chunk
+            events, at = _cut(self._rest, seen)
+            del self._rest[:at]
+        if len(self._rest) > LARGEST_EVENT_BYTES:
+            msg = f"the provider's stream has an event of more than {LARGEST_EVENT_BYTES:,} bytes"
+            raise BrokenReply(msg, billed=True)
         return events
 
     @property
     def rest(self) -> bytes:
         """What has come since the last complete event."""
-        return self._rest
+        return bytes(self._rest)
+
+
+def _cut(data: bytes | bytearray, seen: int) -> tuple[list[bytes], int]:
+    """Return the whole events in ``data``, whose first ``seen`` bytes hold no end."""
+    events: list[bytes] = []
+    at = 0
+    for end in EVENT_END.finditer(data, seen):
+        events.append(bytes(data[at : end.end()]))
+        at = end.end()
+    return events, at
 
 
 def data_of(event: bytes) -> bytes:
     """Return an event's data, its lines joined by line feeds."""
+    if event.startswith(b"data:") and event.find(b"\n") >= len(event) - 2 and b"\r" not in event:
+        return event[5:].strip()
     lines = [line for line in event.splitlines() if line.startswith(b"data:")]
     if len(lines) == 1:
         return lines[0][5:].strip()

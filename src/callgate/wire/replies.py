@@ -1,0 +1,79 @@
+"""Reading what a provider says: leniently, as a reply that its reader can use is never broken here."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final, cast
+
+import msgspec
+
+from callgate.errors import BrokenReply
+
+LONGEST_SAMPLE: Final = 80
+"""Bytes of an unreadable reply that a message shows."""
+
+MOST_COUNTED: Final = 10**12
+"""A counter over this is not a count of tokens; it also keeps every cost inside 64 bits."""
+
+
+def object_of(data: bytes) -> dict[str, Any]:
+    """Return a JSON object.
+
+    The second reader takes what the first refuses and the official SDKs accept: half a surrogate
+    pair where an emoji falls on the border of two events, and NaN among log probabilities.
+
+    Raises:
+        BrokenReply: It is no JSON object.
+    """
+    try:
+        page = msgspec.json.decode(data)
+    except RecursionError as error:
+        problem = "is nested too deeply"
+        raise unreadable(problem, data) from error
+    except msgspec.DecodeError:
+        page = _leniently(data)
+    if not isinstance(page, dict):
+        problem = "is no JSON object"
+        raise unreadable(problem, data)
+    return cast("dict[str, Any]", page)
+
+
+def _leniently(data: bytes) -> object:
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        problem = f"is not JSON ({error})"
+        raise unreadable(problem, data) from error
+
+
+def unreadable(problem: str, data: bytes) -> BrokenReply:
+    """Return the failure of a reply that makes no sense."""
+    msg = f"the provider's reply {problem}: {data[:LONGEST_SAMPLE]!r}"
+    return BrokenReply(msg, billed=True)
+
+
+def member(page: dict[str, Any], key: str) -> dict[str, Any]:
+    """Return an object inside an object; an empty one where there is none."""
+    value = page.get(key)
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def objects(value: object) -> list[dict[str, Any]]:
+    """Return the objects of a list; none where there is no list."""
+    items = cast("list[object]", value) if isinstance(value, list) else []
+    return [cast("dict[str, Any]", item) for item in items if isinstance(item, dict)]
+
+
+def text(page: dict[str, Any], key: str) -> str | None:
+    """Return a text; None where there is none, or something else."""
+    value = page.get(key)
+    return value if isinstance(value, str) and value else None
+
+
+def count(counters: dict[str, Any], key: str) -> int | None:
+    """Return a counter; None where it is absent, null or not a number of tokens."""
+    value = counters.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    # A comparison with NaN is false, so that what is converted here is finite.
+    return max(0, int(value)) if -MOST_COUNTED <= value <= MOST_COUNTED else None
