@@ -87,7 +87,7 @@ BUCKETS: Final = (
 CONTENT: Final = re.compile(rb'"type"\s*:\s*"(?:content_block_delta|message_delta|message_stop)"')
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True):
+class Message(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """As much of a message as tells whether its bytes bound its tokens."""
 
     content: msgspec.Raw = msgspec.Raw()

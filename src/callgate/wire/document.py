@@ -99,11 +99,12 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
         Args:
             changes: JSON texts by key.
         """
-        source = self.source
+        # Views, so that a long request is copied once.
+        source = memoryview(self.source)
         replaced = sorted(
             (*self.places[key], value) for key, value in changes.items() if key in self.places
         )
-        parts: list[bytes] = []
+        parts: list[bytes | memoryview] = []
         at = 0
         for start, end, value in replaced:
             parts += (source[at:start], value)
@@ -115,7 +116,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
         ]
         if not added:
             return b"".join([*parts, source[at:]])
-        last = max((end for _, end in self.places.values()), default=source.index(b"{") + 1)
+        last = max((end for _, end in self.places.values()), default=self.source.index(b"{") + 1)
         comma = b"," if self.places else b""
         return b"".join([*parts, source[at:last], comma, b",".join(added), source[last:]])
 

@@ -12,13 +12,15 @@ from callgate.wire.document import Document, malformed
 MOST_TOKENS: Final = 1_000_000_000
 """More than any model writes; a larger number is a mistake."""
 
-ABSENT: Final = b""
-NULL: Final = b"null"
+NOTHING: Final = (b"", b"n")
+"""How a value begins that is absent or null."""
 
 Item = TypeVar("Item")
 
+_ABSENT: Final = msgspec.Raw()
 
-class Part(msgspec.Struct, frozen=True, kw_only=True):
+
+class Part(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """As much of a part of a message, or of a tool, as tells what it is."""
 
     type: Any = None
@@ -75,8 +77,9 @@ def items_of(
     Raises:
         Malformed: It is no list, or an item of it is no object.
     """
-    raw = document.raw(key)
-    if raw in {ABSENT, NULL}:
+    raw = document.values.get(key, _ABSENT)
+    first = bytes(memoryview(raw)[:1])
+    if first in NOTHING:
         if needed:
             raise wrong(key, "a list", None)
         return []
@@ -86,7 +89,7 @@ def items_of(
         msg = f"{key} is nested too deeply to be read"
         raise malformed(msg) from None
     except msgspec.DecodeError as error:
-        if not raw.startswith(b"["):
+        if first != b"[":
             raise wrong(key, "a list", document.get(key)) from None
         msg = f"{key} must be a list of objects: {error}"
         raise malformed(msg, code="wrong_field") from None
@@ -100,7 +103,7 @@ def strange_part(content: msgspec.Raw, plain: frozenset[str]) -> str | None:
         plain: The types of parts whose tokens are bounded by their bytes.
     """
     first = bytes(memoryview(content)[:1])
-    if first in {ABSENT, b'"', b"n"}:
+    if first == b'"' or first in NOTHING:
         return None
     try:
         parts = PARTS.decode(content)

@@ -88,10 +88,13 @@ OpenRouter (``plugins``), Azure (``data_sources``) and Gemini (``cached_content`
 """
 
 FINISHED: Final = re.compile(rb'"finish_reason"\s*:\s*"')
+USUAL_NULL_USAGE: Final = b',"usage":null'
+"""How OpenAI writes it."""
+
 NULL_USAGE: Final = re.compile(rb',\s*"usage"\s*:\s*null|"usage"\s*:\s*null\s*,\s*')
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True):
+class Message(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """As much of a message as tells whether its bytes bound its tokens."""
 
     content: msgspec.Raw = msgspec.Raw()
@@ -353,6 +356,9 @@ def _has_null_usage(event: bytes) -> bool:
 def _without_null_usage(event: bytes) -> bytes:
     """Return an event without its empty usage, which only our wish has put there."""
     if event.count(b'"usage"') == 1:
+        at = event.find(USUAL_NULL_USAGE)
+        if at >= 0:
+            return event[:at] + event[at + len(USUAL_NULL_USAGE) :]
         return NULL_USAGE.sub(b"", event, count=1)
     data = data_of(event)
     try:
