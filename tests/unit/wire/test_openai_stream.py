@@ -114,6 +114,11 @@ def test_the_latest_usage_stands_and_is_never_added_up() -> None:
     assert scanned.meter.usage == USED
 
 
+def test_usage_that_counts_nothing_takes_nothing_back() -> None:
+    told = usage_chunk(prompt_tokens=9, completion_tokens=4)
+    assert scan(CHAT, ASKED, [HI, told, usage_chunk(), STOP, DONE]).meter.usage == USED
+
+
 def test_a_stream_without_usage_ends_well_and_leaves_it_unknown() -> None:
     scanned = scan(CHAT, SILENT, chat_events(with_usage=False))
     assert (scanned.meter.finished, scanned.meter.usage, scanned.failure) == (True, None, None)
@@ -172,6 +177,7 @@ def test_a_stream_that_breaks_before_content_may_be_tried_again(events: list[byt
         ([b'event: error\ndata: {"message":"it broke","code":429}\n\n'], "429: it broke"),
         ([b'data: {"object":"error","message":"it broke"}\n\n'], "answered 500: it broke"),
         ([b'data: {"detail":"it broke"}\n\n'], "answered 500: it broke"),
+        ([b'data: {"choices":[{}],"error":{"message":"it broke"}}\n\n'], "500: it broke"),
     ],
 )
 def test_a_stream_that_breaks_after_content_is_a_broken_reply(last: list[bytes], told: str) -> None:
@@ -187,6 +193,13 @@ def test_the_words_of_the_provider_stay_with_the_failure() -> None:
     _, failure = failure_of(HI, b"data: " + body + b"\n\n")
     assert failure.answer is not None
     assert failure.answer.body == body
+
+
+def test_a_failure_with_nothing_before_it_is_told_at_once() -> None:
+    scanner = CHAT.scanner(CHAT.parse(ASKED), Meter())
+    scanner.feed(HI)
+    with pytest.raises(BrokenReply):
+        scanner.feed(b'data: {"error":{"message":"x"}}\n\n')
 
 
 def test_what_came_before_a_failure_in_the_same_chunk_is_relayed() -> None:
