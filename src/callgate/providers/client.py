@@ -7,8 +7,9 @@ is what was asked, and what came is what is passed on.
 from __future__ import annotations
 
 import asyncio
+import io
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Final
 
@@ -18,33 +19,54 @@ from yarl import URL
 
 from callgate.call import Headers
 from callgate.errors import BrokenReply, Misconfigured, TimedOut, Transient
+from callgate.providers.connections import Connector, ask_once, reply_limit, tell
 
-KEEP_ALIVE_SECONDS: Final = 50.0
-"""Less than the 60 seconds after which the usual load balancers drop an idle connection."""
+LONGEST_HEADER: Final = 65_536
+"""The library's own limit of 8 KB would lose a reply, perhaps a billed one, for one long header."""
 
-SKIPPED: Final = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
-"""Headers that the library would add by itself."""
+LONG_BODY: Final = 2**20
+"""A longer body is written piece by piece, so that other calls run in between."""
+
+ADDED_BY_LIBRARY: Final = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 
 
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
     """How long each part of an exchange may take, in seconds."""
 
     connect_seconds: float
+    """The address, the connection, the tunnel and the handshake together."""
     first_byte_seconds: float
-    """From the request to the reply's headers."""
+    """From the connection to the reply's headers; sending the request is part of it."""
     read_seconds: float
     """The longest silence between two pieces of a reply."""
 
 
 class Response:
-    """A reply whose headers are here; its body comes when it is read."""
+    """A reply whose headers are here; its body comes when it is read.
 
-    __slots__ = ("_read_seconds", "_response", "_url", "headers", "status")
+    Attributes:
+        status: The status of the reply.
+        headers: All its headers, as they came, names in lower case.
+    """
 
-    def __init__(self, response: aiohttp.ClientResponse, url: str, read_seconds: float) -> None:
+    __slots__ = (
+        "_host",
+        "_loop",
+        "_read_seconds",
+        "_response",
+        "_waiting_since",
+        "_watch",
+        "headers",
+        "status",
+    )
+
+    def __init__(self, response: aiohttp.ClientResponse, host: str, *, read_seconds: float) -> None:
         self._response = response
-        self._url = url
+        self._host = host
         self._read_seconds = read_seconds
+        self._loop = asyncio.get_running_loop()
+        self._waiting_since: float | None = None
+        self._watch: asyncio.TimerHandle | None = None
         self.status: int = response.status
         self.headers: Headers = tuple(
             (name.decode("latin-1").lower(), value.decode("latin-1"))
@@ -56,33 +78,63 @@ class Response:
 
         Raises:
             TimedOut: It was silent for too long.
-            BrokenReply: It ended before its end.
+            BrokenReply: It stopped before its end.
         """
-        return b"".join([chunk async for chunk in self.chunks()])
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """Give the body as it comes; raises as :meth:`read` does."""
         content = self._response.content
+        if content.is_eof() and content.exception() is None:
+            return content.read_nowait()
+        return b"".join([piece async for piece in self.chunks()])
+
+    async def chunks(self) -> AsyncGenerator[bytes]:
+        """Give the body in the pieces that come; raises as :meth:`read` does, after the last."""
+        content, now = self._response.content, self._loop.time
+        if not content.is_eof():
+            self._watch = self._loop.call_later(self._read_seconds, self._look)
         try:
-            while chunk := await content.readany():
-                yield chunk
+            while True:
+                self._waiting_since = now()
+                piece = await content.readany()
+                self._waiting_since = None
+                if not piece:
+                    return
+                yield piece
         except TimeoutError as error:
-            msg = f"{self._url} was silent for {self._read_seconds:g} s in the middle of its reply"
+            msg = f"{self._host} was silent for {self._read_seconds:g} s in the middle of its reply"
             raise TimedOut(msg, billed=True) from error
         except aiohttp.ClientError as error:
-            msg = f"the reply of {self._url} broke off: {error}"
+            # What came is the reader's, but the library's methods raise as soon as there is an error.
+            rest = content._read_nowait(-1)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+            if rest:
+                yield rest
+            msg = f"the reply of {self._host} stopped before its end: {tell(error)}"
             raise BrokenReply(msg, billed=True) from error
+        finally:
+            self._drop()
 
     async def close(self) -> None:
-        """Give the connection back if the reply was read whole; drop it otherwise."""
-        if self._response.content.at_eof():
-            self._response.release()
+        """Drop the connection, unless the reply was read whole; it may be called again."""
+        self._drop()
+
+    def _drop(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+        self._response.close()
+
+    def _look(self) -> None:
+        """End a wait that is too long, or look again when it would be: cheaper than a timer each."""
+        now = self._loop.time()
+        began = now if self._waiting_since is None else self._waiting_since
+        if now - began >= self._read_seconds:
+            self._response.content.set_exception(TimeoutError())
         else:
-            self._response.close()
+            self._watch = self._loop.call_at(began + self._read_seconds, self._look)
 
 
 class Client:
     """Sends requests to one provider; make it inside the event loop that uses it.
+
+    It opens as many connections as there are requests at once: limits belong to the store.
 
     Args:
         timeouts: See :class:`Timeouts`.
@@ -99,62 +151,64 @@ class Client:
         self._timeouts = timeouts
         self._proxy = proxy
         self._urls: dict[str, URL] = {}
-        connector = aiohttp.TCPConnector(
-            limit=0, ssl=_trust(ca_file), keepalive_timeout=KEEP_ALIVE_SECONDS, ttl_dns_cache=60
-        )
         self._session = aiohttp.ClientSession(
-            connector=connector,
+            connector=Connector(
+                _trust(ca_file),
+                timeouts.connect_seconds,
+                first_byte_seconds=timeouts.first_byte_seconds,
+            ),
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
-            skip_auto_headers=SKIPPED,
-            timeout=aiohttp.ClientTimeout(
-                total=None,
-                sock_connect=timeouts.connect_seconds,
-                sock_read=timeouts.read_seconds,
-            ),
+            skip_auto_headers=ADDED_BY_LIBRARY,
+            # Not sock_read, which would also limit the wait for the headers.
+            timeout=aiohttp.ClientTimeout(total=None, connect=timeouts.connect_seconds),
             read_bufsize=2**18,
+            max_line_size=LONGEST_HEADER,
+            max_field_size=LONGEST_HEADER,
         )
 
     async def send(
         self, url: str, *, headers: Headers, body: bytes, method: str = "POST"
     ) -> Response:
-        """Send a request; return when the reply's headers are here.
+        """Send a request; return when the reply's headers are here, whatever its status.
+
+        Args:
+            url: Sent as it is, nothing of it is normalised.
+            headers: Sent in their order, between ``host`` and ``content-length``.
+            body: Sent as it is.
+            method: The request's method.
 
         Raises:
-            Transient: No connection (nothing was sent), or it died before the reply began.
-            TimedOut: No connection, or no reply, in time.
+            Transient: No connection, and nothing was billed; or the connection died after the
+                request had left, and it may have been.
+            TimedOut: The same two cases, for want of time.
         """
         target = self._urls.get(url) or self._urls.setdefault(url, URL(url, encoded=True))
+        host = target.host_port_subcomponent or url
         try:
-            async with asyncio.timeout(self._timeouts.first_byte_seconds):
+            async with asyncio.timeout(None) as limit:
+                reply_limit.set(limit)
                 response = await self._session.request(
                     method,
                     target,
                     headers=headers,
-                    data=body,
+                    data=io.BytesIO(body) if len(body) > LONG_BODY else body,
                     allow_redirects=False,
                     proxy=self._proxy,
+                    middlewares=None if method == "POST" else (ask_once,),
                 )
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise self._unreachable(url, error) from error
         except TimeoutError as error:
             seconds = self._timeouts.first_byte_seconds
-            msg = f"{url} did not begin to answer within {seconds:g} s"
+            msg = f"{host} did not begin to answer within {seconds:g} s"
             raise TimedOut(msg, billed=True) from error
         except aiohttp.ClientError as error:
-            msg = f"the connection to {url} died before a reply: {type(error).__name__} {error}"
+            msg = f"the connection to {host} died before a reply: {tell(error)}"
             raise Transient(msg, billed=True) from error
-        return Response(response, url, self._timeouts.read_seconds)
+        return Response(response, host, read_seconds=self._timeouts.read_seconds)
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection, also of replies that are being read."""
         await self._session.close()
-
-    def _unreachable(self, url: str, error: Exception) -> Transient:
-        if isinstance(error, aiohttp.ConnectionTimeoutError):
-            msg = f"no connection to {url} within {self._timeouts.connect_seconds:g} s"
-            return TimedOut(msg, billed=False)
-        return Transient(f"no connection to {url}: {error}", billed=False)
 
 
 def _trust(ca_file: Path | None) -> ssl.SSLContext | bool:
