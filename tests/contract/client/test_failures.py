@@ -102,6 +102,15 @@ async def test_a_silence_in_the_middle_of_a_reply_may_have_been_billed() -> None
     assert "0.1 s" in failure.message
 
 
+async def test_a_silence_is_seen_after_any_number_of_pieces() -> None:
+    steps: Answer = [CHUNKED, *[pause(SOON), chunk(b"x")] * 3, stall]
+    async with connect(read_seconds=2 * SOON) as client, peer(steps) as server:
+        async with asyncio.timeout(10):
+            came, failure = await read_until_failure(client, server.url)
+        assert came.startswith(b"x")
+    assert isinstance(failure, TimedOut)
+
+
 async def test_a_reply_may_take_longer_than_any_of_its_silences() -> None:
     steps: Answer = [CHUNKED, *[pause(0.2), chunk(b"x")] * 4, chunk(b"")]
     async with connect(read_seconds=0.6, first_byte_seconds=0.5) as client, peer(steps) as server:
