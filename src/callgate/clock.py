@@ -42,4 +42,8 @@ class SystemClock:
 
 def rfc3339(instant: float) -> str:
     """Return an instant in seconds since 1970 as RFC 3339 UTC with microseconds."""
-    return datetime.fromtimestamp(instant, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return (
+        datetime.fromtimestamp(instant, UTC)
+        .isoformat(timespec="microseconds")
+        .replace("+00:00", "Z")
+    )

@@ -173,7 +173,12 @@ class Failed(CallgateError):
     status = 502
 
     def __init__(
-        self, message: str, *, billed: bool, answer: Answer | None = None, reason: Reason | None = None
+        self,
+        message: str,
+        *,
+        billed: bool,
+        answer: Answer | None = None,
+        reason: Reason | None = None,
     ) -> None:
         super().__init__(message, reason=reason)
         self.billed = billed

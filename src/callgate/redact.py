@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 KEY_SHAPES: Final = re.compile(
-    r"(?:sk|rk|pk|cg_agent|cg_task|xai|gsk|AIza|ghp|xox[abp])[-_][A-Za-z0-9_\-]{8,}|Bearer\s+[^\s\"']+"
+    r"(?<![A-Za-z0-9])(?:sk|rk|pk|cg_agent|cg_task|xai|gsk|AIza|ghp|xox[abp])[-_][A-Za-z0-9_\-]{8,}|Bearer\s+[^\s\"']+"
 )
 """What a credential looks like in free text: the prefixes that providers give their keys."""
 

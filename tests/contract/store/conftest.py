@@ -1,0 +1,62 @@
+"""Every test of this folder runs against every store that there is."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Mapping
+from pathlib import Path
+from typing import Final, Protocol
+
+import pytest
+
+from callgate.store import GateIdentity, Store
+from callgate.store.sqlite import SqliteStore
+from callgate.testing.clocks import FakeClock
+
+
+class Database(Protocol):
+    """One empty database, which several gates may open."""
+
+    @property
+    def place(self) -> str:
+        """What a program of its own needs to open it."""
+        ...
+
+    async def open(self, gate: GateIdentity | None, /, *, clock: FakeClock | None = None) -> Store:
+        """Open it as one more process would, with the clock of the test or one of its own."""
+        ...
+
+
+class SqliteFile:
+    """A database in a file of its own."""
+
+    def __init__(self, folder: Path, clock: FakeClock) -> None:
+        self._path = folder / "store.db"
+        self._clock = clock
+
+    @property
+    def place(self) -> str:
+        return str(self._path)
+
+    async def open(self, gate: GateIdentity | None, /, *, clock: FakeClock | None = None) -> Store:
+        return await SqliteStore.open(self._path, clock=clock or self._clock, gate=gate)
+
+
+STORES: Final[Mapping[str, Callable[[Path, FakeClock], Database]]] = {"sqlite": SqliteFile}
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture(params=STORES)
+def database(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> Database:
+    return STORES[request.param](tmp_path, clock)
+
+
+@pytest.fixture
+async def store(database: Database, clock: FakeClock) -> AsyncGenerator[Store]:
+    """An open store of this process, which is a gate."""
+    store = await database.open(GateIdentity.of_this_process(started_at=clock.now()))
+    yield store
+    await store.close()

@@ -1,0 +1,140 @@
+"""Records for the tests of the store, with everything filled in that a test does not care for."""
+
+from __future__ import annotations
+
+from callgate.call import Candidate, Usage
+from callgate.money import Money
+from callgate.store import Bill, CallEnd, Intent, Key, Refusal, Settlement
+from callgate.task import Task
+
+NOW = 1_767_225_600.0
+"""Where the clock of the tests starts."""
+
+USAGE = Usage(
+    input_tokens=1,
+    cache_read_tokens=2,
+    cache_write_tokens=3,
+    cache_write_long_tokens=4,
+    output_tokens=5,
+    reasoning_tokens=6,
+)
+
+
+def make_task(
+    id: str = "t1",
+    *,
+    budget: int | None = None,
+    agent: str = "researcher",
+    type: str = "research",
+    user: str | None = "u1",
+    deadline_at: float | None = None,
+) -> Task:
+    """Return a task; the budget is in nano-dollars."""
+    return Task(
+        id=id,
+        type=type,
+        agent=agent,
+        user=user,
+        parent="t0",
+        budget=None if budget is None else Money(budget),
+        started_at=NOW + 0.25,
+        deadline_at=deadline_at,
+    )
+
+
+def make_bill(nano: int, *, output_tokens: int = 0, least: int | None = None) -> Bill:
+    """Return a bill of ``nano`` for the input, and one nano-dollar for each output token."""
+    return Bill(
+        input_femto=nano * 1_000_000,
+        output_femto=1_000_000,
+        output_tokens=output_tokens,
+        least_output_tokens=output_tokens if least is None else least,
+    )
+
+
+def make_intent(
+    task: Task,
+    call: str = "c1",
+    *,
+    n: int = 1,
+    bill: Bill | None = None,
+    nano: int | None = 100,
+    sent_at: float = NOW + 1,
+) -> Intent:
+    """Return an intent; without a bill it is one of ``nano``, unless that is None too."""
+    return Intent(
+        task=task,
+        call_id=call,
+        attempt_id=f"{call}.{n}",
+        n=n,
+        door="python",
+        target="smart",
+        stream=True,
+        candidate=Candidate(provider="openai", model="gpt-5.5"),
+        bill=make_bill(nano) if bill is None and nano is not None else bill,
+        price_version="v1",
+        request_bytes=321,
+        started_at=NOW + 0.5,
+        sent_at=sent_at,
+    )
+
+
+def make_settlement(
+    attempt: str = "c1.1",
+    *,
+    cost: int | None = 40,
+    estimated: bool = False,
+    end: CallEnd | None = None,
+) -> Settlement:
+    """Return a settlement of a good reply; the cost is in nano-dollars."""
+    return Settlement(
+        attempt_id=attempt,
+        state="ok",
+        cost=None if cost is None else Money(cost),
+        estimated=estimated,
+        usage=USAGE,
+        ended_at=NOW + 3,
+        first_byte_at=NOW + 2,
+        http_status=200,
+        model="gpt-5.5-0101",
+        reply_id="r1",
+        finish_reason="stop",
+        changes=("model=gpt-5.5", "max_tokens=7"),
+        call=end,
+    )
+
+
+def make_end(call: str = "c1", *, ends_task: str | None = None) -> CallEnd:
+    """Return the good end of a call."""
+    return CallEnd(call_id=call, state="ok", status=200, ended_at=NOW + 3, ends_task=ends_task)
+
+
+def make_refusal(call: str, *, task: str | None = "t1", ends_task: str | None = None) -> Refusal:
+    """Return the row of a call that was refused."""
+    end = CallEnd(
+        call_id=call,
+        state="refused",
+        status=402,
+        ended_at=NOW + 3,
+        code="over_budget",
+        message="no money",
+        rule="task budget",
+        ends_task=ends_task,
+    )
+    return Refusal(
+        end=end,
+        agent="researcher",
+        task_id=task,
+        task_type="research",
+        user="u1",
+        door="openai",
+        target="smart",
+        stream=False,
+        request_bytes=9,
+        started_at=NOW + 2,
+    )
+
+
+def make_key(id: str = "k1", *, created_at: float = NOW) -> Key:
+    """Return a key that never expires."""
+    return Key(id=id, digest=id.encode() * 16, agent="researcher", created_at=created_at)

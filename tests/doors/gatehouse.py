@@ -1,0 +1,117 @@
+"""A gate behind its HTTP doors, with a simulated provider behind it, all in this event loop."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from callgate.call import Caller, Claims
+from callgate.config import load
+from callgate.doors.app import http_app
+from callgate.doors.server import Server
+from callgate.gate import Gate
+from callgate.keys import digest, new_key
+from callgate.store import CallRow, Key
+from callgate.testing.simulator import Simulator
+
+SETTINGS = """\
+[gate]
+store = "sqlite:callgate.db"
+{gate}
+[providers.openai]
+api = "openai"
+base_url = "{openai}"
+key = "env:OPENAI_API_KEY"
+read_timeout = "5s"
+
+[providers.anthropic]
+api = "anthropic"
+base_url = "{anthropic}"
+key = "env:ANTHROPIC_API_KEY"
+read_timeout = "5s"
+
+[models.smart]
+use = ["openai:gpt-5.5"]
+
+[models.careful]
+use = ["anthropic:claude-sonnet-5"]
+
+[agents.worker]
+models = ["smart", "careful", "openai:gpt-*", "anthropic:claude-*"]
+
+[tasks.default]
+budget = "$1"
+retries = 0
+"""
+
+ENVIRON = {"OPENAI_API_KEY": "sk-real-openai-key", "ANTHROPIC_API_KEY": "sk-real-anthropic-key"}
+
+
+@dataclass
+class Gatehouse:
+    """The gate, its server, its provider, and a key that opens it."""
+
+    gate: Gate
+    server: Server
+    simulator: Simulator
+    key: str
+
+    @property
+    def url(self) -> str:
+        """Where the gate listens."""
+        return self.server.url
+
+    @property
+    def rows(self) -> list[CallRow]:
+        """The audit log, oldest first."""
+        return list(reversed(self.gate.store.calls(limit=None)))
+
+    @property
+    def spent_nano_usd(self) -> int:
+        """What all tasks have spent together."""
+        return sum(row.spent.nano for row in self.gate.store.tasks(limit=10_000))
+
+    async def task_key(self, **claims: str) -> str:
+        """Return a key that is good for a new task."""
+        task = await self.gate.create_task(Caller(agent="worker"), Claims(**claims))
+        return await self.gate.create_task_key(task)
+
+    async def post(
+        self, path: str, body: bytes, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """Send a request with the agent's key; return status, headers and body."""
+        sent = {"authorization": f"Bearer {self.key}", **(headers or {})}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(self.url + path, data=body, headers=sent) as reply,
+        ):
+            return reply.status, reply.headers, await reply.read()
+
+
+@asynccontextmanager
+async def open_gatehouse(
+    path: Path, script: Mapping[str, object] | None = None, *, gate_lines: str = ""
+) -> AsyncGenerator[Gatehouse]:
+    """Start a provider that plays ``script``, and a gate before it."""
+    async with Simulator(script=script, seed=1) as simulator:
+        config = path / "callgate.toml"
+        config.write_text(
+            SETTINGS.format(
+                openai=simulator.openai_url, anthropic=simulator.anthropic_url, gate=gate_lines
+            )
+        )
+        gate = await Gate.open(load(config, environ=ENVIRON), environ=ENVIRON)
+        server = Server(http_app(gate), host="127.0.0.1", port=0, drain_seconds=5)
+        await server.start()
+        try:
+            key = new_key("agent")
+            row = Key(id="key_1", digest=digest(key), agent="worker", created_at=gate.clock.now())
+            await gate.store.create_key(row)
+            yield Gatehouse(gate, server, simulator, key)
+        finally:
+            await server.stop()
+            await gate.close()
