@@ -55,6 +55,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
             code=error.reason.code if isinstance(error, CallgateError) else "internal",
             message=redact(str(error) or type(error).__name__)[:LONGEST_MESSAGE],
             rule=error.reason.rule if isinstance(error, CallgateError) else None,
+            ends_task=passage.task.id if passage.own_task and passage.task else None,
         )
         written = (
             self.store.end_call(end)
@@ -86,13 +87,12 @@ def _state(error: BaseException) -> CallState:
 
 
 def _refusal(passage: Passage, end: CallEnd) -> Refusal:
-    call, task, request = passage.call, passage.task, passage.request
+    call, request = passage.call, passage.request
     return Refusal(
         end=end,
-        agent=call.caller.agent,
-        task_id=task.id if task else call.caller.task_id or call.claims.task_id,
-        task_type=task.type if task else call.claims.task_type,
-        user=task.user if task else call.claims.user,
+        caller=call.caller,
+        claims=call.claims,
+        task=passage.task,
         door=call.door,
         kind=call.kind,
         target=request.model if request else None,

@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from callgate.call import Candidate, Usage
+from callgate.call import Caller, Candidate, Claims, Usage
 from callgate.money import Money
 from callgate.store.owners import GateIdentity as GateIdentity
 from callgate.task import Task
@@ -120,10 +120,12 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     """A call that ended before any attempt was admitted: the whole audit row at once."""
 
     end: CallEnd
-    agent: str
-    task_id: str | None
-    task_type: str | None
-    user: str | None
+    caller: Caller
+    claims: Claims
+    """What tells of its task where there is none."""
+    task: Task | None
+    """Written if it is new, never opened again; None where the call was refused before it had
+    one."""
     door: str
     kind: str = "model"
     target: str | None
@@ -267,7 +269,10 @@ class Store(Protocol):
         ...
 
     def refuse(self, refusal: Refusal, /) -> Future[None]:
-        """Write the audit row of a call that never had an attempt."""
+        """Write the audit row of a call that never had an attempt, and its task if it is new.
+
+        A call that names the task of another agent is no call of that task.
+        """
         ...
 
     def create_task(self, task: Task, /) -> Future[Task]:

@@ -121,7 +121,7 @@ class SqliteStore:
         return self._writer.submit(writes.end_call, end)
 
     def refuse(self, refusal: Refusal, /) -> Future[None]:
-        """Write the audit row of a call that never had an attempt."""
+        """Write the audit row of a call that never had an attempt, and its task if it is new."""
         return self._writer.submit(writes.refuse, refusal)
 
     def create_task(self, task: Task, /) -> Future[Task]:

@@ -54,10 +54,8 @@ INSERT_REFUSED_CALL = """
     INSERT INTO calls (id, task_id, task_type, agent, user, door, kind, target, stream, state,
         status, code, message, rule, started_at, ended_at, request_bytes)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT (id) DO UPDATE SET state = excluded.state, status = excluded.status,
-        code = excluded.code, message = excluded.message, ended_at = excluded.ended_at
+    ON CONFLICT (id) DO NOTHING
 """
-"""A caller may hang up while its admission is being written; then its row is there already."""
 
 INSERT_ATTEMPT = """
     INSERT INTO attempts (id, call_seq, task_id, n, provider, model, state, reserved_nano,
@@ -225,18 +223,31 @@ def end_call(cursor: sqlite3.Cursor, end: CallEnd) -> None:
 
 
 def refuse(cursor: sqlite3.Cursor, refusal: Refusal) -> None:
-    """Write the row of a call that had no attempt."""
-    end = refusal.end
-    ended_at = micros(end.ended_at)
+    """Write the row of a call that had no attempt, and its task where it is new."""
+    end, task = refusal.end, refusal.task
+    task_id, task_type, user = _named_task(refusal)
+    owner = cursor.execute("SELECT agent FROM tasks WHERE id = ?", (task_id,)).fetchone()
+    if owner is None:
+        if task is not None:
+            _insert_task(cursor, task)
+    elif owner != (refusal.caller.agent,):
+        task_id = None
     cursor.execute(
         INSERT_REFUSED_CALL,
-        (end.call_id, refusal.task_id, refusal.task_type, refusal.agent, refusal.user,
-         refusal.door, refusal.kind, refusal.target, refusal.stream, end.state, end.status,
-         end.code, end.message, end.rule, micros(refusal.started_at), ended_at,
-         refusal.request_bytes),
+        (end.call_id, task_id, task_type, refusal.caller.agent, user, refusal.door, refusal.kind,
+         refusal.target, refusal.stream, end.state, end.status, end.code, end.message, end.rule,
+         micros(refusal.started_at), micros(end.ended_at), refusal.request_bytes),
     )  # fmt: skip
-    if end.ends_task is not None:
-        cursor.execute(END_TASK, (ended_at, end.ends_task))
+    # A caller may hang up while its admission is being written; then its row is there already.
+    end_call(cursor, end)
+
+
+def _named_task(refusal: Refusal) -> tuple[str | None, str | None, str | None]:
+    """Return id, type and user of the task, or what was said of it where there is none."""
+    task, caller, claims = refusal.task, refusal.caller, refusal.claims
+    if task is not None:
+        return task.id, task.type, task.user
+    return caller.task_id or claims.task_id, claims.task_type, claims.user
 
 
 def create_task(cursor: sqlite3.Cursor, task: Task) -> Task:

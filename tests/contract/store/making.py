@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from callgate.call import Candidate, Usage
+from callgate.call import Caller, Candidate, Claims, Usage
 from callgate.money import Money
 from callgate.store import Bill, CallEnd, Intent, Key, Refusal, Settlement
 from callgate.task import Task
 
 NOW = 1_767_225_600.0
 """Where the clock of the tests starts."""
+
+NOTHING_SAID = Claims()
 
 USAGE = Usage(
     input_tokens=1,
@@ -109,7 +111,14 @@ def make_end(call: str = "c1", *, ends_task: str | None = None) -> CallEnd:
     return CallEnd(call_id=call, state="ok", status=200, ended_at=NOW + 3, ends_task=ends_task)
 
 
-def make_refusal(call: str, *, task: str | None = "t1", ends_task: str | None = None) -> Refusal:
+def make_refusal(
+    call: str,
+    *,
+    task: Task | None = None,
+    claims: Claims = NOTHING_SAID,
+    agent: str = "researcher",
+    ends_task: str | None = None,
+) -> Refusal:
     """Return the row of a call that was refused."""
     end = CallEnd(
         call_id=call,
@@ -123,10 +132,9 @@ def make_refusal(call: str, *, task: str | None = "t1", ends_task: str | None = 
     )
     return Refusal(
         end=end,
-        agent="researcher",
-        task_id=task,
-        task_type="research",
-        user="u1",
+        caller=Caller(agent=agent),
+        claims=claims,
+        task=task,
         door="openai",
         target="smart",
         stream=False,

@@ -9,6 +9,7 @@ import pytest
 from callgate.errors import DeadlinePassed, Malformed, OverBudget, Refused, Unpriced
 from callgate.money import Money
 from callgate.store import Grant, Store
+from callgate.task import Task
 from tests.contract.store.making import (
     NOW,
     make_bill,
@@ -118,7 +119,7 @@ async def test_without_a_budget_and_a_bill_nothing_is_held(store: Store) -> None
 
 
 async def test_a_budget_refuses_what_has_no_bill(store: Store) -> None:
-    with pytest.raises(Unpriced, match='"openai:gpt-5.5"'):
+    with pytest.raises(Unpriced, match=r'"openai:gpt-5\.5"'):
         await store.admit(make_intent(make_task(budget=1_000), nano=None))
     assert store.find_task("t1") is None
 
@@ -129,11 +130,14 @@ async def test_the_stored_budget_holds_whatever_a_later_caller_says(store: Store
         await store.admit(make_intent(make_task(budget=1_000)))
 
 
-@pytest.mark.parametrize("other", [{"agent": "x"}, {"type": "x"}, {"user": "x"}, {"user": None}])
-async def test_a_task_of_somebody_else_is_refused(store: Store, other: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "other",
+    [make_task(agent="x"), make_task(type="x"), make_task(user="x"), make_task(user=None)],
+)
+async def test_a_task_of_somebody_else_is_refused(store: Store, other: Task) -> None:
     await store.create_task(make_task())
     with pytest.raises(Malformed, match="use another task id") as refused:
-        await store.admit(make_intent(make_task(**other)))
+        await store.admit(make_intent(other))
     assert (refused.value.status, refused.value.reason.code) == (400, "task_mismatch")
     assert store.find_call("c1") is None
 
@@ -185,7 +189,7 @@ async def test_a_second_attempt_holds_again_under_the_same_call(store: Store) ->
 async def test_an_attempt_that_was_admitted_already_is_not_admitted_twice(store: Store) -> None:
     task = make_task(budget=1_000)
     await store.admit(make_intent(task))
-    with pytest.raises(Exception, match="UNIQUE|unique"):
+    with pytest.raises(Exception, match=r"UNIQUE|unique"):
         await store.admit(make_intent(task))
     assert balance(store) == (0, 100)
     assert store.verify() == []

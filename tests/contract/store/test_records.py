@@ -51,7 +51,7 @@ async def test_a_task_row_has_its_ledger_and_its_counts(store: Store) -> None:
     await store.admit(make_intent(task, "c1"))
     await store.settle(make_settlement("c1.1", cost=40, end=make_end("c1")))
     await store.admit(make_intent(task, "c2"))
-    await store.refuse(make_refusal("c3"))
+    await store.refuse(make_refusal("c3", task=task))
     assert store.task_row("t1") == TaskRow(
         task=task,
         spent=Money(40),
@@ -77,7 +77,7 @@ async def test_calls_are_listed_newest_first_by_task_and_by_state(store: Store) 
     await store.settle(make_settlement("c1.1", end=make_end("c1")))
     await store.admit(make_intent(make_task("t2"), "c2"))
     await store.admit(make_intent(make_task("t2"), "c2", n=2))
-    await store.refuse(make_refusal("c3", task="t2"))
+    await store.refuse(make_refusal("c3", task=make_task("t2")))
     assert [call.id for call in store.calls()] == ["c3", "c2", "c1"]
     assert [call.id for call in store.calls(limit=1)] == ["c3"]
     assert [call.id for call in store.calls(limit=None, task_id="t2")] == ["c3", "c2"]

@@ -7,8 +7,10 @@ import asyncio
 import msgspec
 import pytest
 
+from callgate.call import Claims
 from callgate.money import Money
 from callgate.store import CallRow, Store
+from callgate.task import Task
 from tests.contract.store.making import (
     NOW,
     USAGE,
@@ -143,24 +145,68 @@ async def test_a_call_is_ended_apart_from_its_attempts(store: Store) -> None:
 
 
 async def test_a_refused_call_has_a_row_and_no_attempt(store: Store) -> None:
-    await store.create_task(make_task())
-    await store.refuse(make_refusal("c9", ends_task="t1"))
+    await store.refuse(make_refusal("c9", task=make_task()))
     call = call_of(store, "c9")
     assert (call.state, call.status, call.code) == ("refused", 402, "over_budget")
     assert (call.message, call.rule, call.target) == ("no money", "task budget", "smart")
     assert (call.started_at, call.ended_at, call.attempts) == (NOW + 2, NOW + 3, ())
-    task = store.find_task("t1")
-    assert task is not None
-    assert task.ended_at == NOW + 3
+    assert (call.task_id, call.task_type, call.agent, call.user) == (
+        "t1",
+        "research",
+        "researcher",
+        "u1",
+    )
 
 
-async def test_a_refusal_needs_no_task(store: Store) -> None:
-    await store.refuse(make_refusal("c9", task=None))
-    assert call_of(store, "c9").task_id is None
+async def test_a_refused_call_writes_its_task_if_it_is_new(store: Store) -> None:
+    task = make_task(budget=5)
+    await store.refuse(make_refusal("c8", task=task))
+    await store.refuse(make_refusal("c9", task=task))
+    row = store.task_row("t1")
+    assert row is not None
+    assert (row.task, row.calls, row.refused) == (task, 2, 2)
+    assert store.verify() == []
+
+
+async def test_a_refused_call_ends_the_task_that_was_its_own(store: Store) -> None:
+    await store.refuse(make_refusal("c9", task=make_task(), ends_task="t1"))
+    assert store.find_task("t1") == msgspec.structs.replace(make_task(), ended_at=NOW + 3)
+
+
+async def test_a_refused_call_opens_no_ended_task_again(store: Store) -> None:
+    await store.create_task(make_task())
+    await store.end_task("t1", NOW + 1)
+    await store.refuse(make_refusal("c9", task=make_task()))
+    assert store.find_task("t1") == msgspec.structs.replace(make_task(), ended_at=NOW + 1)
+
+
+@pytest.mark.parametrize("task", [None, make_task(agent="writer")])
+async def test_a_refused_call_is_none_of_another_agents_task(
+    store: Store, task: Task | None
+) -> None:
+    await store.create_task(make_task())
+    claims = Claims(task_id="t1")
+    await store.refuse(make_refusal("c9", task=task, claims=claims, agent="writer"))
+    assert (call_of(store, "c9").task_id, call_of(store, "c9").agent) == (None, "writer")
+    row = store.task_row("t1")
+    assert row is not None
+    assert (row.task, row.calls) == (make_task(), 0)
+
+
+async def test_a_refusal_before_there_is_a_task_keeps_what_was_said_of_it(store: Store) -> None:
+    claims = Claims(task_id="t1", task_type="draft", user="u9")
+    await store.refuse(make_refusal("c8", claims=claims))
+    await store.refuse(make_refusal("c9"))
+    said, silent = call_of(store, "c8"), call_of(store, "c9")
+    assert (said.task_id, said.task_type, said.user) == ("t1", "draft", "u9")
+    assert (silent.task_id, silent.task_type, silent.user) == (None, None, None)
+    assert store.find_task("t1") is None
 
 
 async def test_a_call_refused_while_its_admission_was_written_ends_refused(store: Store) -> None:
     await store.admit(make_intent(make_task()))
-    await store.refuse(make_refusal("c1"))
+    await store.refuse(make_refusal("c1", task=make_task(), ends_task="t1"))
     call = call_of(store)
     assert (call.state, call.code, len(call.attempts)) == ("refused", "over_budget", 1)
+    assert (call.rule, call.ended_at) == ("task budget", NOW + 3)
+    assert store.find_task("t1") == msgspec.structs.replace(make_task(), ended_at=NOW + 3)
