@@ -262,7 +262,7 @@ class Gate:
 
     def _providers(self, settings: Settings, old: Setup | None) -> Mapping[str, Provider]:
         """Return a provider for each policy: the one that is open, where nothing changed."""
-        kept = {} if old is None else old.settings.providers
+        kept: Mapping[str, ProviderPolicy] = {} if old is None else old.settings.providers
         return {
             name: old.providers[name]
             if old is not None and kept.get(name) == policy

@@ -75,6 +75,10 @@ class Gatehouse:
         """What all tasks have spent together."""
         return sum(row.spent.nano for row in self.gate.store.tasks(limit=10_000))
 
+    async def settled(self) -> None:
+        """Wait until every call is settled: a stream's last event does not wait for that."""
+        await self.server.stop()
+
     async def task_key(self, **claims: str) -> str:
         """Return a key that is good for a new task."""
         task = await self.gate.create_task(Caller(agent="worker"), Claims(**claims))

@@ -33,7 +33,7 @@ async def hang_up_after_first_byte(house: Gatehouse) -> None:
 async def test_the_usage_of_an_abandoned_stream_is_learned_by_reading_on(tmp_path: Path) -> None:
     async with open_gatehouse(tmp_path, SLOW) as house:
         await hang_up_after_first_byte(house)
-        await house.server.stop()
+        await house.settled()
         attempt = house.rows[0].attempts[0]
         assert (attempt.estimated, attempt.usage is not None) == (False, True)
         assert house.spent_nano_usd == house.simulator.bill().total_nano_usd
@@ -44,7 +44,7 @@ async def test_a_provider_that_stalls_for_nobody_is_cancelled_and_booked_at_the_
 ) -> None:
     async with open_gatehouse(tmp_path, STALLED, gate_lines='drain = "300ms"') as house:
         await hang_up_after_first_byte(house)
-        await house.server.stop()
+        await house.settled()
         row = house.rows[0]
         assert (row.state, row.attempts[0].state, row.attempts[0].estimated) == (
             "left",
@@ -57,7 +57,7 @@ async def test_a_provider_that_stalls_for_nobody_is_cancelled_and_booked_at_the_
 async def test_a_gate_may_cancel_at_once_instead(tmp_path: Path) -> None:
     async with open_gatehouse(tmp_path, SLOW, gate_lines='on_disconnect = "cancel"') as house:
         await hang_up_after_first_byte(house)
-        await house.server.stop()
+        await house.settled()
         assert house.rows[0].state == "left"
         bill = house.simulator.bill()
         assert bill.lines[0].state == "cut"

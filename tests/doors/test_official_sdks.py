@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 import pytest
@@ -58,8 +58,28 @@ IDS = {"id", "created", "system_fingerprint", "request_id", "_request_id"}
 def without_ids(value: Any) -> Any:
     """Take out what differs between two calls of any provider: ids and times."""
     if isinstance(value, dict):
-        return {key: without_ids(item) for key, item in value.items() if key not in IDS}
-    return [without_ids(item) for item in value] if isinstance(value, list) else value
+        pairs = cast("dict[str, Any]", value).items()
+        return {key: without_ids(item) for key, item in pairs if key not in IDS}
+    if isinstance(value, list):
+        return [without_ids(item) for item in cast("Iterable[Any]", value)]
+    return value
+
+
+def openai_client(url: str, key: str) -> Any:
+    """Return the SDK's client, untyped: its overloads do not take a dictionary of fields."""
+    return OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0)
+
+
+def async_openai_client(url: str, key: str) -> Any:
+    return AsyncOpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0)
+
+
+def anthropic_client(url: str, key: str) -> Any:
+    return Anthropic(base_url=url, api_key=key, max_retries=0)
+
+
+def async_anthropic_client(url: str, key: str) -> Any:
+    return AsyncAnthropic(base_url=url, api_key=key, max_retries=0)
 
 
 def openai_fields(text: str) -> dict[str, Any]:
@@ -81,13 +101,13 @@ def anthropic_fields(text: str) -> dict[str, Any]:
 
 
 def ask_openai(url: str, key: str, text: str) -> Any:
-    with OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0) as client:
+    with openai_client(url, key) as client:
         return client.chat.completions.create(**openai_fields(text)).model_dump()
 
 
 def stream_openai(url: str, key: str, text: str) -> Any:
     with (
-        OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0) as client,
+        openai_client(url, key) as client,
         client.chat.completions.create(**openai_fields(text), stream=True) as stream,
     ):
         return [chunk.model_dump() for chunk in stream]
@@ -96,7 +116,7 @@ def stream_openai(url: str, key: str, text: str) -> Any:
 def stream_openai_with_usage(url: str, key: str, text: str) -> Any:
     options = {"include_usage": True}
     with (
-        OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0) as client,
+        openai_client(url, key) as client,
         client.chat.completions.create(
             **openai_fields(text), stream=True, stream_options=options
         ) as stream,
@@ -106,7 +126,7 @@ def stream_openai_with_usage(url: str, key: str, text: str) -> Any:
 
 def ask_openai_async(url: str, key: str, text: str) -> Any:
     async def ask() -> Any:
-        async with AsyncOpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0) as client:
+        async with async_openai_client(url, key) as client:
             reply = await client.chat.completions.create(**openai_fields(text))
             async with await client.chat.completions.create(
                 **openai_fields(text), stream=True
@@ -117,13 +137,13 @@ def ask_openai_async(url: str, key: str, text: str) -> Any:
 
 
 def ask_anthropic(url: str, key: str, text: str) -> Any:
-    with Anthropic(base_url=url, api_key=key, max_retries=0) as client:
+    with anthropic_client(url, key) as client:
         return client.messages.create(**anthropic_fields(text)).model_dump()
 
 
 def stream_anthropic(url: str, key: str, text: str) -> Any:
     with (
-        Anthropic(base_url=url, api_key=key, max_retries=0) as client,
+        anthropic_client(url, key) as client,
         client.messages.stream(**anthropic_fields(text)) as stream,
     ):
         events = [event.model_dump() for event in stream]
@@ -133,13 +153,13 @@ def stream_anthropic(url: str, key: str, text: str) -> Any:
 def count_anthropic(url: str, key: str, text: str) -> Any:
     fields = anthropic_fields(text)
     del fields["max_tokens"]
-    with Anthropic(base_url=url, api_key=key, max_retries=0) as client:
+    with anthropic_client(url, key) as client:
         return client.messages.count_tokens(**fields).model_dump()
 
 
 def ask_anthropic_async(url: str, key: str, text: str) -> Any:
     async def ask() -> Any:
-        async with AsyncAnthropic(base_url=url, api_key=key, max_retries=0) as client:
+        async with async_anthropic_client(url, key) as client:
             reply = await client.messages.create(**anthropic_fields(text))
             async with client.messages.stream(**anthropic_fields(text)) as stream:
                 return reply.model_dump(), [event.model_dump() async for event in stream]
@@ -164,9 +184,10 @@ WAYS = [
 async def test_a_reply_through_the_gate_equals_the_reply_without_it(
     tmp_path: Path, way: Callable[[str, str, str], Any], text: str
 ) -> None:
-    async with open_gatehouse(tmp_path, {**SCRIPT, "rules": SCRIPT["rules"]}) as house:
+    async with open_gatehouse(tmp_path, SCRIPT) as house:
         through = await asyncio.to_thread(way, house.url, house.key, text)
         direct = await asyncio.to_thread(way, house.simulator.url, "k", text)
+        await house.settled()
         assert without_ids(through) == without_ids(direct)
         assert [row.state for row in house.rows] == ["ok"] * len(house.rows)
 
@@ -195,6 +216,7 @@ async def test_the_gate_changes_only_what_it_says(tmp_path: Path) -> None:
             '}],"max_completion_tokens":8192,"stream_options":{"include_usage":true} }',
         )
         assert (status, house.simulator.requests[0].body.decode()) == (200, expected)
+        await house.settled()
         assert house.rows[0].attempts[0].changes == (
             "model=gpt-5.5",
             "max_completion_tokens=8192",
@@ -221,7 +243,7 @@ async def test_what_the_ledger_books_is_what_the_provider_bills(
     async with open_gatehouse(tmp_path, SCRIPT) as house:
         for text in ("look up two ports", "think hard"):
             await asyncio.to_thread(way, house.url, house.key, text)
-        await house.server.stop()
+        await house.settled()
         assert house.spent_nano_usd == house.simulator.bill().total_nano_usd
 
 
@@ -240,7 +262,9 @@ async def _in_process(house: Gatehouse) -> Any:
     path = house.gate.settings.path
     async with open_gate(path) as gate, gate.task() as task:
         http_client = httpx2.AsyncClient(transport=task.transport())
-        client = AsyncOpenAI(base_url="http://callgate/v1", api_key="-", http_client=http_client)
+        client: Any = AsyncOpenAI(
+            base_url="http://callgate/v1", api_key="-", http_client=http_client
+        )
         async with await client.chat.completions.create(
             **openai_fields("think"), stream=True
         ) as stream:

@@ -6,8 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+import msgspec
 import pytest
 
+from callgate.call import Claims
 from tests.doors.gatehouse import open_gatehouse
 
 CHAT = "/v1/chat/completions"
@@ -89,11 +92,9 @@ async def test_a_revoked_key_is_told_so(tmp_path: Path) -> None:
 
 async def test_an_expired_key_is_told_so(tmp_path: Path) -> None:
     async with open_gatehouse(tmp_path) as house:
-        task = await house.gate.create_task(
-            house.gate.authenticate(house.key), _claims(), timeout_seconds=0.001
-        )
-        stale = task.__replace__(deadline_at=0.0) if hasattr(task, "__replace__") else task
-        key = await house.gate.create_task_key(_ended_long_ago(stale))
+        task = await house.gate.create_task(house.gate.authenticate(house.key), Claims())
+        long_over = msgspec.structs.replace(task, deadline_at=1.0)
+        key = await house.gate.create_task_key(long_over)
         status, _, told = await house.post(CHAT, GOOD, {"authorization": f"Bearer {key}"})
         assert (status, "expired" in json.loads(told)["error"]["message"]) == (401, True)
 
@@ -123,8 +124,6 @@ async def test_a_reply_cut_by_the_gates_own_limit_is_marked(tmp_path: Path) -> N
 async def test_the_models_that_an_agent_may_use_are_listed_for_either_family(
     tmp_path: Path,
 ) -> None:
-    import aiohttp
-
     async with open_gatehouse(tmp_path) as house, aiohttp.ClientSession() as session:
         headers = {"x-api-key": house.key}
         async with session.get(f"{house.url}/v1/models", headers=headers) as reply:
@@ -147,15 +146,3 @@ async def test_a_providers_refusal_is_passed_on_and_not_to_be_retried(
         answered, headers, _ = await house.post(CHAT, GOOD)
         assert (answered, headers["x-should-retry"]) == (seen, "false")
         assert (house.rows[0].state, house.spent_nano_usd) == ("failed", 0)
-
-
-def _claims() -> Any:
-    from callgate.call import Claims
-
-    return Claims()
-
-
-def _ended_long_ago(task: Any) -> Any:
-    import msgspec
-
-    return msgspec.structs.replace(task, deadline_at=1.0)

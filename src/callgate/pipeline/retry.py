@@ -67,4 +67,5 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
 
 def backoff_seconds(n: int, rng: random.Random) -> float:
     """Return the wait before retry ``n`` (from 0), in seconds."""
-    return min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2**n) * rng.uniform(LEAST_SHARE, 1.0)
+    longest = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2.0**n)
+    return longest * rng.uniform(LEAST_SHARE, 1.0)

@@ -7,12 +7,14 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from callgate.call import Caller, Candidate, Claims, ModelCall, Reply
 from callgate.config.policies import (
     AgentPolicy,
+    Api,
     GatePolicy,
     PricePolicy,
     ProviderPolicy,
@@ -23,10 +25,14 @@ from callgate.config.policies import (
 from callgate.gate import Gate
 from callgate.money import Money
 from callgate.pipeline import Passage
-from callgate.store import CallRow
-from callgate.store.sqlite import SqliteStore
+from callgate.store import CallRow, Store
 from callgate.testing import FakeClock
-from callgate.testing.fakes import FakeProvider
+from callgate.testing.fakes import Answer, FakeProvider
+
+Line = Answer | BaseException
+"""One line of a provider's script."""
+
+APIS: Mapping[str, Api] = {"first": "openai", "second": "openai", "third": "anthropic"}
 
 DOLLAR_A_MILLION = 1_000_000_000
 """One dollar for a million tokens, in femto-dollars for a token."""
@@ -36,7 +42,7 @@ PRICE = PricePolicy(
 )
 
 
-def settings(path: Path, *, budget: str | None = "1", **changes: object) -> Settings:
+def settings(path: Path, *, budget: str | None = "1", **changes: Any) -> Settings:
     """Two providers of one api, a third of the other, and an agent that may use the routes."""
     made = Settings(
         path=path / "callgate.toml",
@@ -46,7 +52,7 @@ def settings(path: Path, *, budget: str | None = "1", **changes: object) -> Sett
                 name=name, api=api, base_url=f"http://{name}", key=f"env:{name.upper()}",
                 price_source="none",
             )
-            for name, api in (("first", "openai"), ("second", "openai"), ("third", "anthropic"))
+            for name, api in APIS.items()
         },
         models={
             "smart": _route("smart", "first:a", "second:b"),
@@ -75,7 +81,7 @@ class Road:
     """The road, its scripted providers, its store and its clock."""
 
     gate: Gate
-    store: SqliteStore
+    store: Store
     clock: FakeClock
     providers: Mapping[str, FakeProvider]
 
@@ -109,9 +115,14 @@ class Road:
         async with self.gate.road(passage) as reply:
             return await whole(reply)
 
-    async def ask(self, model: str = "plain", **more: str) -> bytes:
+    async def ask(self, model: str = "plain", **more: Any) -> bytes:
         """Make a call and read its reply."""
         return await self.read(self.passage(model, **more))
+
+    async def settled(self) -> None:
+        """Wait until every write that was submitted is done, and what it set off is too."""
+        for _ in range(2):
+            await self.store.end_task("nobody", self.clock.now())
 
     @property
     def last(self) -> CallRow:
@@ -135,10 +146,10 @@ async def whole(reply: Reply) -> bytes:
 @asynccontextmanager
 async def open_road(
     path: Path,
-    *first: object,
-    second: tuple[object, ...] = (),
-    third: tuple[object, ...] = (),
-    **changes: object,
+    *first: Line,
+    second: tuple[Line, ...] = (),
+    third: tuple[Line, ...] = (),
+    **changes: Any,
 ) -> AsyncGenerator[Road]:
     """Open a road whose providers play these scripts."""
     providers = {

@@ -29,6 +29,7 @@ from callgate.testing.fakes import Answer
 from tests.unit.pipeline.road import open_road
 
 OK = Answer(usage=Usage(input_tokens=10, output_tokens=5))
+GONE = ClientLeft("gone")
 COST_OF_OK = Money(10 * 1_000 + 5 * 10_000)
 """10 tokens at $1 and 5 at $10 for a million, in nano-dollars."""
 
@@ -92,7 +93,8 @@ async def test_a_transient_failure_is_tried_again_after_growing_waits(tmp_path: 
     async with open_road(tmp_path, down, down, OK) as road:
         await road.ask()
         first, second = road.clock.waits
-        assert 0.375 <= first <= 0.5 < 0.75 <= second <= 1.0
+        assert 0.375 <= first <= 0.5
+        assert 0.75 <= second <= 1.0
         assert [a.state for a in road.last.attempts] == ["failed", "failed", "ok"]
 
 
@@ -185,7 +187,7 @@ async def test_a_reader_who_hangs_up_is_booked_at_the_bound(tmp_path: Path) -> N
     async with open_road(tmp_path, Answer(chunks=(b"a", b"b"))) as road:
         with pytest.raises(ClientLeft):
             async with road.gate.road(road.passage()):
-                raise ClientLeft("gone")
+                raise GONE
         attempt = road.last.attempts[0]
         assert (road.last.state, attempt.state, attempt.estimated) == ("left", "left", True)
 
@@ -197,7 +199,7 @@ async def test_a_reader_who_hangs_up_after_the_end_pays_what_it_cost(tmp_path: P
             async with road.gate.road(passage) as reply:
                 assert reply.chunks is not None
                 _ = [chunk async for chunk in reply.chunks]
-                raise ClientLeft("gone")
+                raise GONE
         assert (road.last.state, road.spent()) == ("ok", (COST_OF_OK, Money()))
 
 
@@ -225,8 +227,7 @@ async def test_a_caller_cancelled_while_it_is_admitted_leaves_no_hold(tmp_path: 
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        while road.store.task_row("t1") is None or road.spent()[1] != Money():
-            await asyncio.sleep(0.001)
+        await road.settled()
         assert (road.spent(), road.providers["first"].sent) == ((Money(), Money()), [])
 
 
