@@ -20,6 +20,7 @@ from callgate.money import Money
 from callgate.pipeline import ORDER, Execute, Next, Passage, Stage, compose
 from callgate.pipeline.admit import Admit
 from callgate.pipeline.identify import Identify, new_task
+from callgate.pipeline.late import LateSettlements
 from callgate.pipeline.parse import Parse
 from callgate.pipeline.permission import Permission
 from callgate.pipeline.record import Record
@@ -82,6 +83,7 @@ class Gate:
         self._environ = environ
         self._rng = rng
         self._make_provider = make_provider
+        self._late = LateSettlements(store=store, clock=clock)
         self._setup = self._set_up(settings, old=None)
         self._strangers = 0
         self._strangers_told_at = float("-inf")
@@ -132,6 +134,11 @@ class Gate:
     def strangers(self) -> int:
         """How many callers were turned away because nobody knows them."""
         return self._strangers
+
+    @property
+    def late(self) -> int:
+        """How many attempts have ended and are not booked yet, as the store is down."""
+        return len(self._late)
 
     def road(self, passage: Passage, /) -> AbstractAsyncContextManager[Reply]:
         """Open a call; closing the result ends it, settled and recorded."""
@@ -222,6 +229,7 @@ class Gate:
     async def close(self) -> None:
         """Close providers and store; what was submitted is written first."""
         await asyncio.gather(*(provider.close() for provider in self._setup.providers.values()))
+        await self._late.close()
         await self.store.close()
 
     def _known(self, key: str | None) -> Caller:
@@ -285,6 +293,7 @@ class Gate:
                 prices=PriceTable(settings.prices),
                 store=store,
                 clock=clock,
+                late=self._late,
             ),
             SecretsStage: SecretsStage(settings=settings, resolver=secrets),
         }

@@ -15,6 +15,7 @@ from callgate.clock import Clock
 from callgate.config.policies import Settings
 from callgate.errors import Reason, StoreDown, Unbounded, Unpriced
 from callgate.money import Money
+from callgate.pipeline.late import LateSettlements
 from callgate.pipeline.settlement import Ending, settlement_of
 from callgate.pipeline.stage import Next, Passage
 from callgate.pricing import Price
@@ -32,9 +33,6 @@ Source: the least ``max_output_tokens`` that OpenAI's Responses API takes.
 FREE = Bill(input_femto=0, output_femto=0, output_tokens=0, least_output_tokens=0)
 """The bill of a format that costs nothing, such as counting tokens."""
 
-SETTLE_AGAIN_SECONDS = 1.0
-"""How long a settlement waits for a store that is down before it tries again."""
-
 log = logging.getLogger("callgate")
 
 
@@ -46,8 +44,7 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
     prices: PriceTable
     store: Store
     clock: Clock
-    late: set[asyncio.Task[None]] = msgspec.field(default_factory=set)
-    """Settlements that wait for a store that was down."""
+    late: LateSettlements
 
     @asynccontextmanager
     async def __call__(self, passage: Passage, next: Next, /) -> AsyncGenerator[Reply]:
@@ -107,7 +104,7 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
             ended_at=self.clock.now(),
             error="the client hung up before the attempt left",
         )
-        self._settle_later(settlement, wait_seconds=0.0)
+        self.late.add(settlement, wait_seconds=0.0)
 
     def _bill(self, passage: Passage, price: Price | None) -> Bill | None:
         """Return the most that the attempt can cost; None where that is unknown and may be.
@@ -168,22 +165,7 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
             # The reply is paid and read: it is given to the client, its hold stays until this
             # settlement is written.
             log.warning("attempt %s is not settled yet: %s", settlement.attempt_id, down)
-            self._settle_later(settlement, wait_seconds=SETTLE_AGAIN_SECONDS)
-
-    def _settle_later(self, settlement: Settlement, *, wait_seconds: float) -> None:
-        task = asyncio.get_running_loop().create_task(
-            self._settle_when_up(settlement, wait_seconds)
-        )
-        self.late.add(task)
-        task.add_done_callback(self.late.discard)
-
-    async def _settle_when_up(self, settlement: Settlement, wait_seconds: float) -> None:
-        while True:
-            await self.clock.sleep(wait_seconds)
-            try:
-                return await self.store.settle(settlement)
-            except StoreDown:
-                wait_seconds = SETTLE_AGAIN_SECONDS
+            self.late.add(settlement)
 
 
 def _input_bound(passage: Passage, price: Price) -> int | None:

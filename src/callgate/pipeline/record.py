@@ -42,7 +42,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
                 raise
             raise cause from error
         finally:
-            passage.runner = None
+            passage.arrive()
 
     async def _end(self, passage: Passage, error: BaseException) -> None:
         if passage.ended:
@@ -73,8 +73,8 @@ def _cause(passage: Passage, error: BaseException) -> BaseException:
     """Return what really ended the call: a cancelled drain means that the client had left."""
     if not (passage.left and isinstance(error, asyncio.CancelledError)):
         return error
-    if passage.runner is not None:
-        passage.runner.uncancel()
+    assert passage.runner is not None
+    passage.runner.uncancel()
     return ClientLeft("the client hung up, and the provider did not finish in time")
 
 

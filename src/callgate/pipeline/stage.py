@@ -54,7 +54,9 @@ class Passage(msgspec.Struct, kw_only=True):
     left: bool = False
     """The door: whether the reader hung up."""
     runner: asyncio.Task[object] | None = None
-    """The asyncio task that walks the road; a drain that takes too long cancels it."""
+    """record: the asyncio task that walks the road; a drain that takes too long cancels it."""
+    drain: asyncio.TimerHandle | None = None
+    """What will cancel the runner, once the reader has left."""
 
     def leave(self, drain_seconds: float) -> None:
         """Say that nobody reads any more; the road reads on to learn the usage.
@@ -66,14 +68,14 @@ class Passage(msgspec.Struct, kw_only=True):
         if self.left or self.runner is None:
             return
         self.left = True
-        runner = self.runner
-        asyncio.get_running_loop().call_later(drain_seconds, _abandon, self, runner)
+        loop = asyncio.get_running_loop()
+        self.drain = loop.call_later(drain_seconds, self.runner.cancel)
 
-
-def _abandon(passage: Passage, runner: asyncio.Task[object]) -> None:
-    # A road that has come to its end meanwhile has taken its runner off.
-    if passage.runner is runner:
-        runner.cancel()
+    def arrive(self) -> None:
+        """Say that the road has come to its end: there is nobody left to cancel."""
+        self.runner = None
+        if self.drain is not None:
+            self.drain.cancel()
 
 
 Next = Callable[[Passage], AbstractAsyncContextManager[Reply]]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+import sqlite3
+from collections.abc import AsyncGenerator, Generator, Mapping
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from callgate.call import Caller, Candidate, Claims, ModelCall, Reply
+from callgate.call import Caller, Candidate, Claims, ModelCall, Reply, new_id
 from callgate.config.policies import (
     AgentPolicy,
     Api,
@@ -22,7 +23,7 @@ from callgate.config.policies import (
     Settings,
     TaskPolicy,
 )
-from callgate.gate import Gate
+from callgate.gate import Gate, MakeProvider
 from callgate.money import Money
 from callgate.pipeline import Passage
 from callgate.store import CallRow, Store
@@ -33,6 +34,8 @@ Line = Answer | BaseException
 """One line of a provider's script."""
 
 APIS: Mapping[str, Api] = {"first": "openai", "second": "openai", "third": "anthropic"}
+
+KEYS: Mapping[str, str] = {"FIRST": "key-1", "SECOND": "key-2", "THIRD": "key-3"}
 
 DOLLAR_A_MILLION = 1_000_000_000
 """One dollar for a million tokens, in femto-dollars for a token."""
@@ -100,7 +103,7 @@ class Road:
             {"model": model, "messages": [{"role": "user", "content": "hi"}], "max_tokens": 100}
         )
         call = ModelCall(
-            id=f"call_{len(self.store.calls(limit=None))}",
+            id=new_id("call"),
             door="python",
             caller=Caller(agent=agent),
             claims=Claims(task_id=task, **claims),
@@ -123,6 +126,15 @@ class Road:
         """Wait until every write that was submitted is done, and what it set off is too."""
         for _ in range(2):
             await self.store.end_task("nobody", self.clock.now())
+
+    @contextmanager
+    def store_down(self) -> Generator[None]:
+        """Take a table away from under the store, so that nothing can be written."""
+        path = self.gate.settings.gate.store.removeprefix("sqlite:")
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("ALTER TABLE attempts RENAME TO elsewhere")
+            yield
+            other.execute("ALTER TABLE elsewhere RENAME TO attempts")
 
     @property
     def last(self) -> CallRow:
@@ -149,6 +161,8 @@ async def open_road(
     *first: Line,
     second: tuple[Line, ...] = (),
     third: tuple[Line, ...] = (),
+    make_provider: MakeProvider | None = None,
+    environ: Mapping[str, str] = KEYS,
     **changes: Any,
 ) -> AsyncGenerator[Road]:
     """Open a road whose providers play these scripts."""
@@ -157,14 +171,13 @@ async def open_road(
         "second": FakeProvider(*second),
         "third": FakeProvider(*third),
     }
-    environ = {"FIRST": "key-1", "SECOND": "key-2", "THIRD": "key-3"}
     clock = FakeClock()
     gate = await Gate.open(
         settings(path, **changes),
         environ=environ,
         clock=clock,
         rng=random.Random(0),
-        make_provider=lambda policy: providers[policy.name],
+        make_provider=make_provider or (lambda policy: providers[policy.name]),
     )
     try:
         yield Road(gate, gate.store, clock, providers)

@@ -17,9 +17,11 @@ from callgate.errors import (
     Denied,
     Exhausted,
     Malformed,
+    Misconfigured,
     OverBudget,
     RateLimited,
     TimedOut,
+    TooLarge,
     Transient,
     Unknown,
     Unpriced,
@@ -155,6 +157,38 @@ async def test_an_attempt_that_surely_cost_nothing_is_booked_as_nothing(tmp_path
         with pytest.raises(BadRequest):
             await road.ask()
         assert road.spent() == (Money(), Money())
+
+
+async def test_an_attempt_whose_key_is_missing_cost_nothing(tmp_path: Path) -> None:
+    async with open_road(tmp_path, OK, environ={}) as road:
+        with pytest.raises(Misconfigured, match="FIRST"):
+            await road.ask()
+        assert (road.spent(), road.providers["first"].sent) == ((Money(), Money()), [])
+        assert (road.last.state, road.last.code) == ("failed", "misconfigured")
+
+
+async def test_an_attempt_that_fails_in_no_known_way_is_booked_at_its_bound(
+    tmp_path: Path,
+) -> None:
+    async with open_road(tmp_path, ZeroDivisionError("a mistake of ours")) as road:
+        with pytest.raises(ZeroDivisionError):
+            await road.ask()
+        attempt = road.last.attempts[0]
+        assert (attempt.state, attempt.cost, attempt.estimated) == (
+            "failed",
+            attempt.reserved,
+            True,
+        )
+        assert (road.last.state, road.last.status, road.last.code) == ("failed", 500, "internal")
+
+
+async def test_what_a_door_could_not_take_is_refused_on_the_road(tmp_path: Path) -> None:
+    async with open_road(tmp_path) as road:
+        passage = road.passage()
+        passage.call = msgspec.structs.replace(passage.call, flaw=TooLarge("too much"))
+        with pytest.raises(TooLarge):
+            await road.read(passage)
+        assert (road.last.state, road.last.code, road.last.status) == ("refused", "too_large", 413)
 
 
 async def test_an_attempt_that_may_have_been_billed_is_booked_at_its_bound(tmp_path: Path) -> None:
