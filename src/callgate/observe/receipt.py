@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from typing import Literal
 
 import msgspec
 
 from callgate.clock import rfc3339
+from callgate.config.policies import Settings
 from callgate.store import CallRow, Store, TaskRow
 
 
@@ -56,15 +58,25 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[ModelLine, ...]
     limited: int
     """Replies that ended at an output limit which the gate had chosen."""
+    settings: Literal["built in", "file"] | None
+    """Whether the gate ran on a settings file; None where that is not known any more."""
 
 
-def make_receipt(store: Store, task_id: str, /) -> Receipt | None:
-    """Return the receipt of a task, or None if there is no such task."""
+def make_receipt(
+    store: Store, task_id: str, /, *, settings: Settings | None = None
+) -> Receipt | None:
+    """Return the receipt of a task, or None if there is no such task.
+
+    Args:
+        store: Where its calls are.
+        task_id: The task.
+        settings: Those that held for it, where that is known.
+    """
     row = store.task_row(task_id)
     if row is None:
         return None
     calls = store.calls(task_id=task_id, limit=None)
-    return _receipt(row, calls)
+    return _receipt(row, calls, settings)
 
 
 def percentile(values: Sequence[float], share: float) -> float | None:
@@ -75,7 +87,7 @@ def percentile(values: Sequence[float], share: float) -> float | None:
     return ranked[max(0, math.ceil(share * len(ranked)) - 1)]
 
 
-def _receipt(row: TaskRow, calls: Sequence[CallRow]) -> Receipt:
+def _receipt(row: TaskRow, calls: Sequence[CallRow], settings: Settings | None) -> Receipt:
     task = row.task
     ok = [call for call in calls if call.state == "ok"]
     lengths = [call.ended_at - call.started_at for call in ok if call.ended_at is not None]
@@ -98,7 +110,14 @@ def _receipt(row: TaskRow, calls: Sequence[CallRow]) -> Receipt:
         p99_seconds=percentile(lengths, 0.99),
         models=_models(calls),
         limited=sum(_was_limited(call) for call in calls),
+        settings=_source(settings),
     )
+
+
+def _source(settings: Settings | None) -> Literal["built in", "file"] | None:
+    if settings is None:
+        return None
+    return "built in" if settings.path is None else "file"
 
 
 def _grouped(calls: Sequence[CallRow]) -> tuple[Refused, ...]:

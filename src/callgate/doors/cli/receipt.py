@@ -2,16 +2,41 @@
 
 from __future__ import annotations
 
-from rich.console import Group, RenderableType
+import sys
+from pathlib import Path
+
+import msgspec
+from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from callgate.doors.cli.screen import dollars
+from callgate.doors.cli.screen import dollars, err
 from callgate.observe.receipt import ModelLine, Receipt, Refused
 
 LONGEST_REASON = 400
 """Characters of a refusal that a receipt shows."""
+
+
+WIDTH_IN_A_FILE = 120
+
+
+def write_text(receipt: Receipt, path: Path | None) -> None:
+    """Write a receipt for a person, to a file or to standard error."""
+    if path is None:
+        err().print(render(receipt))
+        return
+    with path.open("w", encoding="utf-8") as file:
+        Console(file=file, width=WIDTH_IN_A_FILE).print(render(receipt))
+
+
+def write_json(receipt: Receipt, path: Path | None) -> None:
+    """Write a receipt for a program, to a file or to standard error."""
+    text = msgspec.json.format(msgspec.json.encode(receipt), indent=2).decode() + "\n"
+    if path is None:
+        sys.stderr.write(text)
+    else:
+        path.write_text(text, encoding="utf-8")
 
 
 def render(receipt: Receipt) -> RenderableType:
@@ -50,6 +75,8 @@ def _facts(receipt: Receipt) -> list[tuple[str, str]]:
         facts.append(
             ("limited", f"{receipt.limited} replies ended at an output limit that the gate set")
         )
+    if receipt.settings == "built in":
+        facts.append(("settings", "built in, as there is no callgate.toml here or above"))
     return facts
 
 

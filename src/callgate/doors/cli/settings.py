@@ -37,3 +37,11 @@ def describe(settings: Settings) -> str:
         return str(settings.path)
     names = ", ".join(settings.providers) or "none: no provider key is set in the environment"
     return f"built in (no callgate.toml here or above); providers: {names}"
+
+
+def referenced_variables(settings: Settings) -> frozenset[str]:
+    """Return every environment variable that a secret reference of the settings names."""
+    references = [provider.key for provider in settings.providers.values()]
+    references += [agent.key for agent in settings.agents.values()]
+    named = [reference for reference in references if reference and reference.startswith("env:")]
+    return frozenset(reference.removeprefix("env:") for reference in named)
