@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import os
+import subprocess
+import sys
 
 from callgate.call import new_id
+
+FORK = "import os; from callgate.call import new_id; os.fork(); print(new_id('call'), flush=True)"
 
 
 def test_ids_of_one_process_are_unique_and_rise() -> None:
@@ -15,12 +18,5 @@ def test_ids_of_one_process_are_unique_and_rise() -> None:
 
 
 def test_a_forked_process_makes_other_ids() -> None:
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.write(writing, new_id("call").encode())
-        os._exit(0)
-    os.waitpid(child, 0)
-    assert os.read(reading, 100).decode() != new_id("call")
-    os.close(reading)
-    os.close(writing)
+    ids = subprocess.check_output([sys.executable, "-c", FORK], text=True).split()
+    assert len(set(ids)) == 2
