@@ -47,9 +47,6 @@ class RunCommand(TyperCommand):
             raise
 
 
-AgentOption = Annotated[str | None, typer.Option(help="Whose permissions hold.")]
-TypeOption = Annotated[str | None, typer.Option(help="The task type.")]
-UserOption = Annotated[str | None, typer.Option(help="The end user that it is done for.")]
 TaskOption = Annotated[
     str | None, typer.Option(help="A task id of yours; goes on with what it has spent.")
 ]
@@ -77,9 +74,9 @@ def add_to(app: typer.Typer) -> None:
 def run(
     command: Annotated[list[str], typer.Argument(help="The program and its arguments.")],
     *,
-    agent: AgentOption = None,
-    type: TypeOption = None,
-    user: UserOption = None,
+    agent: Annotated[str | None, typer.Option(help="Whose permissions hold.")] = None,
+    type: Annotated[str | None, typer.Option(help="The task type.")] = None,
+    user: Annotated[str | None, typer.Option(help="The end user that it is for.")] = None,
     task: TaskOption = None,
     budget: BudgetOption = None,
     timeout: TimeoutOption = None,
