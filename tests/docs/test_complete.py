@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 import callgate
-from callgate.doors.cli.app import app
+from callgate.doors.cli.app import make_app
 from callgate.pipeline import ORDER, Execute
 from tests.docs.pages import ROOT, pages
 
@@ -74,7 +74,7 @@ def test_every_command_is_documented() -> None:
 
 def command_names() -> list[str]:
     """Return every command as it is typed, such as ``keys create``."""
-    group = get_command(app)
+    group = get_command(make_app())
     assert isinstance(group, TyperGroup)
     names: list[str] = []
     for name, command in group.commands.items():

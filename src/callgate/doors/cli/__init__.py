@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import sys
+from typing import Final
 
-from callgate.doors.cli.app import app
-from callgate.doors.cli.screen import tell
+from callgate.doors.cli.app import make_app
+from callgate.doors.cli.screen import complain
 from callgate.errors import CallgateError
 
-UNUSABLE = 2
+UNUSABLE: Final = 2
 """Exit status when a command could not do what it was asked."""
 
 
 def main() -> None:
     """Run the command line; errors are told in words, never as a traceback."""
+    typed = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
     try:
-        app()
+        make_app(typed)()
     except CallgateError as error:
-        tell(
-            f"[red]callgate:[/red] {error.message}"
-            if not error.message.startswith("[")
-            else error.message
-        )
+        complain(error.message)
         sys.exit(UNUSABLE)

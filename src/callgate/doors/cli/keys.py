@@ -18,10 +18,15 @@ from callgate.errors import Unknown
 from callgate.keys import digest, new_key
 from callgate.store import Key
 
-app = typer.Typer(help="The keys that agents call with.", no_args_is_help=True)
+keys = typer.Typer(help="The keys that agents call with.", no_args_is_help=True)
 
 
-@app.command()
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(keys, name="keys")
+
+
+@keys.command()
 def create(
     agent: Annotated[str, typer.Argument(help="The agent of the settings that it is for.")],
     label: Annotated[str, typer.Option(help="What it is used for; shown in the list.")] = "",
@@ -54,7 +59,7 @@ async def _create(agent: str, label: str, expires: str | None, config: ConfigOpt
     sys.stdout.write(key + "\n")
 
 
-@app.command("list")
+@keys.command("list")
 def list_keys(
     json: JsonOption = False,
     tasks: Annotated[
@@ -68,16 +73,16 @@ def list_keys(
 
 async def _list(json: bool, tasks: bool, config: ConfigOption) -> None:
     async with open_books(config) as (_, store):
-        held = store.keys()
-    keys = [key for key in held if tasks or key.task_id is None]
+        every = store.keys()
+    listed = [key for key in every if tasks or key.task_id is None]
     if json:
-        print_json([_page(key) for key in keys])
+        print_json([_page(key) for key in listed])
         return
     columns = ("key", "agent", "task", "label", "created", "expires", "state")
-    print_table(columns, (_line(key) for key in keys))
+    print_table(columns, (_line(key) for key in listed))
 
 
-@app.command()
+@keys.command()
 def revoke(
     key: Annotated[str, typer.Argument(help="The id from callgate keys list.")],
     config: ConfigOption = None,

@@ -15,13 +15,14 @@ from callgate.doors.cli.screen import print_json, tell
 from callgate.doors.cli.settings import JsonOption
 from callgate.errors import Misconfigured
 
-config_app = typer.Typer(help="The settings file.", no_args_is_help=True)
+config = typer.Typer(help="The settings file.", no_args_is_help=True)
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(init)
     app.command()(version)
+    app.add_typer(config, name="config")
 
 
 def init(
@@ -56,7 +57,7 @@ def version(json: JsonOption = False) -> None:
         )
 
 
-@config_app.command()
+@config.command()
 def schema() -> None:
     """Print the JSON schema of callgate.toml, for editors."""
     print_json(json_schema())
