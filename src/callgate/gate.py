@@ -113,7 +113,7 @@ class Gate:
         """
         clock = clock or SystemClock()
         identity = GateIdentity.of_this_process(started_at=clock.now())
-        store = await SqliteStore.open(store_path(settings), clock=clock, gate=identity)
+        store = await SqliteStore.open(settings.gate.store_file, clock=clock, gate=identity)
         # Jitter needs no secrecy, only that a test can seed it.
         rng = rng or random.Random()  # noqa: S311
         return cls(
@@ -297,11 +297,6 @@ class Gate:
             ),
             SecretsStage: SecretsStage(settings=settings, resolver=secrets),
         }
-
-
-def store_path(settings: Settings) -> Path:
-    """Return the file of a SQLite store."""
-    return Path(settings.gate.store.removeprefix("sqlite:"))
 
 
 def http_provider(policy: ProviderPolicy) -> Provider:

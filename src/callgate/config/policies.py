@@ -24,7 +24,7 @@ class GatePolicy(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: int = 4180
     timezone: str = "UTC"
-    max_body_bytes: int = 32 * 1024 * 1024
+    max_body_bytes: int = 32_000_000
     """Larger requests are refused with 413."""
     on_disconnect: OnDisconnect = "drain"
     """What happens upstream when a client hangs up: read on to learn the usage, or cancel."""
@@ -32,6 +32,11 @@ class GatePolicy(msgspec.Struct, frozen=True, kw_only=True):
     """How long to read on at most."""
     require_task: bool = False
     require_user: bool = False
+
+    @property
+    def store_file(self) -> Path:
+        """The file of the store."""
+        return Path(self.store.removeprefix("sqlite:"))
 
 
 class ProviderPolicy(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,6 @@ from callgate.config import environment
 from callgate.config.policies import Settings
 from callgate.doors.cli.settings import settings_of
 from callgate.errors import Misconfigured
-from callgate.gate import store_path
 from callgate.store import Store
 from callgate.store.sqlite import SqliteStore
 
@@ -30,7 +29,7 @@ async def open_books(
         Misconfigured: There is no store yet.
     """
     settings = settings_of(config, environment())
-    path = store_path(settings)
+    path = settings.gate.store_file
     if not create and not path.exists():
         msg = f"there is no store at {path} yet; callgate run or callgate serve makes it"
         raise Misconfigured(msg)
