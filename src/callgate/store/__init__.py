@@ -334,7 +334,7 @@ class Store(Protocol):
         ...
 
     def gates(self) -> Sequence[GateRow]:
-        """Return the gate processes whose heartbeat is at most 30 seconds old."""
+        """Return the gate processes whose heartbeat is at most 20 seconds old."""
         ...
 
     def verify(self) -> Sequence[Imbalance]:

@@ -11,11 +11,6 @@ from callgate.store.rows import Row, maybe_micros, micros
 from callgate.store.writes import abandon
 
 BEAT_SECONDS: Final = 5.0
-REAP_SECONDS: Final = 10.0
-
-FORGET_SECONDS: Final = 86_400.0
-"""How long the row of a dead gate is kept: if it was only stopped, what it wrote before its next
-beat is still found to be its own."""
 
 BEAT = """
     INSERT INTO gates VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -24,6 +19,8 @@ BEAT = """
 """
 
 OTHERS = "SELECT id, host, place, pid, pid_started, started_at, beat_at FROM gates WHERE id <> ?"
+
+FORGET = "DELETE FROM gates WHERE id = ?"
 
 
 class Heartbeat:
@@ -41,23 +38,18 @@ class Heartbeat:
         self._clock = clock
         self._url: str | None = None
         self._reloaded: tuple[int | None, str | None] = (None, None)
-        self._reap_due = clock.monotonic()
-        # The first beat is for who opens the store, who waits for it.
-        self._beat_due = self._reap_due + BEAT_SECONDS
+        self._beat_due = clock.monotonic()
 
     def due_seconds(self) -> float:
         """Return how long until the next beat."""
         return self._beat_due - self._clock.monotonic()
 
     def __call__(self, cursor: sqlite3.Cursor, _: None = None, /) -> None:
-        """Beat, and every second time look for dead gates."""
-        now = self._clock.monotonic()
+        """Beat, and look for dead gates."""
         # Before it is written: if that fails, the next beat is the next try.
-        self._beat_due = now + BEAT_SECONDS
+        self._beat_due = self._clock.monotonic() + BEAT_SECONDS
         self.beat(cursor)
-        if now >= self._reap_due:
-            self._reap_due = now + REAP_SECONDS
-            self.reap(cursor)
+        self.reap(cursor)
 
     def beat(self, cursor: sqlite3.Cursor, _: None = None, /) -> None:
         """Write this gate's row; it is there again if somebody took us for dead."""
@@ -69,15 +61,13 @@ class Heartbeat:
         )  # fmt: skip
 
     def reap(self, cursor: sqlite3.Cursor, _: None = None, /) -> None:
-        """Book what every dead gate held, and forget those that are long dead."""
+        """Take dead gates off the list, and book what gates held that are not on it."""
         now = self._clock.now()
         for row in cursor.execute(OTHERS, (self._gate.id,)).fetchall():
             gate, beat_at = _identity(row)
-            if is_alive(gate, beat_at=beat_at, seen_from=self._gate.place, now=now):
-                continue
-            abandon(cursor, (gate.id, now))
-            if now - beat_at > FORGET_SECONDS:
-                _forget(cursor, gate.id)
+            if not is_alive(gate, beat_at=beat_at, seen_from=self._gate.place, now=now):
+                cursor.execute(FORGET, (gate.id,))
+        abandon(cursor, now)
 
     def set_url(self, cursor: sqlite3.Cursor, url: str, /) -> None:
         """Note where this gate can be reached."""
@@ -92,8 +82,8 @@ class Heartbeat:
 
     def retire(self, cursor: sqlite3.Cursor, _: None = None, /) -> None:
         """Take this gate off the list; nobody will settle what it still holds."""
-        abandon(cursor, (self._gate.id, self._clock.now()))
-        _forget(cursor, self._gate.id)
+        cursor.execute(FORGET, (self._gate.id,))
+        abandon(cursor, self._clock.now())
 
 
 def _identity(row: Row) -> tuple[GateIdentity, float]:
@@ -107,7 +97,3 @@ def _identity(row: Row) -> tuple[GateIdentity, float]:
         started_at=started_at / 1_000_000,
     )
     return gate, beat_at / 1_000_000
-
-
-def _forget(cursor: sqlite3.Cursor, gate_id: str) -> None:
-    cursor.execute("DELETE FROM gates WHERE id = ?", (gate_id,))

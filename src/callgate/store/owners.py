@@ -11,8 +11,9 @@ import msgspec
 
 from callgate.call import new_id
 
-SILENT_SECONDS: Final = 30.0
-"""A gate whose last beat is older than this is taken for dead, where its process cannot be seen."""
+SILENT_SECONDS: Final = 20.0
+"""A gate whose last beat is older than this is taken for dead, where its process cannot be seen.
+With the time until somebody looks, what it held is booked within 30 seconds."""
 
 PROC: Final = Path("/proc")
 

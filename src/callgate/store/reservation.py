@@ -11,8 +11,9 @@ from callgate.errors import Malformed, OverBudget, Reason, Unpriced
 from callgate.money import FEMTO_PER_NANO, Money, from_femto
 from callgate.store import Bill, Grant
 
-LARGEST_RESERVATION: Final = Money.dollars("1000000")
-"""No single attempt holds more; thousands of such holds still fit into 64 bits."""
+LARGEST_COST: Final = Money.dollars("1000000")
+"""No single attempt holds or costs more: a larger number is a mistake, and thousands of this one
+still fit into 64 bits."""
 
 
 class Balance(msgspec.Struct, frozen=True):
@@ -52,12 +53,13 @@ def reserve(
         raise _unpriced(task_id, candidate)
     tokens = bill.output_tokens
     needed = from_femto(bill.femto(tokens))
-    if balance.cap is not None and needed.nano > balance.left:
+    # A bill above its reservation may have spent more than the cap; what is free fits all the same.
+    if balance.cap is not None and needed.nano > max(0, balance.left):
         tokens = _affordable_tokens(bill, balance.left)
         if tokens < bill.least_output_tokens:
             raise _over_budget(bill, balance, task_id=task_id, task_type=task_type)
         needed = from_femto(bill.femto(tokens))
-    if needed > LARGEST_RESERVATION:
+    if needed > LARGEST_COST:
         raise _unreasonable(needed)
     return Grant(reserved=needed, output_tokens=tokens)
 
@@ -109,10 +111,8 @@ def _unpriced(task_id: str, candidate: Candidate) -> Unpriced:
 
 def _unreasonable(needed: Money) -> Malformed:
     fix = "ask for fewer output tokens"
-    msg = (
-        f"this call may cost {needed}, and no call may hold more than {LARGEST_RESERVATION}; {fix}"
-    )
+    msg = f"this call may cost {needed}, and no call may hold more than {LARGEST_COST}; {fix}"
     reason = Reason(
-        code="unreasonable_bill", limit=LARGEST_RESERVATION.nano, needed=str(needed.nano), fix=fix
+        code="unreasonable_bill", limit=LARGEST_COST.nano, needed=str(needed.nano), fix=fix
     )
     return Malformed(msg, reason=reason)

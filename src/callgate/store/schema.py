@@ -5,13 +5,13 @@ Times are whole microseconds since 1970, money is whole nano-dollars, flags are 
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from callgate.errors import Misconfigured, Reason
+from callgate.errors import Misconfigured
+from callgate.store.file import unusable
 
 BUSY_SECONDS: Final = 5.0
 """How long a transaction waits for another process's, before the store is down."""
@@ -19,16 +19,8 @@ BUSY_SECONDS: Final = 5.0
 OLDEST_SQLITE: Final = (3, 35, 0)
 """The first release with RETURNING; Debian 12 has 3.40, and no statement needs more."""
 
-NETWORK_FILESYSTEMS: Final = frozenset(
-    {"afs", "ceph", "cifs", "fuse.glusterfs", "fuse.sshfs", "glusterfs", "lustre", "ncpfs"}
-    | {"nfs", "nfs4", "smb3", "smbfs"}
-)
-"""Where the locks and the shared memory of a write-ahead log do not hold between machines.
-
-Source: sqlite.org/wal.html: "WAL does not work over a network filesystem."
-"""
-
-MOUNTS: Final = Path("/proc/self/mounts")
+APPLICATION_ID: Final = 0x43_47_41_54
+"""What stands in the file's header for whose database it is: ``CGAT``."""
 
 MIGRATIONS: Final[Sequence[Sequence[str]]] = (
     (
@@ -153,60 +145,22 @@ MIGRATIONS: Final[Sequence[Sequence[str]]] = (
 """The statements that lead from each version to the next; a file's version is how many it has."""
 
 
-def create_file(path: Path, *, mounts: Path = MOUNTS) -> None:
-    """Make the file, if it is missing, so that nobody else can read it.
-
-    Args:
-        path: The file.
-        mounts: The kernel's list of mounts.
-
-    Raises:
-        Misconfigured: It cannot be made, or is on a network filesystem.
-    """
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Exclusive: a second descriptor of an existing file would drop SQLite's locks on closing.
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    except FileExistsError:
-        pass
-    except OSError as error:
-        fix = "name a file in a folder that this user may write to, as [gate] store"
-        msg = f"{path} cannot be made: {error.strerror}; {fix}"
-        raise _refusal(msg, fix) from error
-    kind = filesystem_of(path, mounts=mounts)
-    if kind in NETWORK_FILESYSTEMS:
-        fix = "put [gate] store on a local disk"
-        msg = f"{path} is on {kind}, where SQLite's locks do not hold; {fix}"
-        raise _refusal(msg, fix)
-
-
-def filesystem_of(path: Path, *, mounts: Path = MOUNTS) -> str | None:
-    """Return the kind of filesystem that ``path`` is on; None where the system does not tell.
-
-    Args:
-        path: Any file.
-        mounts: The kernel's list of mounts, as fstab(5) writes it.
-    """
-    try:
-        lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return None
-    # The last mount of a place hides those before it.
-    kinds = {point.replace("\\040", " "): kind for _, point, kind, *_ in map(str.split, lines)}
-    real = path.resolve()
-    return next((kinds[str(at)] for at in (real, *real.parents) if str(at) in kinds), None)
-
-
 def connect(path: Path, *, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connection:
     """Open the file as it is.
 
     Args:
         path: The database.
         busy_seconds: How long to wait for a transaction of another process.
+
+    Raises:
+        Misconfigured: It cannot be opened.
     """
-    connection = sqlite3.connect(
-        path, isolation_level=None, timeout=busy_seconds, check_same_thread=False
-    )
+    try:
+        connection = sqlite3.connect(
+            path, isolation_level=None, timeout=busy_seconds, check_same_thread=False
+        )
+    except sqlite3.Error as error:
+        raise _useless(path, error) from error
     connection.execute("PRAGMA cache_size = -16000")
     return connection
 
@@ -229,18 +183,17 @@ def prepare(
         migrations: What leads from version to version.
 
     Raises:
-        Misconfigured: The file is of a newer version, or not a database, or cannot be written.
+        Misconfigured: The file is of a newer version or another program, or not a database, or
+            cannot be written.
     """
     require_sqlite(sqlite3.sqlite_version_info)
     try:
-        _refuse_newer(_version(connection), len(migrations), path)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute(f"PRAGMA synchronous = {synchronous}")
-        _migrate(connection, path, migrations)
+        version = _known_version(connection, path, migrations)
+        _set_durability(connection, path, synchronous)
+        if version < len(migrations):
+            _migrate(connection, path, migrations)
     except sqlite3.Error as error:
-        fix = "name another file as [gate] store, or see who else has this one open"
-        msg = f"{path} cannot be used as a store: {error}; {fix}"
-        raise _refusal(msg, fix) from error
+        raise _useless(path, error) from error
 
 
 def require_sqlite(found: tuple[int, int, int], /) -> None:
@@ -253,21 +206,50 @@ def require_sqlite(found: tuple[int, int, int], /) -> None:
         has, needs = (".".join(map(str, version)) for version in (found, OLDEST_SQLITE))
         fix = f"use a Python that is built with SQLite {needs} or newer"
         msg = f"this Python has SQLite {has}, and the store needs {needs}; {fix}"
-        raise _refusal(msg, fix)
+        raise unusable(msg, fix)
+
+
+def _known_version(
+    connection: sqlite3.Connection, path: Path, migrations: Sequence[Sequence[str]]
+) -> int:
+    """Return the version of a file that is ours, or new."""
+    whose = _number(connection, "PRAGMA application_id")
+    if whose != APPLICATION_ID and _number(connection, "SELECT count(*) FROM sqlite_master"):
+        fix = "name a file of its own as [gate] store"
+        msg = f"{path} is the database of another program; {fix}"
+        raise unusable(msg, fix)
+    version = _number(connection, "PRAGMA user_version")
+    if version > len(migrations):
+        fix = "install the newer Callgate again, or name another file as [gate] store"
+        msg = (
+            f"{path} has store version {version}, and this Callgate knows versions up to "
+            f"{len(migrations)}; {fix}"
+        )
+        raise unusable(msg, fix)
+    return version
+
+
+def _set_durability(connection: sqlite3.Connection, path: Path, synchronous: str) -> None:
+    mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    if mode != "wal":
+        fix = "put [gate] store on a disk that can map shared memory"
+        msg = f"{path} is on a disk where SQLite cannot keep a write-ahead log; {fix}"
+        raise unusable(msg, fix)
+    connection.execute(f"PRAGMA synchronous = {synchronous}")
+    # Only macOS tells fsync from a flush to the platter; elsewhere this changes nothing.
+    connection.execute(f"PRAGMA fullfsync = {synchronous == 'FULL'}")
 
 
 def _migrate(
     connection: sqlite3.Connection, path: Path, migrations: Sequence[Sequence[str]]
 ) -> None:
-    if _version(connection) == len(migrations):
-        return
     connection.execute("BEGIN IMMEDIATE")
     try:
         # Another process may have been first.
-        version = _version(connection)
-        _refuse_newer(version, len(migrations), path)
+        version = _known_version(connection, path, migrations)
         for statement in (one for step in migrations[version:] for one in step):
             connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {len(migrations)}")
     except BaseException:
         connection.execute("ROLLBACK")
@@ -275,17 +257,11 @@ def _migrate(
     connection.execute("COMMIT")
 
 
-def _version(connection: sqlite3.Connection) -> int:
-    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    return version
+def _number(connection: sqlite3.Connection, sql: str) -> int:
+    number: int = connection.execute(sql).fetchone()[0]
+    return number
 
 
-def _refuse_newer(found: int, known: int, path: Path) -> None:
-    if found > known:
-        fix = "install the newer Callgate again, or name another file as [gate] store"
-        msg = f"{path} has store version {found}, and this Callgate knows versions up to {known}; {fix}"
-        raise _refusal(msg, fix)
-
-
-def _refusal(message: str, fix: str) -> Misconfigured:
-    return Misconfigured(message, reason=Reason(code="misconfigured", rule="gate.store", fix=fix))
+def _useless(path: Path, error: sqlite3.Error) -> Misconfigured:
+    fix = "name another file as [gate] store, or see who else has this one open"
+    return unusable(f"{path} cannot be used as a store: {error}; {fix}", fix)

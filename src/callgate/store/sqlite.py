@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
 from asyncio import Future
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from callgate.clock import Clock
-from callgate.errors import Misconfigured, StoreDown
+from callgate.errors import CallgateError, Misconfigured
 from callgate.store import (
     CallEnd,
     CallRow,
@@ -28,13 +26,18 @@ from callgate.store import (
     schema,
     writes,
 )
+from callgate.store.file import OpenedFile, create_file
 from callgate.store.heartbeat import Heartbeat
 from callgate.store.owners import SILENT_SECONDS
 from callgate.store.reads import Reader
-from callgate.store.writer import Writer
+from callgate.store.writer import Opened, Writer
 from callgate.task import Task
 
 Synchronous = Literal["FULL", "NORMAL"]
+
+READ_BUSY_SECONDS: Final = 0.2
+"""How long a read waits, and the event loop with it. Writers never make it wait: only who repairs
+the log after a crash, for a moment, or who has the whole file for itself."""
 
 
 class SqliteStore:
@@ -85,25 +88,18 @@ class SqliteStore:
                 database, or cannot be written.
             StoreDown: Another process does not let it write.
         """
-        schema.create_file(path)
+        create_file(path)
         heartbeat = None if gate is None else Heartbeat(gate, clock)
         connect = partial(_connect, path, synchronous=synchronous, busy_seconds=busy_seconds)
+        reader = Reader(schema.connect(path, busy_seconds=min(busy_seconds, READ_BUSY_SECONDS)))
         writer = Writer(connect, chore=heartbeat)
-        await writer.open()
-        store = cls(
-            writer,
-            Reader(schema.connect(path, busy_seconds=busy_seconds)),
-            clock=clock,
-            heartbeat=heartbeat,
-            owner=None if gate is None else gate.id,
-        )
-        if heartbeat is not None:
-            try:
-                await writer.submit(heartbeat, None)
-            except StoreDown:
-                await store.close()
-                raise
-        return store
+        try:
+            await writer.open()
+        except CallgateError:
+            reader.close()
+            raise
+        owner = None if gate is None else gate.id
+        return cls(writer, reader, clock=clock, heartbeat=heartbeat, owner=owner)
 
     def admit(self, intent: Intent, /) -> Future[Grant]:
         """Hold the money and write the attempt's intent, in one transaction, or do neither."""
@@ -183,7 +179,7 @@ class SqliteStore:
         return self._reader.find_call(call_id)
 
     def gates(self) -> Sequence[GateRow]:
-        """Return the gate processes whose heartbeat is at most 30 seconds old."""
+        """Return the gate processes whose heartbeat is at most 20 seconds old."""
         return self._reader.gates(self._clock.now() - SILENT_SECONDS)
 
     def verify(self) -> Sequence[Imbalance]:
@@ -192,10 +188,6 @@ class SqliteStore:
 
     async def close(self) -> None:
         """Finish what was submitted, book what still runs as unknown, and close."""
-        if self._heartbeat is not None:
-            # If it cannot be written, another gate finds this process gone.
-            with suppress(StoreDown):
-                await self._writer.submit(self._heartbeat.retire, None)
         await self._writer.close()
         self._reader.close()
 
@@ -206,11 +198,11 @@ class SqliteStore:
         return self._heartbeat
 
 
-def _connect(path: Path, *, synchronous: Synchronous, busy_seconds: float) -> sqlite3.Connection:
+def _connect(path: Path, *, synchronous: Synchronous, busy_seconds: float) -> Opened:
     connection = schema.connect(path, busy_seconds=busy_seconds)
     try:
         schema.prepare(connection, path, synchronous=synchronous)
     except Misconfigured:
         connection.close()
         raise
-    return connection
+    return Opened(connection, OpenedFile(path).is_there)

@@ -13,7 +13,7 @@ from asyncio import AbstractEventLoop, Future
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from callgate.errors import Reason, StoreDown
 
@@ -31,11 +31,15 @@ LOOK: Final = (
     "look at free space, permissions and who else has the file open; it recovers by itself"
 )
 
+MOVED: Final = "its file was moved or deleted"
+
+PUT_BACK: Final = "put the file back, or restart the gate to begin a new one"
+
 log = logging.getLogger("callgate")
 
 
 class Chore(Protocol):
-    """What the writer does by itself from time to time."""
+    """What the writer does by itself: before everything else, from time to time, and at the end."""
 
     def due_seconds(self) -> float:
         """Return how long it may wait; nothing or less means now."""
@@ -44,6 +48,18 @@ class Chore(Protocol):
     def __call__(self, cursor: sqlite3.Cursor, argument: None, /) -> None:
         """Do it, inside a transaction."""
         ...
+
+    def retire(self, cursor: sqlite3.Cursor, argument: None, /) -> None:
+        """Do what is left to do when nothing more will be submitted, inside a transaction."""
+        ...
+
+
+class Opened(NamedTuple):
+    """An open database."""
+
+    connection: sqlite3.Connection
+    is_there: Callable[[], bool]
+    """Whether it is still where it was opened."""
 
 
 class Writer:
@@ -54,9 +70,7 @@ class Writer:
         chore: What to do besides, if anything.
     """
 
-    def __init__(
-        self, connect: Callable[[], sqlite3.Connection], *, chore: Chore | None = None
-    ) -> None:
+    def __init__(self, connect: Callable[[], Opened], *, chore: Chore | None = None) -> None:
         self._loop: AbstractEventLoop = asyncio.get_running_loop()
         self._connect = connect
         self._chore = chore
@@ -68,7 +82,12 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="callgate-writer", daemon=True)
 
     async def open(self) -> None:
-        """Start the thread, and wait until the database is open; raise what it raised."""
+        """Start the thread, and wait until the database is open and the chore is done once.
+
+        Raises:
+            StoreDown: The chore could not be done.
+            Exception: What ``connect`` raised.
+        """
         self._thread.start()
         await self._opened
 
@@ -95,18 +114,32 @@ class Writer:
 
     def _run(self) -> None:
         try:
-            connection = self._connect()
+            database = self._open()
         except Exception as error:  # noqa: BLE001  the opener gets it
             self._deliver([(self._opened, None, error)])
             return
         self._deliver([(self._opened, None, None)])
-        cursor = connection.cursor()
+        cursor = database.connection.cursor()
         while not self._last:
             first = self._wait()
             if first is not None:
-                self._turn(cursor, first)
-        connection.close()
+                self._turn(cursor, first, is_there=database.is_there())
+        if self._chore is not None and database.is_there():
+            # If it cannot be written, another process finds this one gone.
+            with suppress(sqlite3.Error):
+                _commit_alone(cursor, self._chore.retire)
+        database.connection.close()
         self._deliver([(self._closed, None, None)])
+
+    def _open(self) -> Opened:
+        database = self._connect()
+        if self._chore is not None:
+            try:
+                _commit_alone(database.connection.cursor(), self._chore)
+            except sqlite3.Error as error:
+                database.connection.close()
+                raise store_down(str(error), fix=LOOK) from error
+        return database
 
     def _wait(self) -> Job | None:
         """Return the next thing to do; None to look again."""
@@ -124,20 +157,23 @@ class Writer:
         self._last = job is None
         return job
 
-    def _turn(self, cursor: sqlite3.Cursor, first: Job) -> None:
+    def _turn(self, cursor: sqlite3.Cursor, first: Job, *, is_there: bool) -> None:
+        if not is_there:
+            self._deliver(_all_down(self._gather(first, most=LARGEST_GROUP), MOVED, fix=PUT_BACK))
+            return
         try:
             # Waits while another process writes; who comes meanwhile joins the group.
             cursor.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
-            _roll_back(cursor)
-            self._deliver(_all_down(self._gather(first, most=self._queue.qsize() + 1), error))
+            jobs = self._gather(first, most=self._queue.qsize() + 1)
+            self._deliver(_all_down(jobs, str(error), fix=LOOK))
             return
         jobs = self._gather(first, most=LARGEST_GROUP)
         try:
             outcomes = _commit(cursor, jobs)
         except sqlite3.Error as error:
             _roll_back(cursor)
-            outcomes = _all_down(jobs, error)
+            outcomes = _all_down(jobs, str(error), fix=LOOK)
         self._deliver(outcomes)
 
     def _gather(self, first: Job, *, most: int) -> list[Job]:
@@ -156,8 +192,19 @@ class Writer:
         try:
             self._loop.call_soon_threadsafe(_deliver, outcomes)
         except RuntimeError:
-            # The event loop is closed: nobody waits any more.
-            self._last = True
+            # The event loop is closed: nobody waits any more, and nobody will close this.
+            self._queue.put(None)
+
+
+def _commit_alone(cursor: sqlite3.Cursor, operation: Operation) -> None:
+    """Run what no caller waits for."""
+    cursor.execute("BEGIN IMMEDIATE")
+    try:
+        operation(cursor, None)
+        cursor.execute("COMMIT")
+    except sqlite3.Error:
+        _roll_back(cursor)
+        raise
 
 
 def _commit(cursor: sqlite3.Cursor, jobs: Sequence[Job]) -> list[Outcome]:
@@ -213,8 +260,8 @@ def _is_store_trouble(error: Exception) -> bool:
     }
 
 
-def _all_down(jobs: Sequence[Job], error: sqlite3.Error) -> list[Outcome]:
-    return [(future, None, store_down(str(error), fix=LOOK)) for _, _, future in jobs]
+def _all_down(jobs: Sequence[Job], why: str, *, fix: str) -> list[Outcome]:
+    return [(future, None, store_down(why, fix=fix)) for _, _, future in jobs]
 
 
 def store_down(why: str, *, fix: str) -> StoreDown:
@@ -232,7 +279,7 @@ def _deliver(outcomes: Sequence[Outcome]) -> None:
     for future, value, error in outcomes:
         if future is None:
             if error is not None:
-                log.warning("the store's heartbeat failed: %s", error, exc_info=error)
+                log.warning("the store's heartbeat failed: %s", error)
         elif not future.done():
             if error is None:
                 future.set_result(value)

@@ -11,7 +11,7 @@ import msgspec
 from callgate.call import Usage
 from callgate.errors import DeadlinePassed, Malformed, Reason
 from callgate.store import CallEnd, Grant, Intent, Key, Refusal, Settlement
-from callgate.store.reservation import Balance, reserve
+from callgate.store.reservation import LARGEST_COST, Balance, reserve
 from callgate.store.rows import TASK_COLUMNS, Row, maybe_micros, micros, task_of
 from callgate.task import Task
 
@@ -87,15 +87,16 @@ END_CALL = """
 
 END_TASK = "UPDATE tasks SET ended_at = ? WHERE id = ? AND ended_at IS NULL"
 
+# Who is not on the list of gates is dead: a gate writes its row again with every beat.
 ABANDON_CALLS = """
     UPDATE calls SET state = 'failed', code = 'gate_died', ended_at = ?,
         message = 'the gate process that ran this call died; its cost is booked at what was held'
-    WHERE owner = ? AND state = 'running'
+    WHERE state = 'running' AND owner NOT IN (SELECT id FROM gates)
 """
 
-FIND_RUNNING = """
+FIND_ABANDONED = """
     SELECT a.seq, a.task_id, a.reserved_nano FROM attempts a JOIN calls c ON c.seq = a.call_seq
-    WHERE a.state = 'running' AND c.owner = ?
+    WHERE a.state = 'running' AND c.owner NOT IN (SELECT id FROM gates)
 """
 
 ABANDON_ATTEMPT = """
@@ -178,8 +179,12 @@ def settle(cursor: sqlite3.Cursor, settlement: Settlement) -> None:
         before, held = booked or 0, 0
     else:
         return
-    cost = reserved if settlement.cost is None else settlement.cost.nano
-    estimated = cost is not None and (settlement.estimated or settlement.cost is None)
+    # A cost beyond belief is a broken counter, and tells as much as none.
+    told = settlement.cost
+    if told is not None and told > LARGEST_COST:
+        told = None
+    cost = reserved if told is None else told.nano
+    estimated = cost is not None and (settlement.estimated or told is None)
     cursor.execute(SETTLE, (*_outcome(settlement, cost, estimated=estimated), seq))
     _book(cursor, task_id, spent=(cost or 0) - before, held=held)
     if settlement.call is not None:
@@ -286,14 +291,13 @@ def revoke_key(cursor: sqlite3.Cursor, revocation: tuple[str, float]) -> bool:
     return cursor.rowcount == 1
 
 
-def abandon(cursor: sqlite3.Cursor, death: tuple[str, float]) -> None:
-    """Book what a dead gate's attempts held as spent, and fail its calls."""
-    owner, now = death
+def abandon(cursor: sqlite3.Cursor, now: float) -> None:
+    """Book what the attempts of dead gates held as spent, and fail their calls."""
     ended_at = micros(now)
-    for seq, task_id, reserved in cursor.execute(FIND_RUNNING, (owner,)).fetchall():
+    for seq, task_id, reserved in cursor.execute(FIND_ABANDONED).fetchall():
         cursor.execute(ABANDON_ATTEMPT, (ended_at, seq))
         _book(cursor, task_id, spent=reserved or 0, held=reserved or 0)
-    cursor.execute(ABANDON_CALLS, (ended_at, owner))
+    cursor.execute(ABANDON_CALLS, (ended_at,))
 
 
 def _insert_task(cursor: sqlite3.Cursor, task: Task) -> None:

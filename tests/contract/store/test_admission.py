@@ -201,6 +201,16 @@ async def test_a_bill_beyond_reason_is_refused_also_without_a_budget(store: Stor
     assert store.find_task("t1") is None
 
 
+async def test_what_is_free_passes_though_a_bill_went_over_the_budget(store: Store) -> None:
+    task = make_task(budget=100)
+    await store.admit(make_intent(task, "c1"))
+    await store.settle(make_settlement("c1.1", cost=130))
+    await store.admit(make_intent(task, "c2", nano=0))
+    with pytest.raises(OverBudget):
+        await store.admit(make_intent(task, "c3", nano=1))
+    assert balance(store) == (130, 0)
+
+
 async def test_a_bad_admission_does_not_disturb_those_beside_it(store: Store) -> None:
     task = make_task(budget=1_000)
     orphan = make_intent(task, "never", n=2)

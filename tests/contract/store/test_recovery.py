@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 
 import msgspec
 import pytest
 
+from callgate.errors import StoreDown
 from callgate.money import Money
-from callgate.store import GateIdentity, Store
+from callgate.store import GateIdentity, Grant, Store
 from callgate.store.owners import find_place
-from callgate.testing.clocks import FakeClock
+from callgate.testing.clocks import FakeClock, Turn
 from tests.contract.store.conftest import Database
 from tests.contract.store.making import NOW, make_end, make_intent, make_settlement, make_task
 from tests.contract.store.test_admission import balance
@@ -80,12 +82,12 @@ async def test_a_pid_that_is_used_again_is_not_taken_for_the_gate(
     assert dead.pid != reused.pid
 
 
-async def test_a_gate_that_cannot_be_seen_is_dead_after_thirty_silent_seconds(
+async def test_a_gate_that_cannot_be_seen_is_dead_after_twenty_silent_seconds(
     database: Database, remote: GateIdentity, clock: FakeClock
 ) -> None:
     lost = await database.open(remote, clock=FakeClock())
     await lost.admit(make_intent(make_task(budget=1_000)))
-    clock.advance(30)
+    clock.advance(20)
     early = await database.open(living())
     assert balance(early) == (0, 100)
     clock.advance(1)
@@ -215,15 +217,25 @@ async def test_closing_books_what_nobody_will_settle(database: Database) -> None
     await books.close()
 
 
-@pytest.mark.parametrize(("seconds", "known"), [(86_399, True), (86_401, False)])
-async def test_the_dead_are_forgotten_after_a_day(
-    database: Database, dead: GateIdentity, clock: FakeClock, *, seconds: int, known: bool
-) -> None:
-    lost = await database.open(dead, clock=FakeClock())
-    clock.advance(seconds)
-    store = await database.open(living())
-    # Only those of the last 30 seconds are listed: look with the clock of that day.
-    clock.step(-seconds)
-    assert (dead.id in {gate.id for gate in store.gates()}) == known
+async def test_a_dead_gate_is_taken_off_the_list(database: Database, dead: GateIdentity) -> None:
+    lost = await database.open(dead)
+    assert [gate.id for gate in lost.gates()] == [dead.id]
+    gate = living()
+    store = await database.open(gate)
+    assert [gate.id for gate in store.gates()] == [gate.id]
     await store.close()
     await lost.close()
+
+
+async def test_nothing_is_admitted_that_closing_would_not_book(database: Database) -> None:
+    store = await database.open(living())
+    before = store.admit(make_intent(make_task(budget=1_000)))
+    closing = asyncio.ensure_future(store.close())
+    await Turn()
+    with pytest.raises(StoreDown):
+        await store.admit(make_intent(make_task(budget=1_000), "c2"))
+    await closing
+    assert await before == Grant(reserved=Money(100), output_tokens=0)
+    books = await database.open(None)
+    assert balance(books) == (100, 0)
+    await books.close()

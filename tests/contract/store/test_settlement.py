@@ -97,6 +97,16 @@ async def test_a_bill_above_its_reservation_is_booked_in_full(store: Store) -> N
     assert store.verify() == []
 
 
+async def test_a_cost_beyond_belief_counts_as_unknown(store: Store) -> None:
+    await store.admit(make_intent(make_task(budget=100)))
+    await store.settle(make_settlement(cost=10**15 + 1))
+    assert balance(store) == (100, 0)
+    assert call_of(store).attempts[0].estimated
+    await store.admit(make_intent(make_task("t2"), "c2"))
+    await store.settle(make_settlement("c2.1", cost=10**15))
+    assert balance(store, "t2") == (10**15, 0)
+
+
 async def test_an_attempt_that_was_never_admitted_cannot_be_settled(store: Store) -> None:
     with pytest.raises(LookupError, match=r"attempt nobody was never admitted"):
         await store.settle(make_settlement("nobody"))
