@@ -21,7 +21,7 @@ from callgate.money import Money
 from callgate.task import DEFAULT_TYPE
 
 __all__ = [
-    "builtin", "environment", "find", "json_schema", "load", "parse_duration", "starter",
+    "FILE_NAME", "builtin", "environment", "find", "json_schema", "load", "parse_duration", "starter",
 ]  # fmt: skip
 
 FILE_NAME = "callgate.toml"

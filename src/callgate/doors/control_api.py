@@ -61,7 +61,7 @@ class ControlApi:
     async def show_receipt(self, request: Request) -> Response:
         """Return the receipt of a task."""
         task = self._task(request)
-        return _json(make_receipt(self._gate.store, task.id))
+        return _json(make_receipt(self._gate.store, task.id, settings=self._gate.settings))
 
     def _caller(self, request: Request) -> Caller:
         return self._gate.authenticate(key_of(request.headers.get))

@@ -71,7 +71,7 @@ class TaskDoor:
     @property
     def receipt(self) -> Receipt:
         """What the task has done and cost so far."""
-        receipt = make_receipt(self._gate.store, self._task.id)
+        receipt = make_receipt(self._gate.store, self._task.id, settings=self._gate.settings)
         if receipt is None:
             msg = f"the store has lost task {self._task.id!r}"
             raise Unknown(msg)

@@ -7,6 +7,7 @@ import importlib.util
 import os
 import sys
 import tempfile
+from asyncio.subprocess import DEVNULL
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,11 +17,12 @@ import msgspec
 import typer
 from rich.markup import escape
 
-from callgate.config import environment, load
+from callgate.config import FILE_NAME, environment, load
 from callgate.doors.app import http_app
 from callgate.doors.cli.loop import run_loop
 from callgate.doors.cli.receipt import render
-from callgate.doors.cli.screen import dollars, out, print_json, tell
+from callgate.doors.cli.run import NO_GATE
+from callgate.doors.cli.screen import Column, dollars, out, print_json, print_table, tell
 from callgate.doors.cli.settings import JsonOption
 from callgate.doors.server import Server
 from callgate.errors import Misconfigured
@@ -162,6 +164,15 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         return budget is None or self.bill_nano_usd <= budget
 
 
+BOOKS = (
+    Column("agent"),
+    Column("budget", right=True),
+    Column("receipt", right=True),
+    Column("ledger", right=True),
+    Column("providers' bill", right=True),
+)
+
+
 class Stage(msgspec.Struct, frozen=True, kw_only=True):
     """The demo's providers and gate, while they run."""
 
@@ -170,6 +181,8 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     key: str
     folder: Path
+    json: bool
+    """Whether standard output is for JSON alone."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -179,26 +192,41 @@ def add_to(app: typer.Typer) -> None:
 
 def demo(
     folder: Annotated[
-        Path | None, typer.Option(help="Keep settings and store here, to look at afterwards.")
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Keep settings and store there, to look at afterwards."
+        ),
     ] = None,
     json: JsonOption = False,
 ) -> None:
     """Run three agents behind the gate, offline and without a key, and compare the books."""
     programs = _programs()
     with tempfile.TemporaryDirectory(prefix="callgate-demo-") as temporary:
-        kept = folder or Path(temporary)
-        kept.mkdir(parents=True, exist_ok=True)
-        outcomes = run_loop(_demo(programs, kept))
+        outcomes = run_loop(_demo(programs, _made(folder or Path(temporary)), json=json))
     if json:
-        print_json(outcomes)
+        print_json([_page(outcome) for outcome in outcomes])
     else:
         _compare(outcomes)
-        if folder is not None:
-            tell(
-                f"callgate: settings and store are in {escape(str(folder))}; callgate calls --config {escape(str(folder))}/callgate.toml"
-            )
+    if folder is not None:
+        tell(
+            f"Settings and store are in {escape(str(folder))}: callgate calls --config {escape(str(folder))}/callgate.toml"
+        )
     if not all(o.agrees and o.holds and o.exit_status == 0 for o in outcomes):
         raise typer.Exit(1)
+
+
+def _made(folder: Path) -> Path:
+    """Return the folder, made if it was not there, in which nothing of the user's is overwritten."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        taken = any(folder.iterdir())
+    except OSError as error:
+        msg = f"{folder} cannot be used: {error.strerror}"
+        raise Misconfigured(msg) from error
+    if taken:
+        msg = f"{folder} is not empty; name a folder that the demo may fill"
+        raise Misconfigured(msg)
+    return folder
 
 
 def _programs() -> Path:
@@ -214,25 +242,25 @@ def _programs() -> Path:
     raise Misconfigured(msg)
 
 
-async def _demo(programs: Path, folder: Path) -> list[Outcome]:
-    async with _stage(folder) as stage:
-        tell(
-            f"[bold]1[/bold] simulated OpenAI and Anthropic providers at [cyan]{stage.simulator.url}[/cyan]"
-        )
-        tell(f"[bold]2[/bold] the gate at [cyan]{stage.url}[/cyan], on SQLite")
+async def _demo(programs: Path, folder: Path, *, json: bool) -> list[Outcome]:
+    tell("[bold]Three agents on the official SDKs, unedited, behind one gate.[/bold]")
+    tell("The providers are simulated: nothing leaves this machine, nothing is charged.\n")
+    async with _stage(folder, json=json) as stage:
+        tell(f"providers  [cyan]{stage.simulator.url}[/cyan]  OpenAI and Anthropic, simulated")
+        tell(f"gate       [cyan]{stage.url}[/cyan]  on SQLite")
         return [
-            await _play(stage, programs, program, number)
-            for number, program in enumerate(PROGRAMS, start=3)
+            await _play(stage, programs, program, number=number)
+            for number, program in enumerate(PROGRAMS, start=1)
         ]
 
 
 @asynccontextmanager
-async def _stage(folder: Path) -> AsyncGenerator[Stage]:
+async def _stage(folder: Path, *, json: bool) -> AsyncGenerator[Stage]:
     """Start the providers and the gate."""
     script = folder / "simulator.toml"
     script.write_text(SCRIPT.format(), encoding="utf-8")
     async with Simulator(script=script, seed=7) as simulator:
-        config = folder / "callgate.toml"
+        config = folder / FILE_NAME
         config.write_text(
             SETTINGS.format(openai=simulator.openai_url, anthropic=simulator.anthropic_url),
             encoding="utf-8",
@@ -244,7 +272,9 @@ async def _stage(folder: Path) -> AsyncGenerator[Stage]:
             server = Server(http_app(gate), host="127.0.0.1", port=0)
             await server.start()
             key = await _agent_key(gate)
-            yield Stage(simulator=simulator, gate=gate, url=server.url, key=key, folder=folder)
+            yield Stage(
+                simulator=simulator, gate=gate, url=server.url, key=key, folder=folder, json=json
+            )
             await server.stop()
         finally:
             await gate.close()
@@ -259,26 +289,19 @@ async def _agent_key(gate: Gate) -> str:
     return key
 
 
-async def _play(stage: Stage, programs: Path, program: Program, number: int) -> Outcome:
+async def _play(stage: Stage, programs: Path, program: Program, *, number: int) -> Outcome:
     """Run one program through ``callgate run``, and read the three books."""
-    command = [
-        "callgate",
-        "run",
-        "--type",
-        program.task_type,
-        "--",
-        "python",
-        f"examples/{program.file}",
-    ]
-    tell(f"\n[bold]{number}[/bold] {program.title}\n  [dim]$ {escape(' '.join(command))}[/dim]")
+    tell(f"\n[bold]{number}  {program.title}[/bold]")
+    tell(f"[dim]$ callgate run --type {program.task_type} -- python examples/{program.file}[/dim]")
     billed_before = stage.simulator.bill().total_nano_usd
     receipt_file = stage.folder / f"{program.task_type}.json"
     status = await _run_program(stage, programs / program.file, program, receipt_file)
-    if not receipt_file.exists():
-        msg = f"callgate run ended with {status} and left no receipt"
+    if status == NO_GATE:
+        msg = "callgate run could not start; what it said stands above"
         raise Misconfigured(msg)
     receipt = msgspec.json.decode(receipt_file.read_bytes(), type=Receipt)
-    out().print(render(receipt))
+    if not stage.json:
+        out().print(render(receipt))
     row = stage.gate.store.task_row(receipt.task_id)
     return Outcome(
         program=program.file,
@@ -293,21 +316,42 @@ async def _run_program(stage: Stage, path: Path, program: Program, receipt_file:
     environ = {**environment(), "CALLGATE_URL": stage.url, "CALLGATE_KEY": stage.key}
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "callgate", "run", "--type", program.task_type,
+        "--config", os.fspath(stage.folder / FILE_NAME),
         "--receipt", "json", "--receipt-file", os.fspath(receipt_file),
         "--", sys.executable, os.fspath(path),
-        env=environ,
+        env=environ, stdin=DEVNULL, stdout=sys.stderr if stage.json else None,
     )  # fmt: skip
     return await child.wait()
 
 
+def _page(outcome: Outcome) -> dict[str, object]:
+    return {
+        "program": outcome.program,
+        "exit_status": outcome.exit_status,
+        "receipt": outcome.receipt,
+        "ledger_nano_usd": outcome.ledger_nano_usd,
+        "bill_nano_usd": outcome.bill_nano_usd,
+        "books_agree": outcome.agrees,
+        "budget_held": outcome.holds,
+    }
+
+
 def _compare(outcomes: list[Outcome]) -> None:
-    """Print the three books side by side."""
-    out().print("\n[bold]the books, to the nano-dollar[/bold]")
-    for outcome in outcomes:
-        agree = "[green]agree[/green]" if outcome.agrees else "[red]DIFFER[/red]"
-        held = "" if outcome.holds else "  [red]OVER BUDGET[/red]"
-        out().print(
-            f"  {outcome.program:20}  receipt {dollars(outcome.receipt.spent_nano_usd):>14}"
-            f"  ledger {dollars(outcome.ledger_nano_usd):>14}"
-            f"  providers' bill {dollars(outcome.bill_nano_usd):>14}  {agree}{held}"
-        )
+    """Print the three books side by side, and what they show."""
+    agree = all(outcome.agrees for outcome in outcomes)
+    held = all(outcome.holds for outcome in outcomes)
+    out().print(
+        "\n[bold green]Receipt, ledger and the providers' bill agree to the nano-dollar.[/bold green]"
+        if agree
+        else "\n[bold red]THE BOOKS DIFFER.[/bold red]"
+    )
+    print_table(BOOKS, (_book_line(outcome) for outcome in outcomes))
+    if not held:
+        out().print("[bold red]A BUDGET DID NOT HOLD.[/bold red]")
+    out().print("\nYour turn:  [bold]callgate run --budget 0.50 -- python your_agent.py[/bold]")
+
+
+def _book_line(outcome: Outcome) -> tuple[str, ...]:
+    budget = outcome.receipt.budget_nano_usd
+    books = (outcome.receipt.spent_nano_usd, outcome.ledger_nano_usd, outcome.bill_nano_usd)
+    return (outcome.program, "" if budget is None else dollars(budget), *map(dollars, books))

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
+from rich.markup import escape
 
 from callgate.call import new_id
 from callgate.clock import SystemClock, rfc3339
-from callgate.config import parse_duration
+from callgate.doors.cli.amounts import duration
 from callgate.doors.cli.books import open_books
 from callgate.doors.cli.loop import run_loop
-from callgate.doors.cli.screen import print_json, print_table, tell
+from callgate.doors.cli.screen import Column, moment, print_json, print_table, tell
 from callgate.doors.cli.settings import ConfigOption, JsonOption
 from callgate.errors import Unknown
 from callgate.keys import digest, new_key
 from callgate.store import Key
+
+KEYS: Final = (
+    Column("key"),
+    Column("agent"),
+    Column("task", rank=3),
+    Column("label", rank=4),
+    Column("created (UTC)", rank=2),
+    Column("expires (UTC)", rank=1),
+    Column("state"),
+)
 
 keys = typer.Typer(help="The keys that agents call with.", no_args_is_help=True)
 
@@ -31,7 +42,8 @@ def create(
     agent: Annotated[str, typer.Argument(help="The agent of the settings that it is for.")],
     label: Annotated[str, typer.Option(help="What it is used for; shown in the list.")] = "",
     expires: Annotated[
-        str | None, typer.Option(help="A length of time, such as 90d; never if left out.")
+        float | None,
+        typer.Option(parser=duration, metavar="TIME", help="Such as 90d; never if left out."),
     ] = None,
     config: ConfigOption = None,
 ) -> None:
@@ -39,7 +51,7 @@ def create(
     run_loop(_create(agent, label, expires, config))
 
 
-async def _create(agent: str, label: str, expires: str | None, config: ConfigOption) -> None:
+async def _create(agent: str, label: str, expires: float | None, config: ConfigOption) -> None:
     async with open_books(config, create=True) as (settings, store):
         if agent not in settings.agents:
             known = ", ".join(sorted(settings.agents)) or "none"
@@ -52,10 +64,10 @@ async def _create(agent: str, label: str, expires: str | None, config: ConfigOpt
             agent=agent,
             label=label,
             created_at=now,
-            expires_at=None if expires is None else now + parse_duration(expires),
+            expires_at=None if expires is None else now + expires,
         )
         await store.create_key(row)
-    tell(f"callgate: a key for the agent [bold]{agent}[/bold] ({row.id}); it is shown once")
+    tell(f"callgate: a key for the agent [bold]{escape(agent)}[/bold] ({row.id}); it is shown once")
     sys.stdout.write(key + "\n")
 
 
@@ -78,8 +90,11 @@ async def _list(json: bool, tasks: bool, config: ConfigOption) -> None:
     if json:
         print_json([_page(key) for key in listed])
         return
-    columns = ("key", "agent", "task", "label", "created", "expires", "state")
-    print_table(columns, (_line(key) for key in listed))
+    if not listed:
+        tell("callgate: no key yet; callgate keys create AGENT makes one")
+        return
+    now = SystemClock().now()
+    print_table(KEYS, (_line(key, now) for key in listed))
 
 
 @keys.command()
@@ -97,7 +112,7 @@ async def _revoke(key_id: str, config: ConfigOption) -> None:
     if not found:
         msg = f"there is no key {key_id!r}; callgate keys list shows them"
         raise Unknown(msg)
-    tell(f"callgate: {key_id} is revoked")
+    tell(f"callgate: {escape(key_id)} is revoked")
 
 
 def _page(key: Key) -> dict[str, object]:
@@ -112,13 +127,14 @@ def _page(key: Key) -> dict[str, object]:
     }
 
 
-def _line(key: Key) -> tuple[str, ...]:
+def _line(key: Key, now: float) -> tuple[str, ...]:
+    expired = key.expires_at is not None and key.expires_at <= now
     return (
         key.id,
         key.agent,
         key.task_id or "",
         key.label,
-        rfc3339(key.created_at)[:19],
-        "" if key.expires_at is None else rfc3339(key.expires_at)[:19],
-        "revoked" if key.revoked_at is not None else "holds",
+        moment(key.created_at),
+        moment(key.expires_at),
+        "revoked" if key.revoked_at is not None else "expired" if expired else "holds",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -10,14 +10,47 @@ from callgate.clock import rfc3339
 from callgate.doors.cli.books import open_books
 from callgate.doors.cli.loop import run_loop
 from callgate.doors.cli.receipt import render
-from callgate.doors.cli.screen import dollars, out, print_json, print_table
+from callgate.doors.cli.screen import (
+    Column,
+    dollars,
+    moment,
+    out,
+    print_json,
+    print_table,
+    tell,
+)
 from callgate.doors.cli.settings import ConfigOption, JsonOption
 from callgate.errors import Unknown
 from callgate.observe.receipt import make_receipt
 from callgate.store import AttemptRow, CallRow, CallState, TaskRow
 
-MONEY = frozenset(
-    {"spent", "held", "budget", "cost", "calls", "refused", "tokens in", "tokens out", "seconds"}
+TASKS: Final = (
+    Column("task"),
+    Column("type", rank=5),
+    Column("agent", rank=6),
+    Column("user", rank=4),
+    Column("started (UTC)", rank=7),
+    Column("state", rank=2),
+    Column("calls", right=True, rank=3),
+    Column("refused", right=True, rank=1),
+    Column("spent", right=True),
+    Column("held", right=True, rank=8),
+    Column("budget", right=True),
+)
+
+CALLS: Final = (
+    Column("call"),
+    Column("task", rank=8),
+    Column("started (UTC)", rank=7),
+    Column("door", rank=9),
+    Column("asked for", rank=6),
+    Column("served by", rank=1),
+    Column("state"),
+    Column("code"),
+    Column("seconds", right=True, rank=2),
+    Column("tokens in", right=True, rank=3),
+    Column("tokens out", right=True, rank=4),
+    Column("cost", right=True),
 )
 
 LimitOption = Annotated[
@@ -48,20 +81,14 @@ async def _tasks(agent: str | None, limit: int, json: bool, config: ConfigOption
     if json:
         print_json([task_page(row) for row in rows])
         return
-    columns = (
-        "task",
-        "type",
-        "agent",
-        "user",
-        "started",
-        "state",
-        "calls",
-        "refused",
-        "spent",
-        "held",
-        "budget",
-    )
-    print_table(columns, (_task_line(row) for row in rows), right=MONEY)
+    if not rows:
+        tell("callgate: no task yet" + ("" if agent is None else f" of the agent {agent!r}"))
+        return
+    print_table(TASKS, (_task_line(row) for row in rows))
+    if any(row.estimated for row in rows):
+        tell("~  partly estimated: a provider did not tell what it used")
+    if any(row.unknown_costs for row in rows):
+        tell("+?  and what nobody knows: calls of models without a price")
 
 
 async def _receipt(task: str, json: bool, config: ConfigOption) -> None:
@@ -78,7 +105,7 @@ async def _receipt(task: str, json: bool, config: ConfigOption) -> None:
 
 def calls(
     task: Annotated[str | None, typer.Option("--task", help="Only the calls of this task.")] = None,
-    state: Annotated[str | None, typer.Option(help="running, ok, refused, failed or left.")] = None,
+    state: Annotated[CallState | None, typer.Option(help="Only those that ended so.")] = None,
     limit: LimitOption = 50,
     json: JsonOption = False,
     config: ConfigOption = None,
@@ -88,40 +115,17 @@ def calls(
 
 
 async def _calls(
-    task: str | None, state: str | None, limit: int, json: bool, config: ConfigOption
+    task: str | None, state: CallState | None, limit: int, json: bool, config: ConfigOption
 ) -> None:
     async with open_books(config) as (_, store):
-        rows = store.calls(task_id=task, limit=limit, state=_state(state))
+        rows = store.calls(task_id=task, limit=limit, state=state)
     if json:
         print_json([call_page(row) for row in rows])
         return
-    columns = (
-        "call",
-        "task",
-        "started",
-        "door",
-        "asked for",
-        "served by",
-        "state",
-        "code",
-        "seconds",
-        "tokens in",
-        "tokens out",
-        "cost",
-    )
-    print_table(columns, (_call_line(row) for row in rows), right=MONEY)
-
-
-def _state(state: str | None) -> CallState | None:
-    known: dict[str, CallState] = {
-        "running": "running", "ok": "ok", "refused": "refused", "failed": "failed", "left": "left",
-    }  # fmt: skip
-    if state is None:
-        return None
-    if state not in known:
-        msg = f"there is no state {state!r}; the states are {', '.join(known)}"
-        raise Unknown(msg)
-    return known[state]
+    if not rows:
+        tell("callgate: no such call yet")
+        return
+    print_table(CALLS, (_call_line(row) for row in rows))
 
 
 def task_page(row: TaskRow) -> dict[str, object]:
@@ -209,7 +213,7 @@ def _task_line(row: TaskRow) -> tuple[str, ...]:
         task.type,
         task.agent,
         task.user or "",
-        rfc3339(task.started_at)[:19],
+        moment(task.started_at),
         "running" if task.ended_at is None else "ended",
         str(row.calls),
         str(row.refused),
@@ -226,7 +230,7 @@ def _call_line(row: CallRow) -> tuple[str, ...]:
     return (
         row.id,
         row.task_id or "",
-        rfc3339(row.started_at)[:19],
+        moment(row.started_at),
         row.door,
         row.target or "",
         "" if last is None else f"{last.provider}:{last.model}",

@@ -1,24 +1,29 @@
-"""How a receipt looks to a person."""
+"""How a receipt looks to a person, and how it is written down."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import msgspec
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from callgate.doors.cli.screen import dollars, err
 from callgate.observe.receipt import ModelLine, Receipt, Refused
 
-LONGEST_REASON = 400
+LONGEST_REASON: Final = 400
 """Characters of a refusal that a receipt shows."""
 
-
-WIDTH_IN_A_FILE = 120
+WIDTH_IN_A_FILE: Final = 120
+INDENT: Final = (0, 0, 0, 2)
+NAMES: Final = 9
+"""Columns of the names at the left: the longest, and a space."""
 
 
 def write_text(receipt: Receipt, path: Path | None) -> None:
@@ -41,15 +46,14 @@ def write_json(receipt: Receipt, path: Path | None) -> None:
 
 def render(receipt: Receipt) -> RenderableType:
     """Return a receipt as rich shows it."""
-    lines = Table.grid(padding=(0, 2))
-    for name, value in _facts(receipt):
-        lines.add_row(f"  [dim]{name}[/dim]", value)
-    parts: list[RenderableType] = [_title(receipt), lines]
+    parts: list[RenderableType] = [
+        Text.from_markup(f"[dim]{name:{NAMES}}[/dim]{value}") for name, value in _facts(receipt)
+    ]
     if receipt.models:
         parts.append(_models(receipt.models))
-    parts += [Text.from_markup(_reason("refused", group, "red")) for group in receipt.refused]
-    parts += [Text.from_markup(_reason("failed", group, "yellow")) for group in receipt.failed]
-    return Group(*parts)
+    parts += [_reason("refused", group, "red") for group in receipt.refused]
+    parts += [_reason("failed", group, "yellow") for group in receipt.failed]
+    return Group(_title(receipt), Padding(Group(*parts), INDENT, expand=False))
 
 
 def _title(receipt: Receipt) -> Text:
@@ -59,25 +63,19 @@ def _title(receipt: Receipt) -> Text:
     )
 
 
-def _facts(receipt: Receipt) -> list[tuple[str, str]]:
-    facts = [("spent", _spent(receipt)), ("calls", _calls(receipt))]
+def _facts(receipt: Receipt) -> Iterator[tuple[str, str]]:
+    yield "spent", _spent(receipt)
+    yield "calls", _calls(receipt)
     if receipt.held_nano_usd:
-        facts.append(("held", f"{dollars(receipt.held_nano_usd)} by calls that are still open"))
+        yield "held", f"{dollars(receipt.held_nano_usd)} by calls that are still open"
     if receipt.unknown_costs:
-        facts.append(
-            ("unknown", f"what {receipt.unknown_costs} attempts cost: their models have no price")
-        )
+        yield "unknown", f"what {receipt.unknown_costs} attempts cost: their models have no price"
     if receipt.p50_seconds is not None and receipt.p99_seconds is not None:
-        facts.append(
-            ("latency", f"p50 {receipt.p50_seconds:.3f} s, p99 {receipt.p99_seconds:.3f} s")
-        )
+        yield "latency", f"p50 {receipt.p50_seconds:.3f} s, p99 {receipt.p99_seconds:.3f} s"
     if receipt.limited:
-        facts.append(
-            ("limited", f"{receipt.limited} replies ended at an output limit that the gate set")
-        )
+        yield "limited", f"{receipt.limited} replies ended at an output limit that the gate set"
     if receipt.settings == "built in":
-        facts.append(("settings", "built in, as there is no callgate.toml here or above"))
-    return facts
+        yield "settings", "built in, as there is no callgate.toml here or above"
 
 
 def _spent(receipt: Receipt) -> str:
@@ -92,22 +90,22 @@ def _spent(receipt: Receipt) -> str:
 def _calls(receipt: Receipt) -> str:
     refused = sum(group.count for group in receipt.refused)
     failed = sum(group.count for group in receipt.failed)
-    told = [f"{receipt.ok} ok"]
+    told = [f"{receipt.ok:,} ok"]
     if refused:
-        told.append(f"[red]{refused} refused[/red]")
+        told.append(f"[red]{refused:,} refused[/red]")
     if failed:
-        told.append(f"[yellow]{failed} failed[/yellow]")
-    return f"{receipt.calls}: " + ", ".join(told)
+        told.append(f"[yellow]{failed:,} failed[/yellow]")
+    return f"{receipt.calls:,}: " + ", ".join(told)
 
 
 def _models(models: tuple[ModelLine, ...]) -> Table:
-    table = Table(box=None, padding=(0, 2), header_style="dim")
-    table.add_column("  model")
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    table.add_column("model", overflow="fold")
     for column in ("calls", "attempts", "tokens in", "tokens out", "cost"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     for line in models:
         table.add_row(
-            f"  {escape(line.model)}",
+            escape(line.model),
             f"{line.calls:,}",
             f"{line.attempts:,}",
             f"{line.input_tokens:,}",
@@ -117,5 +115,7 @@ def _models(models: tuple[ModelLine, ...]) -> Table:
     return table
 
 
-def _reason(word: str, group: Refused, colour: str) -> str:
-    return f"  [{colour}]{group.count} {word}[/{colour}] {escape(group.code)}: {escape(group.message[:LONGEST_REASON])}"
+def _reason(word: str, group: Refused, colour: str) -> Text:
+    return Text.from_markup(
+        f"[{colour}]{group.count:,} {word}[/{colour}] {escape(group.code)}: {escape(group.message[:LONGEST_REASON])}"
+    )

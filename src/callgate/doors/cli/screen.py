@@ -4,16 +4,32 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 import msgspec
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
+from callgate.clock import rfc3339
 from callgate.money import Money
 
-WIDE = 160
+WIDE: Final = 160
 """Columns where there is no terminal to ask: wide enough that no line is cut in a log."""
+
+GAP: Final = 2
+"""Spaces between two columns."""
+
+
+class Column(msgspec.Struct, frozen=True):
+    """A column of a table."""
+
+    name: str
+    right: bool = False
+    """Whether its cells are set to the right, such as money."""
+    rank: int = 0
+    """Where a terminal has too little room, the highest ranks are left out; 0 never is."""
 
 
 def out() -> Console:
@@ -42,24 +58,52 @@ def print_json(page: object) -> None:
     sys.stdout.buffer.flush()
 
 
-def print_table(
-    columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: frozenset[str] = frozenset()
-) -> None:
-    """Print a table.
+def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table: whole in a pipe, as many columns as there is room for on a terminal.
 
     Args:
-        columns: The headings.
+        columns: What stands above, and how it is set.
         rows: A text for each column.
-        right: The headings whose columns are set to the right, such as money.
     """
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
-    out().print(table)
+    console = out()
+    lines = [[column.name for column in columns], *rows]
+    widths = [max(map(cell_len, cells)) for cells in zip(*lines, strict=True)]
+    shown, left_out = list(range(len(columns))), list[str]()
+    if console.is_terminal:
+        shown = [n for n in shown if any(line[n] for line in lines[1:])]
+        left_out = _make_room(shown, columns, widths, room=console.width)
+    for line in lines:
+        cells = (_set(line[n], widths[n], right=columns[n].right) for n in shown)
+        style = "bold" if line is lines[0] else ""
+        console.print(Text((" " * GAP).join(cells).rstrip(), style=style), soft_wrap=True)
+    if left_out:
+        tell(f"[dim]no room for: {', '.join(left_out)}; --json shows everything[/dim]")
+
+
+def _make_room(
+    shown: list[int], columns: Sequence[Column], widths: Sequence[int], *, room: int
+) -> list[str]:
+    """Take columns out of ``shown`` until they fit; return the names of those."""
+    left_out: list[str] = []
+    while sum(widths[n] + GAP for n in shown) - GAP > room:
+        least = max(shown, key=lambda n: columns[n].rank, default=None)
+        if least is None or columns[least].rank == 0:
+            break
+        shown.remove(least)
+        left_out.append(columns[least].name)
+    return left_out
+
+
+def _set(text: str, width: int, *, right: bool) -> str:
+    filling = " " * (width - cell_len(text))
+    return filling + text if right else text + filling
 
 
 def dollars(nano: int | None) -> str:
     """Return money for people; unknown is not zero."""
     return "unknown" if nano is None else str(Money(nano))
+
+
+def moment(instant: float | None) -> str:
+    """Return an instant for people, in UTC to the second; nothing where there is none."""
+    return "" if instant is None else rfc3339(instant)[:19].replace("T", " ")
