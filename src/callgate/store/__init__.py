@@ -221,8 +221,12 @@ class GateRow(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     host: str
+    place: str | None
+    """Where its pid means something; see :class:`GateIdentity`."""
     pid: int
+    pid_started: str | None
     url: str | None
+    """Where it can be reached; None for one that serves its own process only."""
     started_at: float
     beat_at: float
     reloaded_at: float | None = None

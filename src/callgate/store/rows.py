@@ -31,7 +31,9 @@ ATTEMPT_COLUMNS = (
 
 KEY_COLUMNS = "id, digest, agent, task_id, label, created_at, expires_at, revoked_at"
 
-GATE_COLUMNS = "id, host, pid, url, started_at, beat_at, reloaded_at, reload_error"
+GATE_COLUMNS = (
+    "id, host, place, pid, pid_started, url, started_at, beat_at, reloaded_at, reload_error"
+)
 
 Row = tuple[Any, ...]
 
@@ -116,6 +118,7 @@ def _changes(text: str | None) -> tuple[str, ...]:
 def gate_of(row: Row) -> GateRow:
     """Return a row of GATE_COLUMNS as a record."""
     return GateRow(
-        id=row[0], host=row[1], pid=row[2], url=row[3], started_at=row[4] / MICROS,
-        beat_at=row[5] / MICROS, reloaded_at=instant(row[6]), reload_error=row[7],
+        id=row[0], host=row[1], place=row[2], pid=row[3], pid_started=row[4], url=row[5],
+        started_at=row[6] / MICROS, beat_at=row[7] / MICROS, reloaded_at=instant(row[8]),
+        reload_error=row[9],
     )  # fmt: skip
