@@ -6,7 +6,7 @@ import asyncio
 import logging
 from asyncio import Future
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import msgspec
 
@@ -159,11 +159,14 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
 
     async def _settle(self, settlement: Settlement) -> None:
         settled = self.store.settle(settlement)
-        try:
+        # On the future, not after the await: who is cancelled meanwhile loses no settlement.
+        settled.add_done_callback(lambda done: self._settle_later(settlement, done))
+        with suppress(StoreDown):
             await asyncio.shield(settled)
-        except StoreDown as down:
-            # The reply is paid and read: it is given to the client, its hold stays until this
-            # settlement is written.
+
+    def _settle_later(self, settlement: Settlement, settled: Future[None]) -> None:
+        """Try again where the store was down: the reply is paid and read, and its hold stays."""
+        if isinstance(down := settled.exception(), StoreDown):
             log.warning("attempt %s is not settled yet: %s", settlement.attempt_id, down)
             self.late.add(settlement)
 
