@@ -155,7 +155,7 @@ def _unknown_key(path: tuple[str | int, ...], lines: Lines) -> Problem:
     return Problem(
         line=lines.of(path),
         key=_dotted(path),
-        found="a setting that there is not",
+        found="an unknown setting",
         allowed=", ".join(names),
         nearest=near[0] if near else None,
     )

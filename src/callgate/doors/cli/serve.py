@@ -6,11 +6,13 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
+from rich.markup import escape
 
 from callgate.config import environment
 from callgate.config.policies import Settings
@@ -59,28 +61,57 @@ async def _serve(settings: Settings, environ: Mapping[str, str], host: str, port
         server = Server(
             http_app(gate), host=host, port=port, drain_seconds=settings.gate.drain_seconds
         )
+        asked = _listen_to_signals(gate, environ)
         await server.start()
         await gate.announce(server.url)
         tell(
-            f"[bold]callgate[/bold] serves at [cyan]{server.url}[/cyan]  settings: {describe(settings)}  pid: {os.getpid()}"
+            f"[bold]callgate[/bold] serves at [cyan]{server.url}[/cyan]  settings: {escape(describe(settings))}  pid: {os.getpid()}"
         )
-        stop = asyncio.Event()
-        reloads: set[asyncio.Task[None]] = set()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
-
-        def reload() -> None:
-            task = loop.create_task(_reload(gate, environ))
-            reloads.add(task)
-            task.add_done_callback(reloads.discard)
-
-        loop.add_signal_handler(signal.SIGHUP, reload)
-        await stop.wait()
-        tell("callgate: no new calls; those in flight may finish")
-        await server.stop()
+        await asked.stop.wait()
+        tell(
+            f"callgate: no new calls; open ones may finish, for at most {settings.gate.drain_seconds:.0f} s"
+            " (asked again: no longer)"
+        )
+        await _first(server.stop(), asked.stop_now.wait())
     finally:
         await gate.close()
+
+
+class Asked(msgspec.Struct):
+    """What signals have asked for."""
+
+    stop: asyncio.Event
+    stop_now: asyncio.Event
+    reloads: set[asyncio.Task[None]]
+    """Those under way; the loop itself would forget them."""
+
+
+def _listen_to_signals(gate: Gate, environ: Mapping[str, str]) -> Asked:
+    loop = asyncio.get_running_loop()
+    asked = Asked(stop=asyncio.Event(), stop_now=asyncio.Event(), reloads=set())
+
+    def stop() -> None:
+        (asked.stop_now if asked.stop.is_set() else asked.stop).set()
+
+    def reload() -> None:
+        task = loop.create_task(_reload(gate, environ))
+        asked.reloads.add(task)
+        task.add_done_callback(asked.reloads.discard)
+
+    loop.add_signal_handler(signal.SIGTERM, stop)
+    loop.add_signal_handler(signal.SIGINT, stop)
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    return asked
+
+
+async def _first(*works: Coroutine[object, object, object]) -> None:
+    """Do several things at once until one of them is done."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    done, others = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in others:
+        task.cancel()
+    for task in done:
+        task.result()
 
 
 async def _reload(gate: Gate, environ: Mapping[str, str]) -> None:
@@ -91,10 +122,13 @@ async def _reload(gate: Gate, environ: Mapping[str, str]) -> None:
         if path is None:
             msg = "this gate runs on the built-in settings; there is no file to reload"
             raise Misconfigured(msg)
-        await gate.reload(settings_of(path, environ))
+        old, new = gate.settings, settings_of(path, environ)
+        await gate.reload(new)
     except CallgateError as problem:
         error = problem.message
         complain(f"the settings are not reloaded, the old ones hold: {problem.message}")
     else:
-        tell(f"callgate: settings reloaded from {path}")
+        tell(f"callgate: settings reloaded from {escape(str(path))}")
+        if (old.gate.host, old.gate.port) != (new.gate.host, new.gate.port):
+            tell("callgate: another [gate] host or port holds after a restart")
     await gate.store.set_reload(gate.clock.now(), error)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 import callgate
 from callgate.config import json_schema, starter
@@ -33,12 +34,16 @@ def init(
     if path.exists() and not force:
         msg = f"{path} exists already; --force overwrites it"
         raise Misconfigured(msg)
-    path.write_text(starter(), encoding="utf-8")
-    tell(f"wrote [cyan]{path}[/cyan]. Next: put your provider's key into the environment, then")
+    try:
+        path.write_text(starter(), encoding="utf-8")
+    except OSError as error:
+        msg = f"{path} cannot be written: {error.strerror}"
+        raise Misconfigured(msg) from error
     tell(
-        "  [bold]callgate run -- python your_agent.py[/bold]   one run of your agent behind the gate"
+        f"wrote [cyan]{escape(str(path))}[/cyan]. Put your provider's key into the environment; then"
     )
-    tell("  [bold]callgate serve[/bold]                        a gate for many agents")
+    tell("  [bold]callgate run -- python your_agent.py[/bold]  runs your agent behind the gate")
+    tell("  [bold]callgate serve[/bold]                        is a gate for many agents")
 
 
 def version(json: JsonOption = False) -> None:
