@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 
 import msgspec
 
-from callgate.call import Attempt, Reply, new_id
+from callgate.call import Attempt, Candidate, Reply, new_id
 from callgate.clock import Clock
 from callgate.config.policies import Settings
 from callgate.errors import Reason, StoreDown, Unbounded, Unpriced
@@ -19,9 +19,10 @@ from callgate.pipeline.late import LateSettlements
 from callgate.pipeline.settlement import Ending, settlement_of
 from callgate.pipeline.stage import Next, Passage
 from callgate.pricing import Price
-from callgate.pricing.bound import input_bound_tokens, make_bill
+from callgate.pricing.bound import cache_writes_of, input_bound_tokens, make_bill
 from callgate.pricing.table import PriceTable, unpriced_fix
 from callgate.store import Bill, Grant, Intent, Settlement, Store
+from callgate.task import Task
 from callgate.wire import Format
 
 LEAST_OUTPUT_TOKENS = 16
@@ -53,8 +54,8 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
         The settlement is submitted before anything is awaited, so a cancellation can end the
         wait for it and never the settlement itself.
         """
-        price = await self._admit(passage)
-        ending = Ending(free=not self._format(passage).costs_output, price=price)
+        prices = await self._admit(passage)
+        ending = Ending(free=not self._format(passage).costs_output, prices=prices)
         try:
             async with next(passage) as reply:
                 ending.reply = reply
@@ -66,13 +67,14 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
             passage.ended = ending.reply is not None
             await self._settle(settlement_of(passage, ending, ended_at=self.clock.now()))
 
-    async def _admit(self, passage: Passage) -> Price | None:
+    async def _admit(self, passage: Passage) -> tuple[Price, ...]:
         candidate = passage.candidate
         assert candidate is not None
         price = self.prices.find(
             self.settings.providers[candidate.provider].price_source, candidate
         )
-        intent = _intent(passage, self._bill(passage, price), price, sent_at=self.clock.now())
+        prices = _may_hold(passage, price)
+        intent = _intent(passage, self._bill(passage, prices), price, sent_at=self.clock.now())
         grant = await self._granted(intent)
         passage.attempts += 1
         passage.attempt = Attempt(
@@ -81,7 +83,7 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
             reserved=grant.reserved,
             output_tokens=self._inserted(passage, grant),
         )
-        return price
+        return prices
 
     async def _granted(self, intent: Intent) -> Grant:
         """Wait for the admission; give back what it holds if the caller does not wait."""
@@ -106,11 +108,11 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
         )
         self.late.add(settlement, wait_seconds=0.0)
 
-    def _bill(self, passage: Passage, price: Price | None) -> Bill | None:
+    def _bill(self, passage: Passage, prices: tuple[Price, ...]) -> Bill | None:
         """Return the most that the attempt can cost; None where that is unknown and may be.
 
         Raises:
-            Unpriced: A budget holds, and the model has no price.
+            Unpriced: A budget holds, and the model has no price, or none for this request.
             Unbounded: A budget holds, and the input has no known bound.
         """
         task, request, policy, candidate = (
@@ -125,25 +127,43 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
         assert candidate is not None
         if not self._format(passage).costs_output:
             return FREE
-        if price is None:
+        if not prices:
             if task.budget is None:
                 return None
-            raise _unpriced(candidate.name, task.id, unpriced_fix(candidate))
-        input_tokens = _input_bound(passage, price)
+            raise self._unpriced(passage, candidate, task)
+        input_tokens = _input_bound(passage, prices[0])
         if input_tokens is None:
             if task.budget is None:
                 return None
             raise _unbounded(candidate.name, task.type, request.opaque or "")
         wanted = request.output_limit
         return make_bill(
-            price,
+            prices,
             input_tokens=input_tokens,
+            cache_writes=cache_writes_of(
+                passage.call.body, api=self.settings.providers[candidate.provider].api
+            ),
             output_tokens=policy.max_output_tokens if wanted is None else wanted,
             least_output_tokens=min(LEAST_OUTPUT_TOKENS, policy.max_output_tokens)
             if wanted is None
             else wanted,
             choices=request.choices,
         )
+
+    def _unpriced(self, passage: Passage, candidate: Candidate, task: Task) -> Unpriced:
+        """Return the refusal of a model whose cost the budget could not limit."""
+        request, provider = passage.request, self.settings.providers[candidate.provider]
+        assert request is not None
+        fix = unpriced_fix(candidate, api=provider.api)
+        tier = request.service_tier
+        asked = f" at the service tier {tier!r}" if isinstance(tier, str) else ""
+        where = "callgate.toml" if self.settings.path else "callgate.toml (callgate init writes it)"
+        msg = (
+            f"{candidate.name} has no price{asked}, so the task's budget could not hold it; "
+            f"add to {where}:\n{fix}"
+        )
+        reason = Reason(code="unpriced", rule="task budget", scope=f"task:{task.id}", fix=fix)
+        return Unpriced(msg, reason=reason)
 
     def _inserted(self, passage: Passage, grant: Grant) -> int | None:
         """Return the output limit that the gate sends where the request names none."""
@@ -169,6 +189,14 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
         if isinstance(down := settled.exception(), StoreDown):
             log.warning("attempt %s is not settled yet: %s", settlement.attempt_id, down)
             self.late.add(settlement)
+
+
+def _may_hold(passage: Passage, price: Price | None) -> tuple[Price, ...]:
+    """Return the prices that may hold for a request; none where nobody tells what it costs."""
+    assert passage.request is not None
+    if price is None or (price.text_only and passage.request.opaque is not None):
+        return ()
+    return price.may_hold(passage.request.service_tier)
 
 
 def _input_bound(passage: Passage, price: Price) -> int | None:
@@ -203,14 +231,6 @@ def _intent(passage: Passage, bill: Bill | None, price: Price | None, *, sent_at
         started_at=call.started_at,
         sent_at=sent_at,
     )
-
-
-def _unpriced(name: str, task_id: str, fix: str) -> Unpriced:
-    msg = (
-        f"{name} has no price, so the task's budget could not hold it; add to callgate.toml:\n{fix}"
-    )
-    reason = Reason(code="unpriced", rule="task budget", scope=f"task:{task_id}", fix=fix)
-    return Unpriced(msg, reason=reason)
 
 
 def _unbounded(name: str, task_type: str, why: str) -> Unbounded:

@@ -10,7 +10,7 @@ from callgate.call import Meter, Reply
 from callgate.errors import CallgateError, ClientLeft, Failed, Misconfigured, Refused
 from callgate.money import Money
 from callgate.pipeline.stage import Passage
-from callgate.pricing import Price
+from callgate.pricing import Price, told_cost
 from callgate.redact import redact
 from callgate.store import AttemptState, CallEnd, CallState, Settlement
 
@@ -24,7 +24,8 @@ HUNG_UP = (ClientLeft, asyncio.CancelledError, GeneratorExit)
 class Ending(msgspec.Struct, kw_only=True):
     """What is known when an attempt is over."""
 
-    price: Price | None
+    prices: tuple[Price, ...]
+    """What may hold for the request, the standard one first; none where nobody tells."""
     free: bool
     """Whether the format costs nothing whatever happens."""
     reply: Reply | None = None
@@ -65,9 +66,9 @@ def settlement_of(passage: Passage, ending: Ending, *, ended_at: float) -> Settl
 def _known_cost(ending: Ending, meter: Meter) -> Money | None:
     if ending.free or _surely_unbilled(ending):
         return Money()
-    if ending.price is None or meter.usage is None or not meter.finished:
+    if meter.usage is None or not meter.finished:
         return None
-    return ending.price.cost(meter.usage)
+    return told_cost(ending.prices, meter.usage, service_tier=meter.service_tier)
 
 
 def _surely_unbilled(ending: Ending) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
 import msgspec
 
 from callgate.call import Usage
@@ -41,10 +43,16 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
     """The price of one model, ready to multiply."""
 
     version: str
-    """Where the numbers come from, kept on every row: ``genai-prices 0.2.3 openai/gpt-5.5``."""
+    """Where the numbers come from, kept on every row: ``genai-prices 0.2.3 2026-11-25 openai/gpt-5.5``."""
     rates: Rates
     tiers: tuple[Tier, ...] = ()
     """By rising threshold; the last one that is passed holds."""
+    standard_tiers: frozenset[str] | None = None
+    """The service tiers that these numbers hold for, by the provider's names; None: all."""
+    service_tiers: Mapping[str, Price] = {}
+    """Prices at the service tiers that cost more or less; one in neither has no known price."""
+    text_only: bool = False
+    """Whether a picture or a sound in a request costs more than these numbers say."""
     context_window: int | None = None
     """Tokens that the model takes at the most; None where nobody says."""
 
@@ -56,6 +64,52 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
                 rates = tier.rates
         return rates
 
+    def reachable(self, most_input_tokens: int) -> Iterator[Rates]:
+        """Yield all rates that can hold for a request with at most this much input."""
+        yield self.rates
+        for tier in self.tiers:
+            if most_input_tokens > tier.above_input_tokens:
+                yield tier.rates
+
+    def at(self, service_tier: object) -> Price | None:
+        """Return the price at a service tier; None where nobody tells one.
+
+        Args:
+            service_tier: The name that a request or a reply gives; None, and what is no name, is
+                the standard one.
+        """
+        if not isinstance(service_tier, str) or self.standard_tiers is None:
+            return self
+        return self if service_tier in self.standard_tiers else self.service_tiers.get(service_tier)
+
+    def may_hold(self, service_tier: object) -> tuple[Price, ...]:
+        """Return what may hold for a request, this one first; none where its price is unknown.
+
+        Who asks for a service tier may be served at the standard one all the same.
+
+        Source: OpenAI's documentation of ``service_tier`` ("may be different from the value set").
+        """
+        asked = self.at(service_tier)
+        if asked is None:
+            return ()
+        return (self,) if asked is self else (self, asked)
+
     def cost(self, usage: Usage) -> Money:
         """Return what ``usage`` costs, rounded up once to a nano-dollar."""
-        return from_femto(self.rates_for(usage.total_input_tokens).femto(usage))
+        rates = self.rates_for(usage.total_input_tokens) if self.tiers else self.rates
+        return from_femto(rates.femto(usage))
+
+
+def told_cost(prices: tuple[Price, ...], usage: Usage, *, service_tier: str | None) -> Money | None:
+    """Return what a reply costs; None where nobody tells the price of how it was served.
+
+    Args:
+        prices: What may hold for the request, the standard one first.
+        usage: What the reply says that it used.
+        service_tier: How the reply says that it was served; where it says nothing, the dearest
+            of ``prices`` holds.
+    """
+    if service_tier is None:
+        return max((price.cost(usage) for price in prices), default=None)
+    told = prices[0].at(service_tier) if prices else None
+    return None if told is None else told.cost(usage)
