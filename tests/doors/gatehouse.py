@@ -13,7 +13,7 @@ from callgate.call import Caller, Claims
 from callgate.config import load
 from callgate.doors.app import http_app
 from callgate.doors.server import Server
-from callgate.gate import Gate
+from callgate.gate import Gate, MakeProvider
 from callgate.keys import digest, new_key
 from callgate.store import CallRow, Key
 from callgate.testing.simulator import Simulator
@@ -98,7 +98,11 @@ class Gatehouse:
 
 @asynccontextmanager
 async def open_gatehouse(
-    path: Path, script: Mapping[str, object] | None = None, *, gate_lines: str = ""
+    path: Path,
+    script: Mapping[str, object] | None = None,
+    *,
+    gate_lines: str = "",
+    make_provider: MakeProvider | None = None,
 ) -> AsyncGenerator[Gatehouse]:
     """Start a provider that plays ``script``, and a gate before it."""
     async with Simulator(script=script, seed=1) as simulator:
@@ -108,7 +112,8 @@ async def open_gatehouse(
                 openai=simulator.openai_url, anthropic=simulator.anthropic_url, gate=gate_lines
             )
         )
-        gate = await Gate.open(load(config, environ=ENVIRON), environ=ENVIRON)
+        settings = load(config, environ=ENVIRON)
+        gate = await Gate.open(settings, environ=ENVIRON, make_provider=make_provider)
         server = Server(http_app(gate), host="127.0.0.1", port=0, drain_seconds=5)
         await server.start()
         try:

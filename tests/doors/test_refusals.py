@@ -11,11 +11,13 @@ import msgspec
 import pytest
 
 from callgate.call import Claims
+from callgate.testing.fakes import FakeProvider
 from tests.doors.gatehouse import open_gatehouse
 
 CHAT = "/v1/chat/completions"
 MESSAGES = "/v1/messages"
 GOOD = b'{"model":"smart","messages":[{"role":"user","content":"hi"}],"max_tokens":9}'
+MODELS = {CHAT: b"smart", MESSAGES: b"careful"}
 
 BAD = [
     pytest.param(CHAT, b"{nope", 400, "malformed", id="malformed JSON"),
@@ -146,3 +148,17 @@ async def test_a_providers_refusal_is_passed_on_and_not_to_be_retried(
         answered, headers, _ = await house.post(CHAT, GOOD)
         assert (answered, headers["x-should-retry"]) == (seen, "false")
         assert (house.rows[0].state, house.spent_nano_usd) == ("failed", 0)
+
+
+@pytest.mark.parametrize("path", [CHAT, MESSAGES])
+async def test_a_mistake_of_the_gates_own_is_told_without_its_insides(
+    tmp_path: Path, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    mistake = ZeroDivisionError("inside")
+    async with open_gatehouse(tmp_path, make_provider=lambda _: FakeProvider(mistake)) as house:
+        status, headers, told = await house.post(path, GOOD.replace(b"smart", MODELS[path]))
+        page: dict[str, Any] = json.loads(told)
+        assert (status, page["callgate"]["code"]) == (500, "internal")
+        assert house.rows[0].id in page["error"]["message"]
+        assert (b"inside" in told, headers["x-should-retry"]) == (False, "false")
+        assert "ZeroDivisionError: inside" in caplog.text

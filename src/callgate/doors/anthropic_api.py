@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from starlette.routing import Route
+from collections.abc import Mapping
 
 from callgate.doors.exchange import ModelEndpoint
 from callgate.gate import Gate
@@ -10,11 +10,10 @@ from callgate.gate import Gate
 DOOR = "anthropic"
 
 
-def routes(gate: Gate) -> list[Route]:
-    """Return the paths of this door."""
-    messages = ModelEndpoint(gate, gate.formats["anthropic_messages"], door=DOOR)
+def endpoints(gate: Gate) -> Mapping[str, ModelEndpoint]:
+    """Return what answers at the paths of this door."""
     count = ModelEndpoint(gate, gate.formats["anthropic_count_tokens"], door=DOOR)
-    return [
-        Route("/v1/messages", messages, methods=["POST"]),
-        Route("/v1/messages/count_tokens", count, methods=["POST"]),
-    ]
+    return {
+        "/v1/messages": ModelEndpoint(gate, gate.formats["anthropic_messages"], door=DOOR),
+        "/v1/messages/count_tokens": count,
+    }

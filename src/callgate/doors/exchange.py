@@ -6,6 +6,7 @@ The endpoints are plain ASGI callables: a request costs no object that the road 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Iterable
 
 from starlette.types import Message, Receive, Scope, Send
@@ -41,6 +42,8 @@ KEPT_PREFIXES = ("callgate-", "x-forwarded-")
 WATCH_AFTER_SECONDS = 0.05
 """A call that is answered sooner needs nobody who watches whether its client is still there."""
 
+log = logging.getLogger("callgate")
+
 CUT = frozenset({"length", "max_tokens"})
 """How the families say that a reply ended at its output limit."""
 
@@ -51,24 +54,23 @@ PASSED_ON = (400, 404, 408, 409, 413, 422, 425, 429, 500, 502, 503, 504, 529)
 class Exchange:
     """One request and its response."""
 
-    __slots__ = ("_receive", "_send", "headers", "path", "started")
+    __slots__ = ("_first", "_receive", "_send", "headers", "path", "started")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._receive = receive
         self._send = send
         self.path: str = scope["path"]
         self.headers: Headers = tuple(
-            (name.decode("latin-1").lower(), value.decode("latin-1"))
-            for name, value in scope["headers"]
+            (name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]
         )
+        """In their order, names in lower case, as ASGI has them."""
+        # The last of a name would win, and the first must.
+        self._first = dict(reversed(self.headers))
         self.started = False
 
     def header(self, name: str) -> str | None:
         """Return the first header of that name (lower case)."""
-        for known, value in self.headers:
-            if known == name:
-                return value
-        return None
+        return self._first.get(name)
 
     @property
     def key(self) -> str | None:
@@ -78,20 +80,23 @@ class Exchange:
     @property
     def claims(self) -> Claims:
         """What the request says about its task."""
+        said = self._first.get
         return Claims(
-            task_id=self.header("callgate-task"),
-            task_type=self.header("callgate-task-type"),
-            user=self.header("callgate-user"),
-            parent=self.header("callgate-parent-task"),
+            task_id=said("callgate-task"),
+            task_type=said("callgate-task-type"),
+            user=said("callgate-user"),
+            parent=said("callgate-parent-task"),
         )
 
     @property
     def passed_on(self) -> Headers:
         """The headers that a provider may see."""
         return tuple(
-            pair
-            for pair in self.headers
-            if pair[0] not in KEPT_FROM_PROVIDERS and not pair[0].startswith(KEPT_PREFIXES)
+            [
+                pair
+                for pair in self.headers
+                if pair[0] not in KEPT_FROM_PROVIDERS and not pair[0].startswith(KEPT_PREFIXES)
+            ]
         )
 
     async def body(self, most: int) -> bytes:
@@ -237,6 +242,10 @@ class ModelEndpoint:
         except CallgateError as error:
             await self._tell(exchange, passage, error)
             return
+        except Exception:
+            log.exception("call %s failed by a mistake of the gate's own", passage.call.id)
+            await self._tell(exchange, passage, _mistake(passage.call.id))
+            return
         finally:
             watch.end()
         if plain is not None and not passage.left:
@@ -310,6 +319,13 @@ def _limited(passage: Passage, reply: Reply) -> list[tuple[str, str]]:
     if limit is None or (reply.chunks is None and reply.meter.finish_reason not in CUT):
         return []
     return [("callgate-limited", f"max_tokens={limit}")]
+
+
+def _mistake(call_id: str) -> CallgateError:
+    """Return what a client is told of a mistake of ours: where to look, and nothing from within."""
+    fix = f"look for {call_id} in the gate's log, and report what it says"
+    msg = f"the gate made a mistake of its own; {fix}"
+    return CallgateError(msg, reason=Reason(code="internal", fix=fix))
 
 
 def _too_large(size: int, most: int) -> TooLarge:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from starlette.routing import Route
+from collections.abc import Mapping
 
 from callgate.doors.exchange import ModelEndpoint
 from callgate.gate import Gate
@@ -10,7 +10,6 @@ from callgate.gate import Gate
 DOOR = "openai"
 
 
-def routes(gate: Gate) -> list[Route]:
-    """Return the paths of this door."""
-    chat = ModelEndpoint(gate, gate.formats["openai_chat"], door=DOOR)
-    return [Route("/v1/chat/completions", chat, methods=["POST"])]
+def endpoints(gate: Gate) -> Mapping[str, ModelEndpoint]:
+    """Return what answers at the paths of this door."""
+    return {"/v1/chat/completions": ModelEndpoint(gate, gate.formats["openai_chat"], door=DOOR)}
