@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -139,18 +139,20 @@ def _current(prices: Any, today: dt.date) -> Prices:
     """
     if not isinstance(prices, list):
         return _named(prices)
+    entries = cast("list[Any]", prices)
     holding: list[Prices] = []
-    for entry in reversed(prices):
+    for entry in reversed(entries):
         if not _started(entry.constraint, today):
             continue
         holding.append(_named(entry.prices))
         if type(entry.constraint).__name__ != "TimeOfDateConstraint":
             break
-    return max(holding, key=_dearness) if holding else _named(prices[0].prices)
+    return max(holding, key=_dearness) if holding else _named(entries[0].prices)
 
 
 def _named(prices: Any) -> Prices:
-    return {name: value for name, value in vars(prices).items() if value is not None}
+    named: dict[str, Any] = vars(prices)
+    return {name: value for name, value in named.items() if value is not None}
 
 
 def _started(constraint: Any, today: dt.date) -> bool:

@@ -84,6 +84,12 @@ BUCKETS: Final = (
     "input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens",
 )  # fmt: skip
 
+FAST: Final = "fast"
+"""The speed that costs more: a service tier like any other, but for its field.
+
+Source: anthropic-python 2.13 (``MessageCreateParams.speed``, ``Usage.speed``).
+"""
+
 CONTENT: Final = re.compile(rb'"type"\s*:\s*"(?:content_block_delta|message_delta|message_stop)"')
 
 
@@ -128,7 +134,7 @@ class AnthropicMessages:
             messages=len(messages) + len(tools) + _system_parts(document),
             has_tools=bool(tools),
             opaque=_opaque(document, messages, tools),
-            service_tier=document.get("service_tier"),
+            service_tier=FAST if document.get("speed") == FAST else document.get("service_tier"),
         )
 
     def rewrite(
@@ -325,7 +331,9 @@ def _note_message(page: dict[str, Any], meter: Meter) -> None:
     meter.model = text(page, "model") or meter.model
     meter.reply_id = text(page, "id") or meter.reply_id
     meter.finish_reason = text(page, "stop_reason") or meter.finish_reason
-    meter.service_tier = text(member(page, "usage"), "service_tier") or meter.service_tier
+    usage = member(page, "usage")
+    tier = FAST if usage.get("speed") == FAST else text(usage, "service_tier")
+    meter.service_tier = tier or meter.service_tier
 
 
 def _system_parts(document: Document) -> int:

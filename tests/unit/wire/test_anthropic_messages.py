@@ -136,6 +136,14 @@ def test_a_plain_reply_tells_who_answered_and_what_it_used() -> None:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(("speed", "tier"), [("fast", "fast"), ("standard", "standard")])
+def test_the_speed_that_costs_more_counts_as_a_service_tier(speed: str, tier: str) -> None:
+    usage = {"input_tokens": 9, "service_tier": "standard", "speed": speed}
+    assert read({"type": "message", "usage": usage}).service_tier == tier
+    request = MESSAGES.parse(body(speed=speed, service_tier="standard"))
+    assert request.service_tier == tier
+
+
 @pytest.mark.parametrize("usage", [None, {}, "many", {"input_tokens": None}])
 def test_usage_that_counts_nothing_is_unknown_and_never_zero(usage: Any) -> None:
     assert read({"type": "message", "usage": usage}).usage is None
