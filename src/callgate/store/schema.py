@@ -156,13 +156,11 @@ def connect(path: Path, *, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connec
         Misconfigured: It cannot be opened.
     """
     try:
-        connection = sqlite3.connect(
+        return sqlite3.connect(
             path, isolation_level=None, timeout=busy_seconds, check_same_thread=False
         )
     except sqlite3.Error as error:
         raise _useless(path, error) from error
-    connection.execute("PRAGMA cache_size = -16000")
-    return connection
 
 
 def prepare(
@@ -189,7 +187,7 @@ def prepare(
     require_sqlite(sqlite3.sqlite_version_info)
     try:
         version = _known_version(connection, path, migrations)
-        _set_durability(connection, path, synchronous)
+        _set_up(connection, path, synchronous)
         if version < len(migrations):
             _migrate(connection, path, migrations)
     except sqlite3.Error as error:
@@ -229,12 +227,13 @@ def _known_version(
     return version
 
 
-def _set_durability(connection: sqlite3.Connection, path: Path, synchronous: str) -> None:
+def _set_up(connection: sqlite3.Connection, path: Path, synchronous: str) -> None:
     mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     if mode != "wal":
         fix = "put [gate] store on a disk that can map shared memory"
         msg = f"{path} is on a disk where SQLite cannot keep a write-ahead log; {fix}"
         raise unusable(msg, fix)
+    connection.execute("PRAGMA cache_size = -16000")
     connection.execute(f"PRAGMA synchronous = {synchronous}")
     # Only macOS tells fsync from a flush to the platter; elsewhere this changes nothing.
     connection.execute(f"PRAGMA fullfsync = {synchronous == 'FULL'}")

@@ -1,0 +1,80 @@
+"""The arithmetic of admission, over every bill and balance."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from callgate.call import Candidate
+from callgate.errors import Malformed, OverBudget
+from callgate.money import FEMTO_PER_NANO, from_femto
+from callgate.store import Bill, Grant
+from callgate.store.reservation import LARGEST_COST, Balance, reserve
+
+AMOUNTS = st.integers(0, 10**15)
+CANDIDATE = Candidate(provider="openai", model="gpt-5.5")
+
+
+@st.composite
+def bills(draw: st.DrawFn) -> Bill:
+    wanted = draw(st.integers(0, 200_000))
+    return Bill(
+        input_femto=draw(st.integers(0, 10**18)),
+        output_femto=draw(st.integers(0, 10**11)),
+        choices=draw(st.integers(1, 8)),
+        output_tokens=wanted,
+        least_output_tokens=draw(st.integers(0, wanted)),
+    )
+
+
+def granted(bill: Bill, balance: Balance) -> Grant:
+    return reserve(bill, balance, task_id="t1", task_type="default", candidate=CANDIDATE)
+
+
+@given(bills(), AMOUNTS, AMOUNTS, AMOUNTS)
+def test_what_is_granted_fits_and_one_more_token_would_not(
+    bill: Bill, cap: int, spent: int, held: int
+) -> None:
+    left = cap - spent - held
+    try:
+        grant = granted(bill, Balance(cap, spent, held))
+    except OverBudget:
+        assert from_femto(bill.femto(bill.least_output_tokens)).nano > left
+        return
+    assert grant.reserved is not None
+    assert grant.output_tokens is not None
+    assert grant.reserved.nano <= max(0, left)
+    assert grant.reserved == from_femto(bill.femto(grant.output_tokens))
+    assert bill.least_output_tokens <= grant.output_tokens <= bill.output_tokens
+    if grant.output_tokens < bill.output_tokens:
+        assert from_femto(bill.femto(grant.output_tokens + 1)).nano > left
+
+
+@given(bills())
+def test_without_a_cap_the_whole_bill_is_held(bill: Bill) -> None:
+    grant = granted(bill, Balance(None))
+    assert grant == Grant(
+        reserved=from_femto(bill.femto(bill.output_tokens)), output_tokens=bill.output_tokens
+    )
+
+
+@pytest.mark.parametrize("over", [0, 1])
+def test_the_largest_cost_is_the_last_that_is_believed(over: int) -> None:
+    femto = LARGEST_COST.nano * FEMTO_PER_NANO + over
+    bill = Bill(input_femto=femto, output_femto=0, output_tokens=0, least_output_tokens=0)
+    if not over:
+        assert granted(bill, Balance(None)).reserved == LARGEST_COST
+        return
+    with pytest.raises(Malformed, match="no call may hold more than"):
+        granted(bill, Balance(None))
+
+
+@pytest.mark.parametrize(("held", "waits"), [(60, True), (0, False)])
+def test_a_refusal_says_whether_waiting_may_help(held: int, *, waits: bool) -> None:
+    bill = Bill(
+        input_femto=50 * FEMTO_PER_NANO, output_femto=0, output_tokens=0, least_output_tokens=0
+    )
+    with pytest.raises(OverBudget) as refused:
+        granted(bill, Balance(100, spent=100 - held - 40 if held else 60, held=held))
+    assert ("may come free" in refused.value.message) == waits
