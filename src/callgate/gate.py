@@ -17,7 +17,7 @@ from callgate.config.policies import AgentPolicy, ProviderPolicy, Settings
 from callgate.errors import Misconfigured, Reason, Unauthenticated
 from callgate.keys import PREFIX, digest, new_key
 from callgate.money import Money
-from callgate.pipeline import ORDER, Execute, Next, Passage, Stage, compose
+from callgate.pipeline import ORDER, Execute, Guard, Next, Passage, Stage, compose
 from callgate.pipeline.admit import Admit
 from callgate.pipeline.identify import Identify, new_task
 from callgate.pipeline.late import LateSettlements
@@ -278,7 +278,7 @@ class Gate:
             for name, policy in settings.providers.items()
         }
 
-    def _stages(self, settings: Settings, secrets: Secrets) -> Mapping[type, Stage]:
+    def _stages(self, settings: Settings, secrets: Secrets) -> Mapping[type, Stage | Guard]:
         store, clock, formats = self.store, self.clock, self.formats
         return {
             Record: Record(store=store, clock=clock),

@@ -13,9 +13,9 @@ from callgate.pipeline.record import Record
 from callgate.pipeline.retry import Retry
 from callgate.pipeline.route import Route
 from callgate.pipeline.secrets import Secrets
-from callgate.pipeline.stage import Next, Passage, Stage, compose
+from callgate.pipeline.stage import Guard, Next, Passage, Stage, compose
 
 ORDER = (Record, Identify, Parse, Permission, Route, Retry, Admit, Secrets)
 """The stages around ``execute``, which is the end of the road."""
 
-__all__ = ["ORDER", "Execute", "Next", "Passage", "Stage", "compose"]
+__all__ = ["ORDER", "Execute", "Guard", "Next", "Passage", "Stage", "compose"]

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from difflib import get_close_matches
 from typing import TypeVar
 
 import msgspec
 
-from callgate.call import Call, Caller, Claims, Reply, new_id
+from callgate.call import Call, Caller, Claims, new_id
 from callgate.config.policies import Settings, TaskPolicy
 from callgate.errors import Denied, Malformed, Reason, Unknown
 from callgate.money import Money
-from callgate.pipeline.stage import Next, Passage
+from callgate.pipeline.stage import Passage
 from callgate.store import Store
 from callgate.task import Task
 
@@ -29,8 +27,7 @@ class Identify(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     store: Store
 
-    @asynccontextmanager
-    async def __call__(self, passage: Passage, next: Next, /) -> AsyncGenerator[Reply]:
+    def guard(self, passage: Passage, /) -> None:
         """Name the task of a call before anything else is decided."""
         call = passage.call
         task = self._stored(call)
@@ -39,8 +36,6 @@ class Identify(msgspec.Struct, frozen=True, kw_only=True):
             passage.own_task = call.claims.task_id is None
         passage.task = task
         passage.policy = task_policy(self.settings, task.type)
-        async with next(passage) as reply:
-            yield reply
 
     def _stored(self, call: Call) -> Task | None:
         bound, claims = call.caller.task_id, call.claims

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 
 import msgspec
 
-from callgate.call import Reply
-from callgate.pipeline.stage import Next, Passage
+from callgate.pipeline.stage import Passage
 from callgate.wire import Format
 
 
@@ -17,12 +15,9 @@ class Parse(msgspec.Struct, frozen=True, kw_only=True):
 
     formats: Mapping[str, Format]
 
-    @asynccontextmanager
-    async def __call__(self, passage: Passage, next: Next, /) -> AsyncGenerator[Reply]:
+    def guard(self, passage: Passage, /) -> None:
         """Read the request; a flaw that the door found is told here, so that it leaves a row."""
         call = passage.call
         if call.flaw is not None:
             raise call.flaw
         passage.request = self.formats[call.format].parse(call.body)
-        async with next(passage) as reply:
-            yield reply

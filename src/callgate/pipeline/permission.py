@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 import msgspec
 
-from callgate.call import Candidate, Reply
+from callgate.call import Candidate
 from callgate.config.policies import AgentPolicy, Settings
 from callgate.errors import Denied, Reason, Unknown
-from callgate.pipeline.stage import Next, Passage
+from callgate.pipeline.stage import Passage
 from callgate.wire import Format
 
 
@@ -22,8 +21,7 @@ class Permission(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     formats: Mapping[str, Format]
 
-    @asynccontextmanager
-    async def __call__(self, passage: Passage, next: Next, /) -> AsyncGenerator[Reply]:
+    def guard(self, passage: Passage, /) -> None:
         """Look the model's name up, and refuse it if this agent may not use it."""
         request = passage.request
         assert request is not None
@@ -31,8 +29,6 @@ class Permission(msgspec.Struct, frozen=True, kw_only=True):
         passage.candidates = permitted(
             self.settings, self.settings.agents[passage.call.caller.agent], request.model, api=api
         )
-        async with next(passage) as reply:
-            yield reply
 
 
 def permitted(

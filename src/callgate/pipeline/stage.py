@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -95,14 +95,31 @@ class Stage(Protocol):
         ...
 
 
-def compose(stages: Sequence[Stage], last: Next) -> Next:
+@runtime_checkable
+class Guard(Protocol):
+    """A stage that decides before the call goes on, at once, and has nothing to do after it."""
+
+    def guard(self, passage: Passage, /) -> None:
+        """Note what later stages must know, or refuse the call."""
+        ...
+
+
+def compose(stages: Sequence[Stage | Guard], last: Next) -> Next:
     """Wrap ``last`` in ``stages``; the first stage is the outermost."""
     for stage in reversed(stages):
-        last = _bind(stage, last)
+        last = _guarded(stage, last) if isinstance(stage, Guard) else _wrapped(stage, last)
     return last
 
 
-def _bind(stage: Stage, next: Next) -> Next:
+def _guarded(stage: Guard, next: Next) -> Next:
+    def opened(passage: Passage) -> AbstractAsyncContextManager[Reply]:
+        stage.guard(passage)
+        return next(passage)
+
+    return opened
+
+
+def _wrapped(stage: Stage, next: Next) -> Next:
     def opened(passage: Passage) -> AbstractAsyncContextManager[Reply]:
         return stage(passage, next)
 
