@@ -19,6 +19,12 @@ BUSY_SECONDS: Final = 5.0
 OLDEST_SQLITE: Final = (3, 35, 0)
 """The first release with RETURNING; Debian 12 has 3.40, and no statement needs more."""
 
+PRIMARY: Final = 0xFF
+"""The bits of a result code that tell what is wrong; the rest tell where.
+
+Source: sqlite.org/rescode.html
+"""
+
 APPLICATION_ID: Final = 0x43_47_41_54
 """What stands in the file's header for whose database it is: ``CGAT``."""
 
@@ -211,8 +217,9 @@ def _known_version(
     connection: sqlite3.Connection, path: Path, migrations: Sequence[Sequence[str]]
 ) -> int:
     """Return the version of a file that is ours, or new."""
-    whose = _number(connection, "PRAGMA application_id")
-    if whose != APPLICATION_ID and _number(connection, "SELECT count(*) FROM sqlite_master"):
+    # In this order: who makes the tables meanwhile writes both at once.
+    has_tables = _number(connection, "SELECT count(*) FROM sqlite_master") > 0
+    if has_tables and _number(connection, "PRAGMA application_id") != APPLICATION_ID:
         fix = "name a file of its own as [gate] store"
         msg = f"{path} is the database of another program; {fix}"
         raise unusable(msg, fix)
@@ -228,8 +235,7 @@ def _known_version(
 
 
 def _set_up(connection: sqlite3.Connection, path: Path, synchronous: str) -> None:
-    mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
-    if mode != "wal":
+    if _begin_log(connection) != "wal":
         fix = "put [gate] store on a disk that can map shared memory"
         msg = f"{path} is on a disk where SQLite cannot keep a write-ahead log; {fix}"
         raise unusable(msg, fix)
@@ -237,6 +243,20 @@ def _set_up(connection: sqlite3.Connection, path: Path, synchronous: str) -> Non
     connection.execute(f"PRAGMA synchronous = {synchronous}")
     # Only macOS tells fsync from a flush to the platter; elsewhere this changes nothing.
     connection.execute(f"PRAGMA fullfsync = {synchronous == 'FULL'}")
+
+
+def _begin_log(connection: sqlite3.Connection) -> str:
+    """Ask for a write-ahead log; return the kind of journal that the file has then."""
+    while True:
+        try:
+            return str(connection.execute("PRAGMA journal_mode = WAL").fetchone()[0])
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & PRIMARY != sqlite3.SQLITE_BUSY:
+                raise
+        # Two that come to a new file at once are in each other's way, and this is the one lock
+        # that SQLite does not wait for by itself.
+        connection.execute("BEGIN EXCLUSIVE")
+        connection.execute("COMMIT")
 
 
 def _migrate(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -119,13 +121,18 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(
     assert value(connection, "SELECT count(*) FROM sqlite_master WHERE name = 'later'") == 0
 
 
-def test_who_comes_second_to_a_new_file_finds_its_tables_made(
-    connection: sqlite3.Connection, path: Path
-) -> None:
-    prepare(connection, path)
-    # It saw no version, and then had to wait for the first one's transaction.
-    schema._migrate(connection, path, MIGRATIONS)
-    assert value(connection, "PRAGMA user_version") == len(MIGRATIONS)
+def test_who_come_to_a_new_file_at_once_all_find_its_tables(path: Path) -> None:
+    together = threading.Barrier(8)
+
+    def come() -> object:
+        with closing(schema.connect(path)) as connection:
+            together.wait()
+            prepare(connection, path)
+            return value(connection, "SELECT count(*) FROM attempts")
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = [pool.submit(come) for _ in range(8)]
+    assert [answer.result() for answer in answers] == [0] * 8
 
 
 def test_an_old_sqlite_is_refused() -> None:

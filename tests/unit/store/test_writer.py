@@ -1,0 +1,261 @@
+"""The one thread that writes: groups, bad operations beside good ones, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from callgate.errors import StoreDown
+from callgate.store.writer import LARGEST_GROUP, Opened, Operation, Writer
+from callgate.testing.clocks import Turn
+
+Cursor = sqlite3.Cursor
+
+
+def insert(cursor: Cursor, number: int) -> int:
+    cursor.execute("INSERT INTO numbers VALUES (?)", (number,))
+    return number
+
+
+def refuse(cursor: Cursor, number: int) -> None:
+    cursor.execute("SELECT 1")
+    raise ValueError(number)
+
+
+def insert_and_fail(cursor: Cursor, number: int) -> None:
+    insert(cursor, number)
+    raise ValueError(number)
+
+
+def find_no_table(cursor: Cursor, _: None) -> None:
+    cursor.execute("SELECT * FROM nowhere")
+
+
+class Chore:
+    """Counts how often it is done, fails from the second time on, and says when it retires."""
+
+    def __init__(self, *, due_seconds: float = 60.0, done: int = 0) -> None:
+        self._due_seconds = due_seconds
+        self.done = done
+        self.again = threading.Event()
+        self.retired = False
+
+    def due_seconds(self) -> float:
+        return 60.0 if self.again.is_set() else self._due_seconds
+
+    def __call__(self, cursor: Cursor, argument: None, /) -> None:
+        self.done += 1
+        if self.done > 1:
+            self.again.set()
+            find_no_table(cursor, argument)
+
+    def retire(self, cursor: Cursor, _: None, /) -> None:
+        self.retired = True
+        insert(cursor, -1)
+
+
+class Numbers:
+    """A table of numbers, its writer, and what the writer has done."""
+
+    def __init__(self, path: Path, chore: Chore | None = None) -> None:
+        self.path = path
+        self.transactions: list[int] = []
+        """How many inserts each had."""
+        self.there = True
+        self.may_go_on = threading.Event()
+        self.may_go_on.set()
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("CREATE TABLE IF NOT EXISTS numbers (n INTEGER UNIQUE)")
+        self.writer = Writer(self._connect, chore=chore)
+
+    def _connect(self) -> Opened:
+        connection = sqlite3.connect(
+            self.path, isolation_level=None, timeout=0, check_same_thread=False
+        )
+        connection.set_trace_callback(self._trace)
+        return Opened(connection, self._is_there)
+
+    def _is_there(self) -> bool:
+        self.may_go_on.wait()
+        return self.there
+
+    def _trace(self, statement: str) -> None:
+        if statement.startswith("BEGIN"):
+            self.transactions.append(0)
+        elif statement.startswith("INSERT"):
+            self.transactions[-1] += 1
+
+    def read(self) -> list[int]:
+        """Return what another process sees."""
+        with closing(sqlite3.connect(self.path)) as connection:
+            return [n for (n,) in connection.execute("SELECT n FROM numbers ORDER BY n")]
+
+    @contextmanager
+    def gathering(self) -> Generator[None]:
+        """Let what is submitted come together."""
+        self.may_go_on.clear()
+        yield
+        self.may_go_on.set()
+
+
+@asynccontextmanager
+async def open_numbers(path: Path, chore: Chore | None = None) -> AsyncGenerator[Numbers]:
+    numbers = Numbers(path / "numbers.db", chore)
+    await numbers.writer.open()
+    yield numbers
+    await numbers.writer.close()
+
+
+async def test_what_comes_together_is_committed_together(tmp_path: Path) -> None:
+    async with open_numbers(tmp_path) as numbers:
+        with numbers.gathering():
+            futures = [numbers.writer.submit(insert, n) for n in range(50)]
+        assert await asyncio.gather(*futures) == list(range(50))
+        assert numbers.transactions == [50]
+
+
+async def test_a_group_has_an_end(tmp_path: Path) -> None:
+    async with open_numbers(tmp_path) as numbers:
+        with numbers.gathering():
+            futures = [numbers.writer.submit(insert, n) for n in range(2 * LARGEST_GROUP + 1)]
+        await asyncio.gather(*futures)
+        assert numbers.transactions == [LARGEST_GROUP, LARGEST_GROUP, 1]
+
+
+async def test_a_future_is_done_when_others_can_see_the_write(tmp_path: Path) -> None:
+    async with open_numbers(tmp_path) as numbers:
+        seen: list[list[int]] = []
+        for n in range(20):
+            written = numbers.writer.submit(insert, n)
+            written.add_done_callback(lambda _: seen.append(numbers.read()))
+            await written
+        assert [rows[-1] for rows in seen] == list(range(20))
+
+
+@pytest.mark.parametrize("bad", [refuse, insert_and_fail])
+async def test_a_bad_operation_is_rolled_back_alone(tmp_path: Path, bad: Operation) -> None:
+    async with open_numbers(tmp_path) as numbers:
+        with numbers.gathering():
+            operations: list[Operation] = [insert, bad, insert, bad, insert]
+            futures = [numbers.writer.submit(do, n) for n, do in enumerate(operations)]
+        answers = await asyncio.gather(*futures, return_exceptions=True)
+        assert [str(answer) for answer in answers] == ["0", "1", "2", "3", "4"]
+        assert [isinstance(answer, ValueError) for answer in answers] == [False, True] * 2 + [False]
+        assert numbers.read() == [0, 2, 4]
+
+
+@pytest.mark.parametrize("before", [refuse, insert_and_fail])
+async def test_when_the_database_fails_nothing_of_the_group_is_written(
+    tmp_path: Path, before: Operation
+) -> None:
+    async with open_numbers(tmp_path) as numbers:
+        with numbers.gathering():
+            operations: list[Operation] = [insert, before, find_no_table, insert]
+            futures = [numbers.writer.submit(do, n) for n, do in enumerate(operations)]
+        answers = await asyncio.gather(*futures, return_exceptions=True)
+        assert {type(answer) for answer in answers} == {StoreDown}
+        assert "no such table: nowhere" in str(answers[0])
+        assert numbers.read() == []
+        assert await numbers.writer.submit(insert, 7) == 7
+
+
+async def test_what_waits_behind_a_lock_fails_with_it_and_not_one_by_one(tmp_path: Path) -> None:
+    async with open_numbers(tmp_path) as numbers:
+        with closing(sqlite3.connect(numbers.path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with numbers.gathering():
+                futures = [numbers.writer.submit(insert, n) for n in range(3 * LARGEST_GROUP)]
+            answers = await asyncio.gather(*futures, return_exceptions=True)
+        assert {str(answer)[:49] for answer in answers} == {
+            "the store does not answer (database is locked), a"
+        }
+        assert numbers.transactions == [0]
+        assert await numbers.writer.submit(insert, 7) == 7
+
+
+async def test_a_database_that_was_moved_takes_nothing_until_it_is_back(tmp_path: Path) -> None:
+    async with open_numbers(tmp_path) as numbers:
+        numbers.there = False
+        with pytest.raises(
+            StoreDown, match=r"was moved or deleted.* put the file back, or restart"
+        ):
+            await numbers.writer.submit(insert, 1)
+        assert numbers.read() == []
+        numbers.there = True
+        assert await numbers.writer.submit(insert, 1) == 1
+
+
+async def test_the_chore_is_done_first_and_when_it_is_due(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    chore = Chore(due_seconds=0.0)
+    async with open_numbers(tmp_path, chore) as numbers:
+        assert await asyncio.to_thread(chore.again.wait, 10)
+        await numbers.writer.submit(insert, 1)
+        assert chore.done == 2
+    assert "heartbeat failed: the store does not answer (no such table: nowhere)" in caplog.text
+
+
+async def test_an_idle_writer_wakes_up_for_its_chore(tmp_path: Path) -> None:
+    chore = Chore(due_seconds=0.01)
+    async with open_numbers(tmp_path, chore):
+        assert await asyncio.to_thread(chore.again.wait, 10)
+
+
+async def test_a_writer_whose_first_chore_fails_does_not_open(tmp_path: Path) -> None:
+    numbers = Numbers(tmp_path / "numbers.db", Chore(done=1))
+    with pytest.raises(StoreDown, match="no such table: nowhere"):
+        await numbers.writer.open()
+
+
+async def test_closing_writes_what_was_submitted_and_then_retires(tmp_path: Path) -> None:
+    chore = Chore()
+    async with open_numbers(tmp_path, chore) as numbers:
+        with numbers.gathering():
+            futures = [numbers.writer.submit(insert, n) for n in range(LARGEST_GROUP + 1)]
+            ending = asyncio.ensure_future(numbers.writer.close())
+            await Turn()
+            late = numbers.writer.submit(insert, 1_000)
+        await ending
+        with pytest.raises(StoreDown, match="it is closed"):
+            await late
+        assert all(future.done() for future in futures)
+    assert (numbers.read(), chore.retired) == (list(range(-1, LARGEST_GROUP + 1)), True)
+
+
+async def test_what_cannot_be_retired_is_left_to_others(tmp_path: Path) -> None:
+    chore = Chore()
+    async with open_numbers(tmp_path, chore) as numbers:
+        await numbers.writer.submit(insert, -1)
+    assert (numbers.read(), chore.retired) == ([-1], True)
+
+
+async def test_a_database_that_was_moved_is_not_retired_from(tmp_path: Path) -> None:
+    chore = Chore()
+    async with open_numbers(tmp_path, chore) as numbers:
+        numbers.there = False
+    assert not chore.retired
+
+
+def test_a_writer_whose_event_loop_has_ended_writes_the_rest_and_retires(tmp_path: Path) -> None:
+    numbers: list[Numbers] = []
+    threads = set(threading.enumerate())
+
+    async def leave_without_closing() -> None:
+        numbers.append(Numbers(tmp_path / "numbers.db", Chore()))
+        await numbers[0].writer.open()
+        numbers[0].may_go_on.clear()
+        for n in range(LARGEST_GROUP + 1):
+            numbers[0].writer.submit(insert, n)
+
+    asyncio.run(leave_without_closing())
+    (thread,) = set(threading.enumerate()) - threads
+    numbers[0].may_go_on.set()
+    thread.join()
+    assert numbers[0].read() == list(range(-1, LARGEST_GROUP + 1))
