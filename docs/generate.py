@@ -65,6 +65,11 @@ def settings_page() -> str:
         "folder or above, or where `--config` says. A file is checked whole when it is loaded: every",
         "mistake is reported with its line, what was found and what is allowed. `callgate config schema`",
         "prints the same as JSON schema, for editors.",
+        "",
+        'A **length of time** is written like `"30s"`, `"10m"`, `"2h"`, `"1h30m"` or as a number of seconds,',
+        'a **size** like `"32MB"` or as a number of bytes, an **amount of money** like `"$0.50"`, a **price** like',
+        '`"$1.25"` (US dollars for a million tokens). A **reference** says where a secret is: `"env:NAME"` is an',
+        'environment variable, `"file:PATH"` a file, relative to the settings.',
     ]
     for name, part in schema["properties"].items():
         lines += ["", *section(schema, name, resolved(schema, part))]
@@ -73,8 +78,10 @@ def settings_page() -> str:
 
 def section(schema: dict[str, Any], name: str, part: dict[str, Any]) -> Iterator[str]:
     """Yield the lines about one table of the settings."""
-    named: dict[str, Any] | None = part.get("additionalProperties") or None
-    entry = part if named is None else resolved(schema, named)
+    named: Any = part.get("additionalProperties") or part.get("patternProperties")
+    if named and "$ref" not in named:
+        (named,) = named.values()
+    entry = resolved(schema, named) if named else part
     yield f"## `[{name}.NAME]`" if entry is not part else f"## `[{name}]`"
     yield ""
     yield sentence(part) or sentence(entry)
@@ -99,6 +106,8 @@ def resolved(schema: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
 def kind(schema: dict[str, Any], part: dict[str, Any]) -> str:
     """Return what may stand as a value, in a few words."""
     part = resolved(schema, part)
+    if "x-kind" in part:
+        return str(part["x-kind"])
     if "anyOf" in part:
         kinds = (kind(schema, one) for one in part["anyOf"] if one.get("type") != "null")
         return " or ".join(dict.fromkeys(kinds))
@@ -107,14 +116,18 @@ def kind(schema: dict[str, Any], part: dict[str, Any]) -> str:
     if part.get("type") == "array":
         return f"list of {kind(schema, part.get('items', {}))}"
     plain = str(part.get("type", "anything"))
-    return {"object": "table", "integer": "whole number"}.get(plain, plain)
+    return {"integer": "whole number", "boolean": "`true`, `false`", "string": "text"}.get(
+        plain, plain
+    )
 
 
 def default_of(part: dict[str, Any]) -> str:
     """Return the default as it would be written, ``none`` where there is none."""
     value: object = part.get("default")
-    if part.get("type") == "string" and isinstance(value, int | float):
-        return f"`{value:,}` bytes" if isinstance(value, int) else f'`"{value:g}s"`'
+    if part.get("x-kind") == "length of time":
+        return f'`"{value:g}s"`'
+    if part.get("x-kind") == "size":
+        return f"`{value:,}` bytes"
     return "none" if value is None else f"`{literal(value)}`"
 
 

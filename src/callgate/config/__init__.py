@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from callgate.config.policies import (
+    BASE_URLS,
     AgentPolicy,
+    Api,
     GatePolicy,
     ProviderPolicy,
     Settings,
     TaskPolicy,
+    base_url,
 )
+from callgate.config.problems import InvalidSettings, Problem
 from callgate.config.starter import starter
 from callgate.config.values import parse_duration
 from callgate.errors import Misconfigured
@@ -26,10 +30,16 @@ __all__ = [
 
 FILE_NAME = "callgate.toml"
 
-KNOWN_KEYS = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
+KNOWN_KEYS: Final[Mapping[Api, str]] = {
+    "openai": "OPENAI_API_KEY",
+    "anthropic": "ANTHROPIC_API_KEY",
+}
 """The usual variables of the providers' own SDKs."""
 
-BASE_URL_VARIABLES = {"openai": "OPENAI_BASE_URL", "anthropic": "ANTHROPIC_BASE_URL"}
+BASE_URL_VARIABLES: Final[Mapping[Api, str]] = {
+    "openai": "OPENAI_BASE_URL",
+    "anthropic": "ANTHROPIC_BASE_URL",
+}
 
 BUILTIN_BUDGET = Money.dollars("1")
 BUILTIN_TIMEOUT_SECONDS = 30 * 60.0
@@ -42,11 +52,8 @@ def environment() -> Mapping[str, str]:
 
 def find(start: Path) -> Path | None:
     """Return ``callgate.toml`` of a folder, or of the nearest one above that has it."""
-    for folder in (start, *start.parents):
-        path = folder / FILE_NAME
-        if path.is_file():
-            return path
-    return None
+    paths = (folder / FILE_NAME for folder in (start, *start.parents))
+    return next(filter(os.path.isfile, paths), None)
 
 
 def load(path: Path, *, environ: Mapping[str, str]) -> Settings:
@@ -64,12 +71,28 @@ def load(path: Path, *, environ: Mapping[str, str]) -> Settings:
     # The checker of types is heavy, and a command that loads no file goes without it.
     from callgate.config.loading import read_settings  # noqa: PLC0415
 
+    return read_settings(_read(path), path.resolve())
+
+
+def _read(path: Path) -> str:
+    """Return the text of a settings file; editors on Windows put a byte order mark before it."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        msg = f"{path} cannot be read: {error}; callgate init writes one"
+        raw = path.read_bytes()
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        problem = Problem(
+            line=error.object.count(b"\n", 0, error.start) + 1,
+            key="(syntax)",
+            found=f"the byte 0x{error.object[error.start]:02x}, which is no UTF-8",
+            allowed="UTF-8; save the file in that encoding",
+        )
+        raise InvalidSettings(path, [problem]) from error
+    except FileNotFoundError as error:
+        msg = f"there is no settings file {path}; callgate init {path} writes one"
         raise Misconfigured(msg) from error
-    return read_settings(text, path.resolve())
+    except OSError as error:
+        msg = f"the settings file {path} cannot be read: {error.strerror}"
+        raise Misconfigured(msg) from error
 
 
 def builtin(environ: Mapping[str, str]) -> Settings:
@@ -77,18 +100,19 @@ def builtin(environ: Mapping[str, str]) -> Settings:
 
     Providers are those whose usual key is in the environment; every model of theirs may be used,
     under a budget and a timeout for each task.
-    """
-    from callgate.config.loading import base_url  # noqa: PLC0415 (as in load)
 
-    providers = {
-        name: ProviderPolicy(
-            name=name,
-            api="openai" if name == "openai" else "anthropic",
-            base_url=base_url(name, environ.get(BASE_URL_VARIABLES[name]) or None),
+    Raises:
+        Misconfigured: A variable of the environment that says where a provider is holds no URL.
+    """
+    providers: dict[str, ProviderPolicy] = {
+        api: ProviderPolicy(
+            name=api,
+            api=api,
+            base_url=_base_url(api, environ),
             key=f"env:{variable}",
-            price_source=name,
+            price_source=api,
         )
-        for name, variable in KNOWN_KEYS.items()
+        for api, variable in KNOWN_KEYS.items()
         if environ.get(variable)
     }
     task = TaskPolicy(
@@ -103,6 +127,15 @@ def builtin(environ: Mapping[str, str]) -> Settings:
         tasks={DEFAULT_TYPE: task},
         prices={},
     )
+
+
+def _base_url(api: Api, environ: Mapping[str, str]) -> str:
+    variable = BASE_URL_VARIABLES[api]
+    url = environ.get(variable) or None
+    if url is not None and not url.startswith(("http://", "https://")):
+        msg = f"{variable} does not hold a URL; it is like {BASE_URLS[api]}, or not set at all"
+        raise Misconfigured(msg)
+    return base_url(api, url)
 
 
 def json_schema() -> dict[str, Any]:

@@ -23,7 +23,7 @@ class Lines:
         self._table: Path = ()
         self._counts: dict[Path, int] = {}
         pending: list[str] = []
-        for number, line in enumerate(text.splitlines(), start=1):
+        for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), start=1):
             # A value may go on for several lines; it has ended when the parser accepts it.
             if pending:
                 pending.append(line)

@@ -15,13 +15,44 @@ LIMITS: Final = frozenset({
 
 PLANNED: Final[Mapping[str, frozenset[str]]] = {
     "": frozenset({"caps", "limits", "users", "tools", "mcp", "alerts"}),
+    "gate": frozenset({"timezone", "idle_timeout"}),
     "agents": LIMITS | {"tools"},
     "tasks": LIMITS
-    | {"max_calls", "max_repeats", "max_depth", "max_wait", "max_retry_wait", "needs"},
+    | {
+        "max_calls",
+        "max_repeats",
+        "max_depth",
+        "max_wait",
+        "max_retry_wait",
+        "needs",
+        "idle_timeout",
+        "bound",
+    },
     "providers": LIMITS | {"credit", "keys"},
-    "models": frozenset({"escalate"}),
+    "models": frozenset({"escalate", "bound"}),
 }
 """By section ("" for the file itself): names that the design has and this version does not."""
 
-REMEDY: Final = "remove it: a limit that does not hold is worse than none"
+REMEDY: Final = "remove it: a setting that does not hold is worse than none"
 ALLOWED: Final = "nothing yet: this version does not enforce it"
+
+VALUES: Final[Mapping[str, frozenset[str]]] = {
+    "api": frozenset({"gemini", "azure", "bedrock"}),
+    "prefer": frozenset({"cost", "latency", "reliability"}),
+}
+"""By setting: values that the design has and this version does not."""
+
+PREFIXES: Final[Mapping[str, tuple[str, ...]]] = {
+    "key": ("keyring:", "vault:", "aws:", "gcp:", "azure:"),
+    "store": ("postgresql:", "postgres:"),
+}
+"""By setting: how values begin that the design has and this version does not."""
+
+
+def value_to_come(key: str, value: object) -> str | None:
+    """Return the part of a value which the design has and this version does not, if any."""
+    if not isinstance(value, str):
+        return None
+    if value in VALUES.get(key, ()):
+        return value
+    return next((prefix for prefix in PREFIXES.get(key, ()) if value.startswith(prefix)), None)

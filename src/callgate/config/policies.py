@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -13,6 +13,11 @@ from callgate.money import Money
 from callgate.task import DEFAULT_TYPE
 
 Api = Literal["openai", "anthropic"]
+BASE_URLS: Final[Mapping[Api, str]] = {
+    "openai": "https://api.openai.com/v1",
+    "anthropic": "https://api.anthropic.com",
+}
+
 OnDisconnect = Literal["drain", "cancel"]
 
 
@@ -23,7 +28,6 @@ class GatePolicy(msgspec.Struct, frozen=True, kw_only=True):
     """``sqlite:`` and an absolute path."""
     host: str = "127.0.0.1"
     port: int = 4180
-    timezone: str = "UTC"
     max_body_bytes: int = 32_000_000
     """Larger requests are refused with 413."""
     on_disconnect: OnDisconnect = "drain"
@@ -122,3 +126,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Always holds ``default``."""
     prices: Mapping[str, PricePolicy]
     """By ``provider:model``."""
+
+
+def base_url(api: Api, url: str | None) -> str:
+    """Return where an api is served: OpenAI's ends in ``/v1``, Anthropic's does not."""
+    if url is None:
+        return BASE_URLS[api]
+    url = url.rstrip("/")
+    return url.removesuffix("/v1") if api == "anthropic" else url

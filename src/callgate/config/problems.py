@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from callgate.errors import Misconfigured
+
+BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
+LONGEST_FOUND: Final = 80
+"""Characters of a value that a message shows."""
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +45,22 @@ class InvalidSettings(Misconfigured):
         count = "a mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
         blocks = [_block(path, problem) for problem in problems]
         super().__init__("\n".join([f"{path} has {count}:", *blocks]))
+
+
+def dotted(path: Sequence[str | int]) -> str:
+    """Return where a setting stands, such as ``models.smart.use[0]``."""
+    parts = [f"[{part}]" if isinstance(part, int) else _quoted(part) for part in path]
+    return ".".join(parts).replace(".[", "[")
+
+
+def shown(value: object) -> str:
+    """Return a value as a message shows it."""
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    return text if len(text) <= LONGEST_FOUND else f"{text[:LONGEST_FOUND]}…"
+
+
+def _quoted(part: str) -> str:
+    return part if BARE_KEY.fullmatch(part) else f'"{part}"'
 
 
 def _block(path: Path, problem: Problem) -> str:

@@ -2,77 +2,23 @@
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Any, Final, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field
 
-from callgate.config.values import parse_duration, parse_money, parse_price, parse_size
-from callgate.money import Money
-
-REFERENCE: Final = re.compile(r"(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$")
-OTHER_SCHEMES: Final = ("keyring:", "vault:", "aws:", "gcp:", "azure:")
-NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*$")
-
-
-def _reference(value: object) -> str:
-    if isinstance(value, str) and REFERENCE.match(value):
-        return value
-    if isinstance(value, str) and value.startswith(OTHER_SCHEMES):
-        msg = f"{value.partition(':')[0]}: is not supported by this version; use env:NAME or file:PATH"
-        raise ValueError(msg)
-    msg = "(hidden) is not a reference; a key is never written here, only where it is: env:NAME or file:PATH"
-    raise ValueError(msg)
-
-
-def _zone(value: object) -> str:
-    try:
-        ZoneInfo(str(value))
-    except (ZoneInfoNotFoundError, ValueError) as error:
-        msg = f'{value!r} is not a time zone; write one like "UTC" or "Europe/Berlin"'
-        raise ValueError(msg) from error
-    return str(value)
-
-
-def _url(value: object) -> str:
-    if isinstance(value, str) and re.match(r"https?://[^\s/]+", value):
-        return value.rstrip("/")
-    msg = f'{value!r} is not a URL; write one like "https://host/v1"'
-    raise ValueError(msg)
-
-
-def _store(value: object) -> str:
-    if isinstance(value, str) and value.startswith("sqlite:") and value != "sqlite:":
-        return value
-    if isinstance(value, str) and value.startswith("postgresql:"):
-        msg = "PostgreSQL is not supported by this version; use sqlite:PATH"
-        raise ValueError(msg)
-    msg = f'{value!r} is not a store; write "sqlite:callgate.db"'
-    raise ValueError(msg)
-
-
-def _candidate(value: object) -> tuple[str, str]:
-    for separator in ":/":
-        provider, found, model = str(value).partition(separator)
-        if isinstance(value, str) and found and provider and model and "/" not in provider:
-            return provider, model
-    msg = f'{value!r} does not name a provider and its model; write "provider:model"'
-    raise ValueError(msg)
-
-
-def _as(kind: str) -> WithJsonSchema:
-    return WithJsonSchema({"type": kind})
-
-
-Amount = Annotated[Money, PlainValidator(parse_money), _as("string")]
-Duration = Annotated[float, PlainValidator(parse_duration), _as("string")]
-Price = Annotated[int, PlainValidator(parse_price), _as("string")]
-Size = Annotated[int, PlainValidator(parse_size), _as("string")]
-Reference = Annotated[str, BeforeValidator(_reference)]
-Url = Annotated[str, BeforeValidator(_url)]
-UseEntry = Annotated[tuple[str, str], PlainValidator(_candidate), _as("string")]
-Tokens = Annotated[int, Field(ge=1, le=1_000_000_000)]
+from callgate.config.kinds import (
+    Amount,
+    Duration,
+    Name,
+    Price,
+    Reference,
+    RouteName,
+    Size,
+    StorePlace,
+    Tokens,
+    Url,
+    UseEntry,
+)
 
 
 class Table(BaseModel):
@@ -84,7 +30,7 @@ class Table(BaseModel):
 class GateTable(Table):
     """The process and its store."""
 
-    store: Annotated[str, BeforeValidator(_store)] = Field(
+    store: StorePlace = Field(
         default="sqlite:callgate.db",
         description="Where everything durable is: `sqlite:` and a file, relative to this one.",
     )
@@ -93,9 +39,6 @@ class GateTable(Table):
     )
     port: Annotated[int, Field(ge=0, le=65535)] = Field(
         default=4180, description="Its port; 0 takes a free one."
-    )
-    timezone: Annotated[str, BeforeValidator(_zone)] = Field(
-        default="UTC", description="The time zone in which days and months begin."
     )
     max_body_bytes: Size = Field(
         default=32_000_000, description='The largest request, such as `"32MB"`.'
@@ -143,7 +86,8 @@ class ModelTable(Table):
     """A name that agents ask for."""
 
     use: Annotated[list[UseEntry], Field(min_length=1)] = Field(
-        description="Who serves it, as `provider:model`: the first choice, then the fallbacks."
+        description="Who serves it, as `provider:model`: the first choice, then the fallbacks. A"
+        " request goes to those that speak the api in which it was asked."
     )
     prefer: Literal["order"] = Field(default="order", description="How to choose among them.")
 
@@ -209,10 +153,10 @@ class File(Table):
     """``callgate.toml``."""
 
     gate: GateTable = Field(default_factory=GateTable)
-    providers: dict[str, ProviderTable] = Field(default_factory=dict)
-    models: dict[str, ModelTable] = Field(default_factory=dict)
-    agents: dict[str, AgentTable] = Field(default_factory=dict)
-    tasks: dict[str, TaskTable] = Field(default_factory=dict)
+    providers: dict[Name, ProviderTable] = Field(default_factory=dict)
+    models: dict[RouteName, ModelTable] = Field(default_factory=dict)
+    agents: dict[Name, AgentTable] = Field(default_factory=dict)
+    tasks: dict[Name, TaskTable] = Field(default_factory=dict)
     prices: dict[str, PriceTable] = Field(default_factory=dict)
 
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal, InvalidOperation
+from fractions import Fraction
 from typing import Final
 
 from callgate.money import FEMTO_PER_DOLLAR, Money
 
-DURATION: Final = re.compile(r"(?:(\d+(?:\.\d+)?)(ms|s|m|h|d))+$")
-DURATION_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+DURATION: Final = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+")
+DURATION_PART: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
+BARE_NUMBER: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+AMOUNT: Final = re.compile(r"\$?[0-9]+(?:\.[0-9]+)?")
 SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 LONGEST_DURATION: Final = 366 * 86_400.0
 
-SIZE: Final = re.compile(r"(\d+)\s*(B|kB|KB|MB|GB)$")
+SIZE: Final = re.compile(r"([0-9]+) *(B|kB|KB|MB|GB)")
 BYTES: Final = {"B": 1, "kB": 1000, "KB": 1000, "MB": 1000**2, "GB": 1000**3}
+LARGEST_SIZE: Final = 1000**4
 
 TOKENS_IN_A_PRICE: Final = 1_000_000
 
@@ -25,19 +28,27 @@ def parse_duration(value: object) -> float:
     Raises:
         ValueError: It is not one, or is not between 0 and a year.
     """
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        seconds = float(value)
-    elif isinstance(value, str) and DURATION.match(value):
-        seconds = sum(float(n) * SECONDS[unit] for n, unit in DURATION_PART.findall(value))
-    elif isinstance(value, str) and value.replace(".", "", 1).isdecimal():
-        seconds = float(value)
-    else:
+    seconds = _seconds(value)
+    if seconds is None:
         msg = f'{value!r} is not a length of time; write "30s", "10m", "2h" or "1d"'
         raise ValueError(msg)
     if not 0 < seconds <= LONGEST_DURATION:
         msg = f"{value!r} is not between 0 and a year"
         raise ValueError(msg)
-    return seconds
+    return float(seconds)
+
+
+def _seconds(value: object) -> float | None:
+    """Return a number of seconds as it is written; None where it is no length of time."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    if not isinstance(value, str):
+        return None
+    if BARE_NUMBER.fullmatch(value):
+        return float(value)
+    if DURATION.fullmatch(value):
+        return sum(float(n) * SECONDS[unit] for n, unit in DURATION_PART.findall(value))
+    return None
 
 
 def parse_money(value: object) -> Money:
@@ -46,10 +57,7 @@ def parse_money(value: object) -> Money:
     Raises:
         ValueError: It is a bare number, of another currency, negative or absurd.
     """
-    if not isinstance(value, str):
-        msg = f'{value!r} is a bare number; write US dollars in quotes, "${value}"'
-        raise ValueError(msg)  # noqa: TRY004 (one kind of mistake for the one who reads it)
-    return Money.dollars(value)
+    return Money.dollars(_quoted(value))
 
 
 def parse_price(value: object) -> int:
@@ -58,34 +66,40 @@ def parse_price(value: object) -> int:
     Raises:
         ValueError: It is no such amount, or finer than a femto-dollar for a token.
     """
-    if not isinstance(value, str):
-        msg = f'{value!r} is a bare number; write US dollars for a million tokens in quotes, "${value}"'
-        raise ValueError(msg)  # noqa: TRY004 (one kind of mistake for the one who reads it)
-    try:
-        dollars = Decimal(value.strip().removeprefix("$"))
-    except InvalidOperation as error:
-        msg = f'{value!r} is not an amount of US dollars; write it like "$1.25"'
-        raise ValueError(msg) from error
-    if not dollars.is_finite() or not 0 <= dollars <= TOKENS_IN_A_PRICE:
-        msg = f"{value!r} is not between $0 and $1 a token"
+    dollars = Fraction(_quoted(value).removeprefix("$"))
+    if dollars > TOKENS_IN_A_PRICE:
+        msg = f"{value!r} is more than $1 a token"
         raise ValueError(msg)
     femto = dollars * FEMTO_PER_DOLLAR / TOKENS_IN_A_PRICE
-    if femto != femto.to_integral_value():
+    if femto.denominator != 1:
         msg = f"{value!r} for a million tokens is finer than a femto-dollar (10^-15 $) for a token"
         raise ValueError(msg)
-    return int(femto)
+    return femto.numerator
+
+
+def _quoted(value: object) -> str:
+    """Return an amount of US dollars as it is written: in quotes, as a bare number may be any."""
+    if isinstance(value, str) and AMOUNT.fullmatch(value):
+        return value
+    msg = f'{value!r} is not an amount of US dollars in quotes; write it like "$0.50"'
+    raise ValueError(msg)
 
 
 def parse_size(value: object) -> int:
     """Return bytes from ``"32MB"`` or a whole number.
 
     Raises:
-        ValueError: It is neither.
+        ValueError: It is neither, or is not between 1 byte and 1,000 GB.
     """
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-        return value
-    found = SIZE.match(value) if isinstance(value, str) else None
-    if found is None:
+    found = SIZE.fullmatch(value) if isinstance(value, str) else None
+    if found is not None:
+        size = int(found[1]) * BYTES[found[2]]
+    elif isinstance(value, int) and not isinstance(value, bool):
+        size = value
+    else:
         msg = f'{value!r} is not a size; write "32MB" or a number of bytes'
         raise ValueError(msg)
-    return int(found[1]) * BYTES[found[2]]
+    if not 0 < size <= LARGEST_SIZE:
+        msg = f"{value!r} is not between 1 byte and 1,000 GB"
+        raise ValueError(msg)
+    return size

@@ -1,0 +1,187 @@
+"""The kinds of values that a setting may have: how one is read, and what may stand there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Final
+
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from callgate.config.values import (
+    LARGEST_SIZE,
+    LONGEST_DURATION,
+    parse_duration,
+    parse_money,
+    parse_price,
+    parse_size,
+)
+from callgate.money import Money
+
+KIND: Final = "kind"
+"""The type of the error that a kind reports."""
+
+
+class Kind:
+    """One kind of value, as an annotation of a field.
+
+    Args:
+        read: Returns what a value means, or raises ValueError.
+        allowed: What may stand there, in words.
+        name: What such a value is called.
+        schema: The same as JSON schema.
+        secret: Whether a wrong value may be a key by mistake, so that no message shows it.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[object], object],
+        allowed: str,
+        *,
+        name: str,
+        schema: Mapping[str, object],
+        secret: bool = False,
+    ) -> None:
+        self._read = read
+        self._allowed = allowed
+        self._schema = {"x-kind": name, **schema}
+        self._secret = secret
+
+    def __get_pydantic_core_schema__(
+        self, _source: object, _handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """Read the value as this kind does."""
+        return core_schema.no_info_plain_validator_function(self._checked)
+
+    def __get_pydantic_json_schema__(
+        self, _schema: CoreSchema, _handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Describe the value as this kind does."""
+        return dict(self._schema)
+
+    def _checked(self, value: object) -> object:
+        try:
+            return self._read(value)
+        except ValueError:
+            context = {"allowed": self._allowed, "secret": self._secret}
+            raise PydanticCustomError(KIND, "{allowed}", context) from None
+
+
+def _text(pattern: str) -> Callable[[object], str]:
+    """Return what reads a text of a certain form."""
+    form = re.compile(pattern)
+
+    def read(value: object) -> str:
+        if isinstance(value, str) and form.fullmatch(value):
+            return value
+        raise ValueError
+
+    return read
+
+
+def _read_url(value: object) -> str:
+    return _text(URL)(value).rstrip("/")
+
+
+def _read_candidate(value: object) -> tuple[str, str]:
+    text = _text(CANDIDATE)(value)
+    provider, _, model = (text if ":" in text else text.replace("/", ":", 1)).partition(":")
+    return provider, model
+
+
+NUMBER: Final = r"[0-9]+(\.[0-9]+)?"
+URL: Final = r"^https?://[^\s/?#]+[^\s?#]*$"
+REFERENCE: Final = r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:[^\x00]+)$"
+STORE: Final = r"^sqlite:[^\x00]+$"
+CANDIDATE: Final = r"^([^:/\s]+:\S+|[^:/\s]+/\S+)$"
+
+Amount = Annotated[
+    Money,
+    Kind(
+        parse_money,
+        'US dollars in quotes, such as "$0.50", up to a billion',
+        name="amount of money",
+        schema={"type": "string", "pattern": rf"^\$?{NUMBER}$"},
+    ),
+]
+Price = Annotated[
+    int,
+    Kind(
+        parse_price,
+        'US dollars for a million tokens in quotes, such as "$1.25", down to "$0.000000001"',
+        name="price",
+        schema={"type": "string", "pattern": rf"^\$?{NUMBER}$"},
+    ),
+]
+Duration = Annotated[
+    float,
+    Kind(
+        parse_duration,
+        'a length of time up to a year, such as "30s", "10m", "2h" or "1d"',
+        name="length of time",
+        schema={
+            "anyOf": [
+                {"type": "string", "pattern": rf"^({NUMBER}|({NUMBER}(ms|s|m|h|d))+)$"},
+                {"type": "number", "exclusiveMinimum": 0, "maximum": LONGEST_DURATION},
+            ]
+        },
+    ),
+]
+Size = Annotated[
+    int,
+    Kind(
+        parse_size,
+        'a number of bytes up to 1,000 GB, such as "32MB"',
+        name="size",
+        schema={
+            "anyOf": [
+                {"type": "string", "pattern": "^[0-9]+ *(B|kB|KB|MB|GB)$"},
+                {"type": "integer", "minimum": 1, "maximum": LARGEST_SIZE},
+            ]
+        },
+    ),
+]
+Reference = Annotated[
+    str,
+    Kind(
+        _text(REFERENCE),
+        "never a key, only where it is: env:NAME or file:PATH",
+        name="reference",
+        schema={"type": "string", "pattern": REFERENCE},
+        secret=True,
+    ),
+]
+Url = Annotated[
+    str,
+    Kind(
+        _read_url,
+        'a URL, such as "https://host/v1"',
+        name="URL",
+        schema={"type": "string", "pattern": URL},
+        # It may hold a password.
+        secret=True,
+    ),
+]
+StorePlace = Annotated[
+    str,
+    Kind(
+        _text(STORE),
+        'sqlite: and a file, such as "sqlite:callgate.db"',
+        name="store",
+        schema={"type": "string", "pattern": STORE},
+    ),
+]
+UseEntry = Annotated[
+    tuple[str, str],
+    Kind(
+        _read_candidate,
+        'a provider and its model, as "provider:model"',
+        name="`provider:model`",
+        schema={"type": "string", "pattern": CANDIDATE},
+    ),
+]
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.\-]*$")]
+RouteName = Annotated[str, Field(pattern=r"^[^\s*?\[\]]+$")]
+Tokens = Annotated[int, Field(ge=1, le=1_000_000_000)]
