@@ -18,7 +18,11 @@ from callgate.errors import Malformed, Reason
 SPACE: Final = re.compile(rb"[ \t\n\r]*")
 """What may stand between two tokens. Source: RFC 8259 §2."""
 
-STRING: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+MEMBER: Final = re.compile(
+    rb'[ \t\n\r]*,?[ \t\n\r]*("[^"\\]*(?:\\.[^"\\]*)*")[ \t\n\r]*:[ \t\n\r]*', re.DOTALL
+)
+"""What stands between two values of an object that has been found to be JSON."""
+
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 POSITION: Final = re.compile(r"\(byte (\d+)\)$")
 """Where the decoder says what it stumbled over."""
@@ -183,36 +187,35 @@ def _walk(source: bytes, values: Mapping[str, msgspec.Raw]) -> Mapping[str, tupl
     A key that is written twice would let the gate judge one value and the provider use the other.
     """
     places: dict[str, tuple[int, int]] = {}
-    at = _after_space(source, _after_space(source, 0) + 1)
-    while source[at : at + 1] == b'"':
-        key, at = _read_key(source, at)
-        start = _after_space(source, _after_space(source, at) + 1)
+    found = MEMBER.match(source, source.index(b"{") + 1)
+    while found is not None:
+        key = _key(found[1])
+        start = found.end()
         value = memoryview(values[key])
-        end = start + len(value)
         # A later value of the same key takes an earlier one's place in the decoder's answer.
         if key in places or not _stands(source, start, value):
             msg = f"the request names {key[:80]!r} twice; which one holds would be a guess"
             raise malformed(msg, code="duplicate_key")
+        end = start + len(value)
         places[key] = (start, end)
-        at = _after_space(source, end)
-        if source[at : at + 1] == b",":
-            at = _after_space(source, at + 1)
+        found = MEMBER.match(source, end)
     return places
 
 
-def _read_key(source: bytes, at: int) -> tuple[str, int]:
-    """Return the key that begins at a place, and where it ends."""
-    found = STRING.match(source, at)
-    if found is None:
-        msg = f"the request has no key at byte {at}, where one was expected"
-        raise malformed(msg)
-    key: str = msgspec.json.decode(found[0])
-    return key, found.end()
+def _key(written: bytes) -> str:
+    """Return a key as the decoder reads it."""
+    if b"\\" not in written:
+        return written[1:-1].decode()
+    key: str = msgspec.json.decode(written)
+    return key
 
 
 def _stands(source: bytes, start: int, value: memoryview) -> bool:
     """Whether a value stands at a place in the source, byte for byte."""
-    for at in range(0, len(value), PIECE_BYTES):
+    length = len(value)
+    if length <= PIECE_BYTES:
+        return source[start : start + length] == bytes(value)
+    for at in range(0, length, PIECE_BYTES):
         piece = bytes(value[at : at + PIECE_BYTES])
         if source[start + at : start + at + len(piece)] != piece:
             return False
