@@ -22,7 +22,7 @@ from callgate.pipeline.admit import Admit
 from callgate.pipeline.identify import Identify, new_task
 from callgate.pipeline.late import LateSettlements
 from callgate.pipeline.parse import Parse
-from callgate.pipeline.permission import Permission
+from callgate.pipeline.permission import Permission, deciding_by
 from callgate.pipeline.record import Record
 from callgate.pipeline.retry import Retry
 from callgate.pipeline.route import Route
@@ -284,7 +284,7 @@ class Gate:
             Record: Record(store=store, clock=clock),
             Identify: Identify(settings=settings, store=store),
             Parse: Parse(formats=formats),
-            Permission: Permission(settings=settings, formats=formats),
+            Permission: Permission(decide=deciding_by(settings), formats=formats),
             Route: Route(settings=settings, formats=formats),
             Retry: Retry(store=store, clock=clock, rng=self._rng),
             Admit: Admit(

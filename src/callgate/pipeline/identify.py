@@ -21,11 +21,17 @@ LONGEST_ID = 128
 """Characters of a task id that a caller may choose."""
 
 
+MOST_KNOWN = 4096
+"""Tasks that are not looked up again; the one that was found first is forgotten first."""
+
+
 class Identify(msgspec.Struct, frozen=True, kw_only=True):
     """Find or make the task, and refuse claims that contradict the key or the task."""
 
     settings: Settings
     store: Store
+    known: dict[str, Task] = msgspec.field(default_factory=dict)
+    """Stored tasks. What identifies one never changes; what does is read at admission."""
 
     def guard(self, passage: Passage, /) -> None:
         """Name the task of a call before anything else is decided."""
@@ -42,10 +48,18 @@ class Identify(msgspec.Struct, frozen=True, kw_only=True):
         task_id = bound or claims.task_id
         if task_id is None:
             return None
-        task = self.store.find_task(task_id)
+        task = self.known.get(task_id) or self._found(task_id)
         if task is None:
             return None
         _agree(task, call.caller, claims, by_key=bound is not None)
+        return task
+
+    def _found(self, task_id: str) -> Task | None:
+        task = self.store.find_task(task_id)
+        if task is not None:
+            if len(self.known) >= MOST_KNOWN:
+                del self.known[next(iter(self.known))]
+            self.known[task_id] = task
         return task
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from functools import lru_cache
 
 import msgspec
 
@@ -14,11 +15,17 @@ from callgate.errors import Denied, Reason, Unknown
 from callgate.pipeline.stage import Passage
 from callgate.wire import Format
 
+Decide = Callable[[str, str, str], tuple[Candidate, ...]]
+"""Takes agent, model name and api, and returns who may serve; raises as :func:`permitted`."""
+
+REMEMBERED = 1024
+"""Decisions that are kept; they follow from the settings alone."""
+
 
 class Permission(msgspec.Struct, frozen=True, kw_only=True):
     """Let an agent use only the models that its settings name."""
 
-    settings: Settings
+    decide: Decide
     formats: Mapping[str, Format]
 
     def guard(self, passage: Passage, /) -> None:
@@ -26,9 +33,17 @@ class Permission(msgspec.Struct, frozen=True, kw_only=True):
         request = passage.request
         assert request is not None
         api = self.formats[passage.call.format].api
-        passage.candidates = permitted(
-            self.settings, self.settings.agents[passage.call.caller.agent], request.model, api=api
-        )
+        passage.candidates = self.decide(passage.call.caller.agent, request.model, api)
+
+
+def deciding_by(settings: Settings) -> Decide:
+    """Return what decides by these settings, and remembers what it has decided."""
+
+    @lru_cache(maxsize=REMEMBERED)
+    def decide(agent: str, name: str, api: str) -> tuple[Candidate, ...]:
+        return permitted(settings, settings.agents[agent], name, api=api)
+
+    return decide
 
 
 def permitted(

@@ -128,13 +128,13 @@ class Road:
             await self.store.end_task("nobody", self.clock.now())
 
     @contextmanager
-    def store_down(self) -> Generator[None]:
+    def store_down(self, *, table: str = "attempts") -> Generator[None]:
         """Take a table away from under the store, so that nothing can be written."""
         path = self.gate.settings.gate.store.removeprefix("sqlite:")
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
-            other.execute("ALTER TABLE attempts RENAME TO elsewhere")
+            other.execute(f"ALTER TABLE {table} RENAME TO elsewhere")
             yield
-            other.execute("ALTER TABLE elsewhere RENAME TO attempts")
+            other.execute(f"ALTER TABLE elsewhere RENAME TO {table}")
 
     @property
     def last(self) -> CallRow:

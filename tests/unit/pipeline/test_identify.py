@@ -12,7 +12,7 @@ from callgate.call import Caller, Claims
 from callgate.config.policies import Settings
 from callgate.errors import Denied, Malformed, Unknown
 from callgate.money import Money
-from callgate.pipeline.identify import LONGEST_ID, new_task, task_policy
+from callgate.pipeline.identify import LONGEST_ID, Identify, new_task, task_policy
 from callgate.task import Task
 from callgate.testing.fakes import Answer
 from tests.unit.pipeline.road import Road, open_road, settings
@@ -104,3 +104,26 @@ async def test_a_claim_against_a_task_key_is_denied(tmp_path: Path, claim: str, 
         with pytest.raises(Denied, match="send the same, or use another task id") as denied:
             await with_a_task_key(road, **{claim: value})
         assert (denied.value.status, denied.value.reason.code) == (403, "task_mismatch")
+
+
+async def test_a_stored_task_is_looked_up_once(tmp_path: Path) -> None:
+    async with open_road(tmp_path, *[Answer()] * 4) as road:
+        identify = Identify(settings=road.gate.settings, store=road.store)
+        await road.ask()
+        for _ in range(2):
+            identify.guard(road.passage())
+        assert list(identify.known) == ["t1"]
+        with road.store_down(table="tasks"):
+            identify.guard(road.passage())
+
+
+async def test_the_tasks_that_are_known_have_a_most_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("callgate.pipeline.identify.MOST_KNOWN", 2)
+    async with open_road(tmp_path, *[Answer()] * 3) as road:
+        identify = Identify(settings=road.gate.settings, store=road.store)
+        for task in ("t1", "t2", "t3"):
+            await road.ask(task=task)
+            identify.guard(road.passage(task=task))
+        assert list(identify.known) == ["t2", "t3"]
