@@ -74,7 +74,6 @@ class Reader:
     def __init__(self, connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA query_only = 1")
         self._connection = connection
-        self._cursor = connection.cursor()
 
     def close(self) -> None:
         """Close the connection."""
@@ -163,7 +162,7 @@ class Reader:
 
     def _all(self, sql: str, given: Row) -> list[Row]:
         try:
-            return self._cursor.execute(sql, given).fetchall()
+            return self._connection.execute(sql, given).fetchall()
         except sqlite3.Error as error:
             raise store_down(str(error), fix=LOOK) from error
 

@@ -11,7 +11,7 @@ import sqlite3
 import threading
 from asyncio import AbstractEventLoop, Future
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from queue import Empty, SimpleQueue
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -119,23 +119,24 @@ class Writer:
             self._deliver([(self._opened, None, error)])
             return
         self._deliver([(self._opened, None, None)])
-        cursor = database.connection.cursor()
-        while not self._last:
-            first = self._wait()
-            if first is not None:
-                self._turn(cursor, first, is_there=database.is_there())
-        if self._chore is not None and database.is_there():
-            # If it cannot be written, another process finds this one gone.
-            with suppress(sqlite3.Error):
-                _commit_alone(cursor, self._chore.retire)
-        database.connection.close()
+        with closing(database.connection), closing(database.connection.cursor()) as cursor:
+            while not self._last:
+                first = self._wait()
+                if first is not None:
+                    self._turn(cursor, first, is_there=database.is_there())
+            if self._chore is not None and database.is_there():
+                # If it cannot be written, another process finds this one gone.
+                with suppress(sqlite3.Error):
+                    _commit_alone(cursor, self._chore.retire)
         self._deliver([(self._closed, None, None)])
 
     def _open(self) -> Opened:
         database = self._connect()
         if self._chore is not None:
             try:
-                _commit_alone(database.connection.cursor(), self._chore)
+                # Closed, as a cursor that lives on in a traceback would keep the file open.
+                with closing(database.connection.cursor()) as cursor:
+                    _commit_alone(cursor, self._chore)
             except sqlite3.Error as error:
                 database.connection.close()
                 raise store_down(str(error), fix=LOOK) from error

@@ -7,7 +7,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ import pytest
 from callgate.errors import Misconfigured
 from callgate.store import schema
 from callgate.store.schema import MIGRATIONS, prepare, require_sqlite
+from tests.unit.store.faults import locked
 
 NEWER = {
     "3.36": r"\bIIF\s*\(\s*\w+\s*,\s*\w+\s*\)",
@@ -133,6 +134,41 @@ def test_who_come_to_a_new_file_at_once_all_find_its_tables(path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         answers = [pool.submit(come) for _ in range(8)]
     assert [answer.result() for answer in answers] == [0] * 8
+
+
+def test_a_new_file_that_another_process_works_on_is_waited_for(path: Path) -> None:
+    with ExitStack() as other, closing(schema.connect(path)) as connection:
+        other.enter_context(locked(path))
+        asked: list[str] = []
+
+        def let_go(statement: str) -> None:
+            asked.append(statement)
+            if statement == "BEGIN EXCLUSIVE":
+                other.close()
+
+        connection.set_trace_callback(let_go)
+        prepare(connection, path)
+        assert "BEGIN EXCLUSIVE" in asked
+        assert value(connection, "PRAGMA journal_mode") == "wal"
+
+
+def test_a_new_file_that_another_process_keeps_is_refused(path: Path) -> None:
+    with (
+        locked(path),
+        closing(schema.connect(path, busy_seconds=0.05)) as connection,
+        pytest.raises(Misconfigured, match=r"database is locked; .* see who else has this one"),
+    ):
+        prepare(connection, path)
+
+
+def test_a_new_file_that_cannot_be_written_is_refused_at_once(path: Path) -> None:
+    path.touch()
+    for_reading = f"file:{path}?mode=ro"
+    with (
+        closing(sqlite3.connect(for_reading, uri=True, isolation_level=None)) as connection,
+        pytest.raises(Misconfigured, match="attempt to write a readonly database"),
+    ):
+        prepare(connection, path)
 
 
 def test_an_old_sqlite_is_refused() -> None:
