@@ -98,6 +98,8 @@ class SqliteStore:
         except CallgateError:
             reader.close()
             raise
+        # From its first read on it holds the files, also when they are moved.
+        reader.find_task("")
         owner = None if gate is None else gate.id
         return cls(writer, reader, clock=clock, heartbeat=heartbeat, owner=owner)
 
