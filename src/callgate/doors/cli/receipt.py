@@ -22,8 +22,8 @@ LONGEST_REASON: Final = 400
 
 WIDTH_IN_A_FILE: Final = 120
 INDENT: Final = (0, 0, 0, 2)
-NAMES: Final = 9
-"""Columns of the names at the left: the longest, and a space."""
+NAMES: Final = 10
+"""Columns of the names at the left: the longest, and two spaces."""
 
 
 def write_text(receipt: Receipt, path: Path | None) -> None:
@@ -46,14 +46,16 @@ def write_json(receipt: Receipt, path: Path | None) -> None:
 
 def render(receipt: Receipt) -> RenderableType:
     """Return a receipt as rich shows it."""
-    parts: list[RenderableType] = [
-        Text.from_markup(f"[dim]{name:{NAMES}}[/dim]{value}") for name, value in _facts(receipt)
+    parts: list[RenderableType] = [_title(receipt)]
+    parts += [
+        Text.from_markup(f"  [dim]{name:{NAMES}}[/dim]{value}") for name, value in _facts(receipt)
     ]
     if receipt.models:
-        parts.append(_models(receipt.models))
-    parts += [_reason("refused", group, "red") for group in receipt.refused]
-    parts += [_reason("failed", group, "yellow") for group in receipt.failed]
-    return Group(_title(receipt), Padding(Group(*parts), INDENT, expand=False))
+        parts.append(Padding(_models(receipt.models), INDENT, expand=False))
+    reasons = [_reason("refused", group, "red") for group in receipt.refused]
+    reasons += [_reason("failed", group, "yellow") for group in receipt.failed]
+    parts += [Padding(reason, INDENT, expand=False) for reason in reasons]
+    return Group(*parts)
 
 
 def _title(receipt: Receipt) -> Text:
