@@ -24,16 +24,17 @@ UNTIL_REFUSED = ASK + "while ask(max_tokens=2000)[0] == 200: pass"
 SHOW_ENVIRONMENT = "import json, os; print(json.dumps(dict(os.environ)))"
 
 WAIT_FOR_SIGNALS = """
-import signal, sys, time
-def got(number, frame):
-    print(signal.Signals(number).name, flush=True)
-    got.count += 1
-got.count = 0
-for name in sys.argv[1:]:
-    signal.signal(getattr(signal, name), got)
+import signal, sys
+names = sys.argv[1:]
+numbers = [signal.Signals[name] for name in names]
+signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
 print("ready", flush=True)
-while got.count == 0:
+got = None
+while names and got != names[-1]:
+    got = signal.Signals(signal.sigwait(numbers)).name
+    print(got, flush=True)
+if not names:
     signal.pause()
 sys.exit(7)
 """
-"""Prints each of the named signals that it gets, and ends with 7 after the first."""
+"""Prints each of the named signals that it gets, and ends with 7 after the last of them."""
