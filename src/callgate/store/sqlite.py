@@ -92,7 +92,7 @@ class SqliteStore:
         heartbeat = None if gate is None else Heartbeat(gate, clock)
         connect = partial(_connect, path, synchronous=synchronous, busy_seconds=busy_seconds)
         reader = Reader(schema.connect(path, busy_seconds=min(busy_seconds, READ_BUSY_SECONDS)))
-        writer = Writer(connect, chore=heartbeat)
+        writer = Writer(connect, busy_seconds=busy_seconds, chore=heartbeat)
         try:
             await writer.open()
         except CallgateError:

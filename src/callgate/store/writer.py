@@ -1,4 +1,4 @@
-"""The one thread of a process that writes: it commits whatever waits, as one transaction.
+"""The one writer of a process: it commits whatever waits, as one transaction.
 
 Nothing is delayed to make a group: while a commit waits for the disk, the next group gathers.
 """
@@ -8,24 +8,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-import threading
-from asyncio import AbstractEventLoop, Future
+from asyncio import Future, TimerHandle
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
-from queue import Empty, SimpleQueue
+from functools import partial
 from typing import Any, Final, NamedTuple, Protocol
 
 from callgate.errors import Reason, StoreDown
+from callgate.store.thread import Thread
 
-LARGEST_GROUP: Final = 128
-"""Operations of one transaction at most, so that no caller waits for an endless group."""
+LARGEST_GROUP: Final = 64
+"""Operations of one transaction at most: they run on the event loop, and others wait meanwhile."""
 
 Operation = Callable[[sqlite3.Cursor, Any], Any]
 """Something to do inside a transaction, with its argument. It touches nothing but the database,
 and decides before it writes: it may be rolled back and run again."""
 
-Job = tuple[Operation, Any, "Future[Any] | None"]
-Outcome = tuple["Future[Any] | None", Any, Exception | None]
+Job = tuple[Operation, Any, "Future[Any]"]
+Outcome = tuple["Future[Any]", Any, Exception | None]
 
 LOOK: Final = (
     "look at free space, permissions and who else has the file open; it recovers by itself"
@@ -65,37 +66,58 @@ class Opened(NamedTuple):
 class Writer:
     """Runs operations in groups; every caller's future is done when its own is durable.
 
+    Statements run on the event loop, each in microseconds and out of a cache; what waits for the
+    disk or for another process runs in a thread. Two threads at statements would wait for each
+    other's interpreter lock at every one of them: ``docs/decisions/0004-commits-in-a-thread.md``.
+
     Args:
-        connect: Opens the database; called in the writer's thread.
+        connect: Opens the database; called in the thread.
         chore: What to do besides, if anything.
+        busy_seconds: How long to wait for another process's transaction.
     """
 
-    def __init__(self, connect: Callable[[], Opened], *, chore: Chore | None = None) -> None:
-        self._loop: AbstractEventLoop = asyncio.get_running_loop()
+    def __init__(
+        self, connect: Callable[[], Opened], *, busy_seconds: float, chore: Chore | None = None
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
         self._connect = connect
+        self._busy_seconds = busy_seconds
         self._chore = chore
-        self._queue: SimpleQueue[Job | None] = SimpleQueue()
+        self._waiting: deque[Job] = deque()
+        self._at_rest = True
         self._closing = False
-        self._last = False
-        self._opened: Future[None] = self._loop.create_future()
         self._closed: Future[None] = self._loop.create_future()
-        self._thread = threading.Thread(target=self._run, name="callgate-writer", daemon=True)
+        self._timer: TimerHandle | None = None
+        self._chore_waits = False
+        self._thread = Thread(self._loop)
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything waits or is being written."""
+        return not self._at_rest
 
     async def open(self) -> None:
-        """Start the thread, and wait until the database is open and the chore is done once.
+        """Open the database, and do the chore once.
 
         Raises:
             StoreDown: The chore could not be done.
             Exception: What ``connect`` raised.
         """
         self._thread.start()
-        await self._opened
+        try:
+            await self._thread.run(self._open)
+        except BaseException:
+            self._thread.end()
+            raise
+        if self._chore is not None:
+            self._wind(self._chore)
 
     async def close(self) -> None:
         """Finish what was submitted; from now on every submission fails with StoreDown."""
         if not self._closing:
             self._closing = True
-            self._queue.put(None)
+            self._stop_timer()
+            self._wake()
         await asyncio.shield(self._closed)
 
     def submit(self, operation: Operation, argument: Any, /) -> Future[Any]:
@@ -109,92 +131,138 @@ class Writer:
         if self._closing:
             future.set_exception(store_down("it is closed", fix="restart the gate"))
         else:
-            self._queue.put((operation, argument, future))
+            self._waiting.append((operation, argument, future))
+            self._wake()
         return future
 
-    def _run(self) -> None:
+    def _open(self) -> None:
+        database = self._connect()
+        cursor = database.connection.cursor()
         try:
-            database = self._open()
-        except Exception as error:  # noqa: BLE001  the opener gets it
-            self._deliver([(self._opened, None, error)])
+            if self._chore is not None:
+                _commit_alone(cursor, self._chore)
+            # The loop never waits for another process; who must wait does so in the thread.
+            cursor.execute("PRAGMA busy_timeout = 0")
+        except sqlite3.Error as error:
+            # Closed, as a cursor that lives on in a traceback would keep the file open.
+            cursor.close()
+            database.connection.close()
+            raise store_down(str(error), fix=LOOK) from error
+        self._database, self._cursor = database, cursor
+
+    def _wake(self) -> None:
+        """Begin a transaction when this turn of the loop is over, with all that it brings."""
+        if self._at_rest:
+            self._at_rest = False
+            self._loop.call_soon(self._begin)
+
+    def _begin(self) -> None:
+        if self._chore is not None and self._chore.due_seconds() <= 0:
+            self._add(self._chore)
+        if not self._waiting:
+            self._at_rest = True
+            if self._closing:
+                self._thread.do(self._retire, self._end)
             return
-        self._deliver([(self._opened, None, None)])
-        with closing(database.connection), closing(database.connection.cursor()) as cursor:
-            while not self._last:
-                first = self._wait()
-                if first is not None:
-                    self._turn(cursor, first, is_there=database.is_there())
-            if self._chore is not None and database.is_there():
+        if not self._database.is_there():
+            self._fail(self._gather(len(self._waiting)), MOVED, fix=PUT_BACK)
+            return
+        try:
+            self._cursor.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            self._thread.do(self._begin_after_others, self._begun)
+        else:
+            self._write()
+
+    def _begin_after_others(self) -> None:
+        """Wait while another process writes; who comes meanwhile joins the group."""
+        self._cursor.execute(f"PRAGMA busy_timeout = {int(self._busy_seconds * 1000)}")
+        try:
+            self._cursor.execute("BEGIN IMMEDIATE")
+        finally:
+            self._cursor.execute("PRAGMA busy_timeout = 0")
+
+    def _begun(self, error: Exception | None) -> None:
+        if error is None:
+            self._write()
+        else:
+            self._fail(self._gather(len(self._waiting)), str(error), fix=LOOK)
+
+    def _write(self) -> None:
+        """Run what waits, inside the transaction that has begun, and have it committed."""
+        jobs = self._gather(LARGEST_GROUP)
+        try:
+            outcomes = _run(self._cursor, jobs)
+        except sqlite3.Error as error:
+            _roll_back(self._cursor)
+            self._fail(jobs, str(error), fix=LOOK)
+        else:
+            self._thread.do(self._commit, partial(self._committed, jobs, outcomes))
+
+    def _commit(self) -> None:
+        try:
+            self._cursor.execute("COMMIT")
+        except sqlite3.Error:
+            _roll_back(self._cursor)
+            raise
+
+    def _committed(
+        self, jobs: Sequence[Job], outcomes: Sequence[Outcome], error: Exception | None
+    ) -> None:
+        if error is None:
+            _deliver(outcomes)
+            self._begin()
+        else:
+            self._fail(jobs, str(error), fix=LOOK)
+
+    def _fail(self, jobs: Sequence[Job], why: str, *, fix: str) -> None:
+        _deliver([(future, None, store_down(why, fix=fix)) for _, _, future in jobs])
+        self._loop.call_soon(self._begin)
+
+    def _gather(self, most: int) -> list[Job]:
+        return [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
+
+    def _wind(self, chore: Chore) -> None:
+        """Wake up when the chore is due."""
+        wait = max(0.0, chore.due_seconds())
+        self._timer = self._loop.call_later(wait, self._ring, chore)
+
+    def _ring(self, chore: Chore) -> None:
+        self._add(chore)
+        self._wake()
+
+    def _add(self, chore: Chore) -> None:
+        """Put the chore before everything else, unless it waits already or is not needed."""
+        if self._chore_waits or self._closing:
+            return
+        self._chore_waits = True
+        done: Future[Any] = self._loop.create_future()
+        done.add_done_callback(partial(self._chore_done, chore))
+        self._waiting.appendleft((chore, None, done))
+
+    def _chore_done(self, chore: Chore, done: Future[Any]) -> None:
+        self._chore_waits = False
+        error = done.exception()
+        if error is not None:
+            log.warning("the store's heartbeat failed: %s", error)
+        self._stop_timer()
+        if not self._closing:
+            self._wind(chore)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _retire(self) -> None:
+        with closing(self._database.connection), closing(self._cursor):
+            if self._chore is not None and self._database.is_there():
                 # If it cannot be written, another process finds this one gone.
                 with suppress(sqlite3.Error):
-                    _commit_alone(cursor, self._chore.retire)
-        self._deliver([(self._closed, None, None)])
+                    _commit_alone(self._cursor, self._chore.retire)
 
-    def _open(self) -> Opened:
-        database = self._connect()
-        if self._chore is not None:
-            try:
-                # Closed, as a cursor that lives on in a traceback would keep the file open.
-                with closing(database.connection.cursor()) as cursor:
-                    _commit_alone(cursor, self._chore)
-            except sqlite3.Error as error:
-                database.connection.close()
-                raise store_down(str(error), fix=LOOK) from error
-        return database
-
-    def _wait(self) -> Job | None:
-        """Return the next thing to do; None to look again."""
-        if self._chore is None:
-            return self._or_last(self._queue.get())
-        wait = self._chore.due_seconds()
-        if wait <= 0:
-            return (self._chore, None, None)
-        try:
-            return self._or_last(self._queue.get(timeout=wait))
-        except Empty:
-            return (self._chore, None, None)
-
-    def _or_last(self, job: Job | None) -> Job | None:
-        self._last = job is None
-        return job
-
-    def _turn(self, cursor: sqlite3.Cursor, first: Job, *, is_there: bool) -> None:
-        if not is_there:
-            self._deliver(_all_down(self._gather(first, most=LARGEST_GROUP), MOVED, fix=PUT_BACK))
-            return
-        try:
-            # Waits while another process writes; who comes meanwhile joins the group.
-            cursor.execute("BEGIN IMMEDIATE")
-        except sqlite3.Error as error:
-            jobs = self._gather(first, most=self._queue.qsize() + 1)
-            self._deliver(_all_down(jobs, str(error), fix=LOOK))
-            return
-        jobs = self._gather(first, most=LARGEST_GROUP)
-        try:
-            outcomes = _commit(cursor, jobs)
-        except sqlite3.Error as error:
-            _roll_back(cursor)
-            outcomes = _all_down(jobs, str(error), fix=LOOK)
-        self._deliver(outcomes)
-
-    def _gather(self, first: Job, *, most: int) -> list[Job]:
-        jobs = [first]
-        try:
-            while len(jobs) < most:
-                job = self._or_last(self._queue.get_nowait())
-                if job is None:
-                    break
-                jobs.append(job)
-        except Empty:
-            pass
-        return jobs
-
-    def _deliver(self, outcomes: Sequence[Outcome]) -> None:
-        try:
-            self._loop.call_soon_threadsafe(_deliver, outcomes)
-        except RuntimeError:
-            # The event loop is closed: nobody waits any more, and nobody will close this.
-            self._queue.put(None)
+    def _end(self, _: Exception | None) -> None:
+        self._thread.end()
+        self._closed.set_result(None)
 
 
 def _commit_alone(cursor: sqlite3.Cursor, operation: Operation) -> None:
@@ -208,8 +276,8 @@ def _commit_alone(cursor: sqlite3.Cursor, operation: Operation) -> None:
         raise
 
 
-def _commit(cursor: sqlite3.Cursor, jobs: Sequence[Job]) -> list[Outcome]:
-    """Run ``jobs`` and commit; raise sqlite3.Error if that is not possible for all of them."""
+def _run(cursor: sqlite3.Cursor, jobs: Sequence[Job]) -> list[Outcome]:
+    """Run ``jobs``; raise sqlite3.Error if the database cannot take all of them."""
     outcomes: list[Outcome] = []
     connection = cursor.connection
     for operation, argument, future in jobs:
@@ -222,13 +290,12 @@ def _commit(cursor: sqlite3.Cursor, jobs: Sequence[Job]) -> list[Outcome]:
             if connection.total_changes != before:
                 # It wrote before it failed, which no operation should: once more, each apart.
                 cursor.execute("ROLLBACK")
-                return _commit_apart(cursor, jobs)
+                return _run_apart(cursor, jobs)
             outcomes.append((future, None, error))
-    cursor.execute("COMMIT")
     return outcomes
 
 
-def _commit_apart(cursor: sqlite3.Cursor, jobs: Sequence[Job]) -> list[Outcome]:
+def _run_apart(cursor: sqlite3.Cursor, jobs: Sequence[Job]) -> list[Outcome]:
     """Run ``jobs``, each in a savepoint of its own, so that a bad one rolls back alone."""
     outcomes: list[Outcome] = []
     cursor.execute("BEGIN IMMEDIATE")
@@ -242,7 +309,6 @@ def _commit_apart(cursor: sqlite3.Cursor, jobs: Sequence[Job]) -> list[Outcome]:
             cursor.execute("ROLLBACK TO job")
             outcomes.append((future, None, error))
         cursor.execute("RELEASE job")
-    cursor.execute("COMMIT")
     return outcomes
 
 
@@ -261,10 +327,6 @@ def _is_store_trouble(error: Exception) -> bool:
     }
 
 
-def _all_down(jobs: Sequence[Job], why: str, *, fix: str) -> list[Outcome]:
-    return [(future, None, store_down(why, fix=fix)) for _, _, future in jobs]
-
-
 def store_down(why: str, *, fix: str) -> StoreDown:
     """Return the refusal of everything that needs the store.
 
@@ -278,11 +340,9 @@ def store_down(why: str, *, fix: str) -> StoreDown:
 
 def _deliver(outcomes: Sequence[Outcome]) -> None:
     for future, value, error in outcomes:
-        if future is None:
-            if error is not None:
-                log.warning("the store's heartbeat failed: %s", error)
-        elif not future.done():
-            if error is None:
-                future.set_result(value)
-            else:
-                future.set_exception(error)
+        if future.done():
+            continue
+        if error is None:
+            future.set_result(value)
+        else:
+            future.set_exception(error)

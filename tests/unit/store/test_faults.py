@@ -52,7 +52,7 @@ async def test_a_full_file_grants_nothing_that_it_cannot_record(tmp_path: Path) 
         connection.execute("PRAGMA max_page_count = 40")
         return Opened(connection, OpenedFile(path).is_there)
 
-    writer = Writer(connect)
+    writer = Writer(connect, busy_seconds=0.0)
     await writer.open()
     reader = Reader(schema.connect(path))
     store = SqliteStore(writer, reader, clock=FakeClock(), heartbeat=None, owner="gate")

@@ -1,12 +1,12 @@
-"""The one thread that writes: groups, bad operations beside good ones, and its end."""
+"""The one writer: groups, bad operations beside good ones, and its end."""
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, closing, contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
@@ -68,11 +68,9 @@ class Numbers:
         self.transactions: list[int] = []
         """How many inserts each had."""
         self.there = True
-        self.may_go_on = threading.Event()
-        self.may_go_on.set()
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("CREATE TABLE IF NOT EXISTS numbers (n INTEGER UNIQUE)")
-        self.writer = Writer(self._connect, chore=chore)
+        self.writer = Writer(self._connect, busy_seconds=0.0, chore=chore)
 
     def _connect(self) -> Opened:
         connection = sqlite3.connect(
@@ -82,7 +80,6 @@ class Numbers:
         return Opened(connection, self._is_there)
 
     def _is_there(self) -> bool:
-        self.may_go_on.wait()
         return self.there
 
     def _trace(self, statement: str) -> None:
@@ -96,13 +93,6 @@ class Numbers:
         with closing(sqlite3.connect(self.path)) as connection:
             return [n for (n,) in connection.execute("SELECT n FROM numbers ORDER BY n")]
 
-    @contextmanager
-    def gathering(self) -> Generator[None]:
-        """Let what is submitted come together."""
-        self.may_go_on.clear()
-        yield
-        self.may_go_on.set()
-
 
 @asynccontextmanager
 async def open_numbers(path: Path, chore: Chore | None = None) -> AsyncGenerator[Numbers]:
@@ -114,16 +104,14 @@ async def open_numbers(path: Path, chore: Chore | None = None) -> AsyncGenerator
 
 async def test_what_comes_together_is_committed_together(tmp_path: Path) -> None:
     async with open_numbers(tmp_path) as numbers:
-        with numbers.gathering():
-            futures = [numbers.writer.submit(insert, n) for n in range(50)]
+        futures = [numbers.writer.submit(insert, n) for n in range(50)]
         assert await asyncio.gather(*futures) == list(range(50))
         assert numbers.transactions == [50]
 
 
 async def test_a_group_has_an_end(tmp_path: Path) -> None:
     async with open_numbers(tmp_path) as numbers:
-        with numbers.gathering():
-            futures = [numbers.writer.submit(insert, n) for n in range(2 * LARGEST_GROUP + 1)]
+        futures = [numbers.writer.submit(insert, n) for n in range(2 * LARGEST_GROUP + 1)]
         await asyncio.gather(*futures)
         assert numbers.transactions == [LARGEST_GROUP, LARGEST_GROUP, 1]
 
@@ -141,9 +129,8 @@ async def test_a_future_is_done_when_others_can_see_the_write(tmp_path: Path) ->
 @pytest.mark.parametrize("bad", [refuse, insert_and_fail])
 async def test_a_bad_operation_is_rolled_back_alone(tmp_path: Path, bad: Operation) -> None:
     async with open_numbers(tmp_path) as numbers:
-        with numbers.gathering():
-            operations: list[Operation] = [insert, bad, insert, bad, insert]
-            futures = [numbers.writer.submit(do, n) for n, do in enumerate(operations)]
+        operations: list[Operation] = [insert, bad, insert, bad, insert]
+        futures = [numbers.writer.submit(do, n) for n, do in enumerate(operations)]
         answers = await asyncio.gather(*futures, return_exceptions=True)
         assert [str(answer) for answer in answers] == ["0", "1", "2", "3", "4"]
         assert [isinstance(answer, ValueError) for answer in answers] == [False, True] * 2 + [False]
@@ -155,9 +142,8 @@ async def test_when_the_database_fails_nothing_of_the_group_is_written(
     tmp_path: Path, before: Operation
 ) -> None:
     async with open_numbers(tmp_path) as numbers:
-        with numbers.gathering():
-            operations: list[Operation] = [insert, before, find_no_table, insert]
-            futures = [numbers.writer.submit(do, n) for n, do in enumerate(operations)]
+        operations: list[Operation] = [insert, before, find_no_table, insert]
+        futures = [numbers.writer.submit(do, n) for n, do in enumerate(operations)]
         answers = await asyncio.gather(*futures, return_exceptions=True)
         assert {type(answer) for answer in answers} == {StoreDown}
         assert "no such table: nowhere" in str(answers[0])
@@ -169,13 +155,12 @@ async def test_what_waits_behind_a_lock_fails_with_it_and_not_one_by_one(tmp_pat
     async with open_numbers(tmp_path) as numbers:
         with closing(sqlite3.connect(numbers.path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
-            with numbers.gathering():
-                futures = [numbers.writer.submit(insert, n) for n in range(3 * LARGEST_GROUP)]
+            futures = [numbers.writer.submit(insert, n) for n in range(3 * LARGEST_GROUP)]
             answers = await asyncio.gather(*futures, return_exceptions=True)
         assert {str(answer)[:49] for answer in answers} == {
             "the store does not answer (database is locked), a"
         }
-        assert numbers.transactions == [0]
+        assert numbers.transactions == [0, 0]
         assert await numbers.writer.submit(insert, 7) == 7
 
 
@@ -217,11 +202,10 @@ async def test_a_writer_whose_first_chore_fails_does_not_open(tmp_path: Path) ->
 async def test_closing_writes_what_was_submitted_and_then_retires(tmp_path: Path) -> None:
     chore = Chore()
     async with open_numbers(tmp_path, chore) as numbers:
-        with numbers.gathering():
-            futures = [numbers.writer.submit(insert, n) for n in range(LARGEST_GROUP + 1)]
-            ending = asyncio.ensure_future(numbers.writer.close())
-            await Turn()
-            late = numbers.writer.submit(insert, 1_000)
+        futures = [numbers.writer.submit(insert, n) for n in range(LARGEST_GROUP + 1)]
+        ending = asyncio.ensure_future(numbers.writer.close())
+        await Turn()
+        late = numbers.writer.submit(insert, 1_000)
         await ending
         with pytest.raises(StoreDown, match="it is closed"):
             await late
@@ -243,19 +227,22 @@ async def test_a_database_that_was_moved_is_not_retired_from(tmp_path: Path) -> 
     assert not chore.retired
 
 
-def test_a_writer_whose_event_loop_has_ended_writes_the_rest_and_retires(tmp_path: Path) -> None:
-    numbers: list[Numbers] = []
+async def test_a_chore_that_waits_when_the_writer_closes_is_the_last(tmp_path: Path) -> None:
+    chore = Chore(due_seconds=0.0)
+    async with open_numbers(tmp_path, chore) as numbers:
+        while not numbers.writer.busy:
+            await Turn()
+    assert (chore.done, chore.retired) == (2, True)
+
+
+async def test_an_opening_that_is_given_up_leaves_no_thread(tmp_path: Path) -> None:
+    numbers = Numbers(tmp_path / "numbers.db")
     threads = set(threading.enumerate())
-
-    async def leave_without_closing() -> None:
-        numbers.append(Numbers(tmp_path / "numbers.db", Chore()))
-        await numbers[0].writer.open()
-        numbers[0].may_go_on.clear()
-        for n in range(LARGEST_GROUP + 1):
-            numbers[0].writer.submit(insert, n)
-
-    asyncio.run(leave_without_closing())
-    (thread,) = set(threading.enumerate()) - threads
-    numbers[0].may_go_on.set()
-    thread.join()
-    assert numbers[0].read() == list(range(-1, LARGEST_GROUP + 1))
+    opening = asyncio.create_task(numbers.writer.open())
+    await Turn()
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    for thread in set(threading.enumerate()) - threads:
+        await asyncio.to_thread(thread.join)
+    await Turn()
