@@ -3,23 +3,31 @@
     CallgateError
     ├── Misconfigured        the operator: the settings or the environment are wrong
     ├── Refused              nothing left the process, nothing was spent
-    │   ├── Malformed        the agent: the request cannot be read (400), TooLarge (413)
+    │   ├── Malformed        the agent: the request cannot be read (400)
+    │   │   └── TooLarge     the agent: it has more bytes than the gate takes (413)
     │   ├── Unauthenticated  the agent: no key, or one that is unknown, expired or revoked (401)
     │   ├── Denied           the operator: this agent may not do this (403)
     │   ├── Unknown          the agent: no such model, task or path (404)
-    │   ├── OverBudget       the operator: the money is spent or held (402); Unpriced (402)
+    │   ├── OverBudget       the operator: the money is spent or held (402)
+    │   ├── Unpriced         the operator: a budget holds, and the model has no price (402)
+    │   ├── Unbounded        the operator: a budget holds, and the cost has no bound (402)
+    │   ├── DeadlinePassed   the operator: the task's time is over (403)
     │   └── StoreDown        the operator: no durable record is possible, so no call runs (503)
-    └── Failed               the far side said no, or never answered; ``billed`` says whether it
-        │                    may have cost money
-        ├── Transient        time: 5xx, timeout, connection; RateLimited (429)
-        ├── BadRequest       the agent: the provider cannot accept this request (400, 422)
-        ├── NoSuchModel      the operator: the provider does not have this model (404)
-        ├── BadCredential    the operator: the provider rejects the key (401, 403)
-        ├── OutOfCredit      the operator: the account at the provider is empty (402, 429)
-        ├── BrokenReply      time: the reply stopped before its end, or cannot be read
-        └── Exhausted        every candidate of the route failed
+    ├── Failed               the far side said no, or never answered; ``billed`` says whether it
+    │   │                    may have cost money
+    │   ├── Transient        time: 5xx, connection
+    │   │   ├── RateLimited  time: the provider takes no more calls for a while (429)
+    │   │   └── TimedOut     time: the provider did not answer, or stopped answering
+    │   ├── BadRequest       the agent: the provider cannot accept this request (400, 422)
+    │   ├── NoSuchModel      the operator: the provider does not have this model (404)
+    │   ├── BadCredential    the operator: the provider rejects the key (401, 403)
+    │   ├── OutOfCredit      the operator: the account at the provider is empty (402, 429)
+    │   ├── BrokenReply      time: the reply stopped before its end, or cannot be read
+    │   └── Exhausted        every candidate of the route failed
+    └── ClientLeft           nobody: the reader of a reply hung up
 
-Two more are no failures of a call: :class:`ClientLeft` ends a call whose reader hung up.
+The numbers are the statuses that a refusal answers with, and those of a provider that a failure
+stands for. docs/errors.md has the codes.
 """
 
 from __future__ import annotations
@@ -64,6 +72,15 @@ class CallgateError(Exception):
         super().__init__(message)
         self.message = message
         self.reason = reason or Reason(code=self.code)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Let an error be copied, and cross processes: few are made of their message alone."""
+        return _bare, (type(self), self.args), self.__dict__
+
+
+def _bare(kind: type[CallgateError], args: tuple[object, ...]) -> CallgateError:
+    """Return an error without what its class puts into it, which is to follow."""
+    return kind.__new__(kind, *args)
 
 
 class Misconfigured(CallgateError):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_CEILING, Decimal, InvalidOperation
+import re
+from decimal import ROUND_CEILING, Context, Decimal
 from typing import Final
 
 import msgspec
@@ -12,7 +13,14 @@ FEMTO_PER_NANO: Final = 1_000_000
 FEMTO_PER_DOLLAR: Final = NANO_PER_DOLLAR * FEMTO_PER_NANO
 
 LARGEST_DOLLARS: Final = 1_000_000_000
-"""An amount over this is taken for a mistake; it also keeps every sum inside 64 bits."""
+"""An amount over this is taken for a mistake; nine of them still fit into 64 bits."""
+
+AMOUNT: Final = re.compile(r"\$?(?=\.?[0-9])([0-9]+|[0-9]{1,3}(?:,[0-9]{3})+)?(?:\.[0-9]*)?")
+"""How people write dollars, and how ``str`` of money does: ``$0.50``, ``.5``, ``$1,250``."""
+
+NANO_DOLLAR: Final = Decimal("1e-9")
+ROUND_UP: Final = Context(prec=40, rounding=ROUND_CEILING)
+"""Rounds just once, however many decimals an amount has."""
 
 
 class Money(msgspec.Struct, frozen=True, order=True):
@@ -32,16 +40,17 @@ class Money(msgspec.Struct, frozen=True, order=True):
         Raises:
             ValueError: The amount is not a number, is negative, or is over a billion dollars.
         """
-        text = str(amount).strip().removeprefix("$")
-        try:
-            value = Decimal(text)
-        except InvalidOperation as error:
-            msg = f'{str(amount)!r} is not an amount of US dollars; write it like "$0.50"'
-            raise ValueError(msg) from error
+        if isinstance(amount, Decimal):
+            value = amount
+        elif AMOUNT.fullmatch(amount.strip()):
+            value = Decimal(amount.strip().removeprefix("$").replace(",", ""))
+        else:
+            msg = f'{amount!r} is not an amount of US dollars; write it like "$0.50"'
+            raise ValueError(msg)
         if not value.is_finite() or not 0 <= value <= LARGEST_DOLLARS:
             msg = f"{str(amount)!r} is not between $0 and ${LARGEST_DOLLARS:,}"
             raise ValueError(msg)
-        return cls(int((value * NANO_PER_DOLLAR).to_integral_value(ROUND_CEILING)))
+        return cls(int(value.quantize(NANO_DOLLAR, context=ROUND_UP) * NANO_PER_DOLLAR))
 
     def __add__(self, other: Money) -> Money:
         return Money(self.nano + other.nano)

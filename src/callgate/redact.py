@@ -3,12 +3,68 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from hmac import compare_digest
+from typing import Final, NoReturn, SupportsIndex
 
-KEY_SHAPES: Final = re.compile(
-    r"(?<![A-Za-z0-9])(?:sk|rk|pk|cg_agent|cg_task|xai|gsk|AIza|ghp|xox[abp])[-_][A-Za-z0-9_\-]{8,}|Bearer\s+[^\s\"']+"
+STARS: Final = "***"
+
+PREFIXES: Final = (
+    "sk", "rk", "pk", "csk", "xai", "pplx", "nvapi", "tvly", "glpat", "pypi", "xox[abeoprs]",
+    "xapp", "cg_agent", "cg_task",
+)  # fmt: skip
+"""What keys begin with that go on with letters, digits, ``-`` and ``_``.
+
+Source: the documentation of OpenAI, Anthropic, OpenRouter, Langfuse, Stripe, Cerebras, xAI,
+Perplexity, NVIDIA, Tavily, GitLab, PyPI and Slack; the last two are this gate's own.
+"""
+
+PLAIN_PREFIXES: Final = (
+    "gsk", "hf", "r8", "fw", "tgp_v1", "gh[oprsu]", "github_pat", "npm", "dop_v1", "lin_api",
+    "ntn", "whsec", "shp(?:at|ca|pa|ss)",
+)  # fmt: skip
+"""What longer keys begin with, always before a ``_``: many a function's name begins so too.
+
+Source: the documentation of Groq, Hugging Face, Replicate, Fireworks, Together, GitHub, npm,
+DigitalOcean, Linear, Notion, Stripe and Shopify.
+"""
+
+NAMES: Final = (
+    "api[-_ ]?key", "access[-_]?key(?:[-_]?id)?", "secret(?:[-_]?access)?(?:[-_]?key)?",
+    "private[-_]?key", "client[-_]?secret", "(?:auth|access|refresh|id|session|bearer)?[-_]?token",
+    "password", "passwd", "pwd", "credentials?", "authorization", "(?:set-)?cookie",
+)  # fmt: skip
+"""What a credential is called where it stands beside its name."""
+
+KEY: Final = r"(?: (?=[\w-]*\d) [\w-]{8,} | [\w-]{20,} )"
+"""What follows a prefix: it has a digit, or is too long for a word (``sk-learn`` is one)."""
+
+PLAIN_KEY: Final = r"(?: (?=\w*\d) [\w-]{16,} | [A-Za-z0-9]{30,} )"
+
+VALUE: Final = r"""(?: (?=[a-z]*[^a-z\s"'\\,;&]) [^\s"'\\,;&]{8,} | [a-z]{16,} )"""
+"""What follows a name, without quotes: no plain word, unless it is too long for one."""
+
+CREDENTIAL: Final = re.compile(
+    rf"""
+    (?<![A-Za-z0-9]) (?=[A-Za-z]) (?:
+        (?:{"|".join(PREFIXES)}) [-_] {KEY}
+      | (?<![_-]) (?:
+            (?:{"|".join(PLAIN_PREFIXES)}) _ {PLAIN_KEY}
+          | (?: AIza | ya29\. ) [\w-]{{20,}}
+          | SG\. [\w-]{{16,}} \. [\w-]{{16,}}
+          | (?:AKIA|ASIA) [A-Z0-9]{{12,}}
+          | eyJ [\w-]{{8,}} \. [\w-]{{8,}} (?:\.[\w-]*)?
+        )
+      | (?P<basic> (?i:basic)\s{{1,8}} ) (?=\S*(?:[a-z][A-Z0-9]|=)) [A-Za-z0-9+/=_-]{{8,}}
+      | (?P<bearer> (?i:bearer)\s{{1,8}} ) {VALUE}
+      | (?P<name> (?i:{"|".join(NAMES)}) \\*["']? \s{{0,8}} [:=] \s{{0,8}} )
+        (?: (?P<quote> \\*["'] ) (?:(?!(?P=quote)).)+ | (?:(?i:bearer|basic)\s{{1,8}})? {VALUE} )
+    )
+    | -----BEGIN\ [A-Z\ ]*PRIVATE\ KEY----- (?s:.*?) (?:-----END\ [A-Z\ ]*PRIVATE\ KEY-----|\Z)
+    | (?P<url> ://) (?: [^\s/?\#"'<>:@]* : [^\s/?\#"'<>]+ | [^\s/?\#"'<>:@]{{16,}} ) (?=@)
+    """,
+    re.VERBOSE | re.ASCII,
 )
-"""What a credential looks like in free text: the prefixes that providers give their keys."""
+"""What a credential looks like in free text; no text makes the search slow (a test tries)."""
 
 
 class Secret:
@@ -24,15 +80,34 @@ class Secret:
         return self._value
 
     def __repr__(self) -> str:
-        return "Secret('***')"
+        return f"Secret('{STARS}')"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._value == self._value
+        return isinstance(other, Secret) and compare_digest(
+            other._value.encode("utf-8", "surrogatepass"),
+            self._value.encode("utf-8", "surrogatepass"),
+        )
 
     def __hash__(self) -> int:
         return hash(self._value)
 
+    def __copy__(self) -> Secret:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Secret:
+        return self
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        msg = "a secret is never written anywhere; hand on its reference instead"
+        raise TypeError(msg)
+
 
 def redact(text: str) -> str:
     """Return ``text`` with everything that looks like a credential replaced by stars."""
-    return KEY_SHAPES.sub("***", text)
+    return CREDENTIAL.sub(_starred, text)
+
+
+def _starred(found: re.Match[str]) -> str:
+    """Keep what tells what it was: a name, a scheme, a quotation mark."""
+    kept = (found[group] or "" for group in ("url", "basic", "bearer", "name", "quote"))
+    return "".join((*kept, STARS))

@@ -7,7 +7,8 @@ import sys
 
 from callgate.call import new_id
 
-FORK = "import os; from callgate.call import new_id; os.fork(); print(new_id('call'), flush=True)"
+# One write for each process: two lines of print can run into one another.
+FORK = "import os; from callgate.call import new_id; os.fork(); os.write(1, f'{new_id(\"call\")} '.encode())"
 
 
 def test_ids_of_one_process_are_unique_and_rise() -> None:

@@ -137,21 +137,20 @@ def _current(prices: Any, today: dt.date) -> Prices:
 
     The last entry whose condition is met holds, and an hour of the day is met by some calls only.
     """
-    if not isinstance(prices, list):
+    if not hasattr(prices, "__len__"):
         return _named(prices)
-    entries = cast("list[Any]", prices)
     holding: list[Prices] = []
-    for entry in reversed(entries):
+    for entry in reversed(prices):
         if not _started(entry.constraint, today):
             continue
         holding.append(_named(entry.prices))
         if type(entry.constraint).__name__ != "TimeOfDateConstraint":
             break
-    return max(holding, key=_dearness) if holding else _named(entries[0].prices)
+    return max(holding, key=_dearness) if holding else _named(prices[0].prices)
 
 
 def _named(prices: Any) -> Prices:
-    named: dict[str, Any] = vars(prices)
+    named = cast("dict[str, Any]", vars(prices))
     return {name: value for name, value in named.items() if value is not None}
 
 

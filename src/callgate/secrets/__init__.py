@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from callgate.errors import Misconfigured
 from callgate.redact import Secret
 from callgate.secrets.env import EnvBackend
 from callgate.secrets.file import FileBackend
+
+EXAMPLES: Final[Mapping[str, str]] = {"env": "NAME", "file": "PATH"}
+PLANNED: Final = frozenset({"keyring", "vault", "aws", "gcp", "azure"})
+"""Places that the design has and this version does not."""
+
+QUOTES: Final = "\"'"
+NOT_VISIBLE: Final = re.compile(r"[^!-~]")
+"""What a header's value cannot carry as it is, or would end. Source: RFC 9110 §5.5."""
 
 
 class Backend(Protocol):
@@ -39,15 +48,42 @@ class Secrets:
         }
 
     def resolve(self, reference: str) -> Secret:
-        """Return the credential that a reference names.
+        """Return the credential that a reference names, without the space around it.
 
         Raises:
-            Misconfigured: There is no such backend, or it has no such credential.
+            Misconfigured: There is no such backend, it has no such credential, or what it has
+                cannot be one.
         """
         scheme, _, name = reference.partition(":")
         backend = self._backends.get(scheme)
         if backend is None:
-            known = ", ".join(f"{known}:" for known in self._backends)
-            msg = f"{scheme!r} is no place for secrets that this version knows; it knows {known}"
+            raise _no_backend(scheme)
+        value = backend.resolve(name).strip()
+        flaw = _flaw(value)
+        if flaw is not None:
+            msg = f"the secret {reference} {flaw}"
             raise Misconfigured(msg)
-        return Secret(backend.resolve(name))
+        return Secret(value)
+
+
+def _no_backend(scheme: str) -> Misconfigured:
+    """Say which places there are; what stands there instead may be a key, and is not shown."""
+    known = " or ".join(f"{known}:{example}" for known, example in EXAMPLES.items())
+    found = f"{scheme}:" if scheme in PLANNED else "what stands there"
+    msg = f"{found} is no place for secrets that this version knows; write {known}"
+    return Misconfigured(msg)
+
+
+def _flaw(value: str) -> str | None:
+    """Return what keeps a text from being a credential, without showing it; None if nothing."""
+    if not value:
+        return "is empty; set it, or change the key in callgate.toml"
+    if value[0] in QUOTES and value[-1] == value[0]:
+        return "is in quotes, which are part of it where it stands; take them off"
+    strange = NOT_VISIBLE.search(value)
+    if strange is None:
+        return None
+    return (
+        f"holds U+{ord(strange[0]):04X} as its character {strange.start() + 1} of {len(value)}, "
+        "which no header can carry; is it one key, and nothing else?"
+    )

@@ -14,9 +14,9 @@ class EnvBackend:
         self._environ = environ
 
     def resolve(self, name: str, /) -> str:
-        """Return a variable; an empty one is missing."""
-        value = self._environ.get(name, "")
-        if not value:
+        """Return what a variable holds."""
+        value = self._environ.get(name)
+        if value is None:
             msg = f"the environment variable {name} is not set; export {name}=…, or change the key in callgate.toml"
             raise Misconfigured(msg)
         return value
