@@ -136,6 +136,11 @@ def keys_of(simulator: Simulator) -> dict[str, str]:
     }
 
 
+AGENT_KEY = "the-workers-key"
+SECRETS = {"MY_OPENAI": "sk-real-openai", "WORKER": AGENT_KEY}
+"""What the settings below refer to."""
+
+
 def settings_of(simulator: Simulator, more: str = "") -> str:
     """Return a settings file whose provider is the simulator."""
     return f"""
@@ -146,6 +151,7 @@ key = "env:MY_OPENAI"
 [models.smart]
 use = ["openai:gpt-5.5"]
 [agents.worker]
+key = "env:WORKER"
 models = ["smart", "openai:gpt-*"]
 [tasks.default]
 budget = "$0.50"

@@ -80,7 +80,9 @@ class NamedGate:
         task = await self._ask("POST", "/api/tasks", page, type=NewTask)
         if wanted.agent not in {None, task.agent}:
             await self.end_task(task.id)
-            msg = f"the key in CALLGATE_KEY is the agent {task.agent!r}'s, not {wanted.agent!r}'s"
+            msg = (
+                f"the key in CALLGATE_KEY is for the agent {task.agent!r}, not for {wanted.agent!r}"
+            )
             raise Misconfigured(msg)
         return task
 

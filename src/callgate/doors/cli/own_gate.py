@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from typing import Final
 
@@ -28,6 +29,8 @@ async def work_at_own_gate(wanted: Wanted, environ: Mapping[str, str], work: Wor
     Raises:
         CallgateError: The gate cannot start, or refuses such a task; no work was done.
     """
+    # An agent's key that is missing, a caller that is unknown: nothing that a run depends on.
+    logging.getLogger("callgate").setLevel(logging.ERROR)
     settings = settings_of(wanted.config, environ)
     caller = Caller(agent=_agent(settings, wanted.agent))
     gate = await Gate.open(settings, environ=environ)
