@@ -18,7 +18,7 @@ class Database(Protocol):
 
     @property
     def place(self) -> str:
-        """What a program of its own needs to open it."""
+        """What a process of its own makes the same database of."""
         ...
 
     async def open(self, gate: GateIdentity | None, /, *, clock: FakeClock | None = None) -> Store:
@@ -27,21 +27,18 @@ class Database(Protocol):
 
 
 class SqliteFile:
-    """A database in a file of its own."""
+    """A database in a file of its own, in the folder that is its place."""
 
-    def __init__(self, folder: Path, clock: FakeClock) -> None:
-        self._path = folder / "store.db"
+    def __init__(self, place: str, clock: FakeClock) -> None:
+        self.place = place
         self._clock = clock
 
-    @property
-    def place(self) -> str:
-        return str(self._path)
-
     async def open(self, gate: GateIdentity | None, /, *, clock: FakeClock | None = None) -> Store:
-        return await SqliteStore.open(self._path, clock=clock or self._clock, gate=gate)
+        path = Path(self.place) / "store.db"
+        return await SqliteStore.open(path, clock=clock or self._clock, gate=gate)
 
 
-STORES: Final[Mapping[str, Callable[[Path, FakeClock], Database]]] = {"sqlite": SqliteFile}
+STORES: Final[Mapping[str, Callable[[str, FakeClock], Database]]] = {"sqlite": SqliteFile}
 
 
 @pytest.fixture
@@ -51,7 +48,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture(params=STORES)
 def database(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> Database:
-    return STORES[request.param](tmp_path, clock)
+    return STORES[request.param](str(tmp_path), clock)
 
 
 @pytest.fixture

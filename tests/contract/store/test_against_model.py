@@ -112,7 +112,7 @@ class StoreAgainstModel(RuleBasedStateMachine):
         super().__init__()
         self.folder = Path(tempfile.mkdtemp(prefix="callgate-model-"))
         self.runner = asyncio.Runner()
-        self.database: Database = STORES[self.name](self.folder, FakeClock())
+        self.database: Database = STORES[self.name](str(self.folder), FakeClock())
         self.gates: list[Gate] = []
         self.model = Model()
         self.calls = 0
@@ -223,7 +223,7 @@ async def as_coroutine(future: asyncio.Future[T]) -> T:
     return await future
 
 
-TestSqlite = StoreAgainstModel.TestCase
+TestSqlite = pytest.mark.slow(StoreAgainstModel.TestCase)
 # To find the shortest example of a failure takes minutes, with processes in every step.
 TestSqlite.settings = settings(
     max_examples=30,
