@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from difflib import get_close_matches
 from typing import Annotated, Final
 
 import typer
@@ -54,8 +55,10 @@ def create(
 async def _create(agent: str, label: str, expires: float | None, config: ConfigOption) -> None:
     async with open_books(config, create=True) as (settings, store):
         if agent not in settings.agents:
+            near = get_close_matches(agent, settings.agents, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else "."
             known = ", ".join(sorted(settings.agents)) or "none"
-            msg = f"the settings name no agent {agent!r}; they name: {known}"
+            msg = f"the settings name no agent {agent!r}{hint} They name: {known}"
             raise Unknown(msg)
         key, now = new_key("agent"), SystemClock().now()
         row = Key(

@@ -9,6 +9,7 @@ import typer
 
 from callgate.doors.cli.loop import run_loop
 from callgate.doors.cli.screen import tell
+from callgate.errors import Misconfigured
 from callgate.testing.simulator import serve as serve_simulator
 
 
@@ -31,6 +32,9 @@ def sim(
         run_loop(serve_simulator(host, port, script, seed, on_ready=_ready))
     except KeyboardInterrupt:
         tell("callgate sim: stopped")
+    except OSError as error:
+        msg = f"cannot listen at {host}:{port}: {error.strerror}; --port 0 takes a free port"
+        raise Misconfigured(msg) from error
 
 
 def _ready(url: str) -> None:
