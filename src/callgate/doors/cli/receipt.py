@@ -97,6 +97,8 @@ def _calls(receipt: Receipt) -> str:
         told.append(f"[red]{refused:,} refused[/red]")
     if failed:
         told.append(f"[yellow]{failed:,} failed[/yellow]")
+    if still_open := receipt.calls - receipt.ok - refused - failed:
+        told.append(f"{still_open:,} still open")
     return f"{receipt.calls:,}: " + ", ".join(told)
 
 
