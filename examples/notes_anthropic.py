@@ -1,10 +1,8 @@
 """A note-taking agent on the official Anthropic SDK: it files a note with a tool, then reports."""
 
-import os
-
 from anthropic import Anthropic
 
-MODEL = os.environ.get("AGENT_MODEL", "careful")
+MODEL = "claude-sonnet-5"
 
 TOOLS = [
     {

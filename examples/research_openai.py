@@ -2,11 +2,10 @@
 
 import asyncio
 import json
-import os
 
 from openai import AsyncOpenAI
 
-MODEL = os.environ.get("AGENT_MODEL", "smart")
+MODEL = "gpt-5.5"
 
 TOOLS = [
     {

@@ -5,11 +5,10 @@ It does not stop by itself before it has tried a thousand times; its budget stop
 
 import asyncio
 import collections
-import os
 
 from openai import AsyncOpenAI
 
-MODEL = os.environ.get("AGENT_MODEL", "smart")
+MODEL = "gpt-5.5"
 AT_ONCE = 20
 TRIES_EACH = 50
 

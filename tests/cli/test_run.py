@@ -205,7 +205,7 @@ async def test_a_budget_may_only_lower_the_task_types_and_one_is_told(
     assert "of $0.25" in lower.err
     higher = await shell.run("run", "--budget", "5", "--", "true")
     assert "of $0.50" in higher.err
-    assert "the task's budget is $0.50; --budget may only lower" in higher.err
+    assert "the task's budget is $0.50: --budget may only lower" in higher.err
 
 
 async def test_a_task_goes_on_with_what_it_has_spent(shell: Shell, simulator: Simulator) -> None:

@@ -52,14 +52,8 @@ api = "anthropic"
 base_url = "{anthropic}"
 key = "env:ANTHROPIC_API_KEY"
 
-[models.smart]
-use = ["openai:gpt-5.5"]
-
-[models.careful]
-use = ["anthropic:claude-sonnet-5"]
-
 [agents.demo]
-models = ["smart", "careful"]
+models = ["openai:gpt-5.5", "anthropic:claude-sonnet-5"]
 
 [tasks.research]
 budget = "$1"

@@ -7,6 +7,8 @@ import logging
 from collections.abc import Mapping
 from typing import Final
 
+from rich.markup import escape
+
 from callgate.call import Caller, Claims
 from callgate.config.policies import Settings
 from callgate.doors.app import http_app
@@ -65,12 +67,18 @@ async def _make_task(gate: Gate, caller: Caller, wanted: Wanted) -> Task:
 def _introduce(settings: Settings, task: Task, wanted: Wanted) -> None:
     """Say what the one who typed the command might not expect."""
     if settings.path is None:
-        tell(f"callgate: settings {describe(settings)}")
+        tell(f"callgate: settings {escape(describe(settings))}")
     if wanted.budget is not None and wanted.budget != task.budget:
         tell(
-            f"callgate: the task's budget is {task.budget}; --budget may only lower what its type allows,"
-            " and a task that goes on keeps its budget"
+            f"callgate: the task's budget is {task.budget}: --budget may only lower the one of its type"
+            f" ({escape(_where(settings, task))}), and a task that goes on keeps its own"
         )
+
+
+def _where(settings: Settings, task: Task) -> str:
+    if settings.path is None:
+        return "built in; callgate init writes a file where you can raise it"
+    return f"{settings.path.name}, [tasks.{task.type}]"
 
 
 async def _stop(server: Server, drain_seconds: float) -> None:

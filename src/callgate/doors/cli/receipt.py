@@ -14,13 +14,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from callgate.doors.cli.screen import dollars, err
+from callgate.doors.cli.screen import WIDE, dollars, err
 from callgate.observe.receipt import ModelLine, Receipt, Refused
 
 LONGEST_REASON: Final = 400
 """Characters of a refusal that a receipt shows."""
 
-WIDTH_IN_A_FILE: Final = 120
 INDENT: Final = (0, 0, 0, 2)
 NAMES: Final = 10
 """Columns of the names at the left: the longest, and two spaces."""
@@ -32,7 +31,7 @@ def write_text(receipt: Receipt, path: Path | None) -> None:
         err().print(render(receipt))
         return
     with path.open("w", encoding="utf-8") as file:
-        Console(file=file, width=WIDTH_IN_A_FILE).print(render(receipt))
+        Console(file=file, width=WIDE).print(render(receipt))
 
 
 def write_json(receipt: Receipt, path: Path | None) -> None:

@@ -15,8 +15,8 @@ from rich.text import Text
 from callgate.clock import rfc3339
 from callgate.money import Money
 
-WIDE: Final = 160
-"""Columns where there is no terminal to ask: wide enough that no line is cut in a log."""
+WIDE: Final = 1000
+"""Columns where there is no terminal to ask: wide enough that no line is broken in a log."""
 
 GAP: Final = 2
 """Spaces between two columns."""
