@@ -21,6 +21,9 @@ from callgate.store.thread import Thread
 LARGEST_GROUP: Final = 64
 """Operations of one transaction at most: they run on the event loop, and others wait meanwhile."""
 
+TRY_AGAIN_SECONDS: Final = 1.0
+"""How long a chore rests that could not be done."""
+
 Operation = Callable[[sqlite3.Cursor, Any], Any]
 """Something to do inside a transaction, with its argument. It touches nothing but the database,
 and decides before it writes: it may be rolled back and run again."""
@@ -88,7 +91,8 @@ class Writer:
         self._closing = False
         self._closed: Future[None] = self._loop.create_future()
         self._timer: TimerHandle | None = None
-        self._chore_waits = False
+        self._chore_rests = False
+        """Whether the chore waits for its turn, or for a while after it failed."""
         self._thread = Thread(self._loop)
 
     @property
@@ -222,32 +226,38 @@ class Writer:
     def _gather(self, most: int) -> list[Job]:
         return [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
 
-    def _wind(self, chore: Chore) -> None:
+    def _wind(self, chore: Chore, *, least_seconds: float = 0.0) -> None:
         """Wake up when the chore is due."""
-        wait = max(0.0, chore.due_seconds())
+        wait = max(least_seconds, chore.due_seconds())
         self._timer = self._loop.call_later(wait, self._ring, chore)
 
     def _ring(self, chore: Chore) -> None:
+        self._chore_rests = False
         self._add(chore)
         self._wake()
 
     def _add(self, chore: Chore) -> None:
         """Put the chore before everything else, unless it waits already or is not needed."""
-        if self._chore_waits or self._closing:
+        if self._chore_rests or self._closing:
             return
-        self._chore_waits = True
+        self._chore_rests = True
+        self._stop_timer()
         done: Future[Any] = self._loop.create_future()
         done.add_done_callback(partial(self._chore_done, chore))
         self._waiting.appendleft((chore, None, done))
 
     def _chore_done(self, chore: Chore, done: Future[Any]) -> None:
-        self._chore_waits = False
         error = done.exception()
         if error is not None:
             log.warning("the store's heartbeat failed: %s", error)
-        self._stop_timer()
-        if not self._closing:
+        if self._closing:
+            return
+        if error is None:
+            self._chore_rests = False
             self._wind(chore)
+        else:
+            # It is still due, and to try it at once would be a loop without an end.
+            self._wind(chore, least_seconds=TRY_AGAIN_SECONDS)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -60,6 +60,13 @@ class Chore:
         insert(cursor, -1)
 
 
+class Overdue(Chore):
+    """Is always due."""
+
+    def due_seconds(self) -> float:
+        return 0.0
+
+
 class Numbers:
     """A table of numbers, its writer, and what the writer has done."""
 
@@ -246,3 +253,20 @@ async def test_an_opening_that_is_given_up_leaves_no_thread(tmp_path: Path) -> N
     for thread in set(threading.enumerate()) - threads:
         await asyncio.to_thread(thread.join)
     await Turn()
+
+
+async def test_a_chore_that_fails_rests_before_it_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chore = Overdue()
+    async with open_numbers(tmp_path, chore) as numbers:
+        with pytest.raises(StoreDown):
+            await numbers.writer.submit(insert, 0)
+        for n in range(3):
+            await numbers.writer.submit(insert, n)
+        assert chore.done == 2
+    monkeypatch.setattr("callgate.store.writer.TRY_AGAIN_SECONDS", 0.001)
+    chore = Overdue()
+    async with open_numbers(tmp_path, chore) as numbers:
+        while chore.done < 5:
+            await Turn()
