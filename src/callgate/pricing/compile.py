@@ -68,14 +68,15 @@ def compile_snapshot(today: dt.date) -> dict[str, object]:
 
     version = importlib.metadata.version("genai-prices")
     sources = {
-        SOURCES[provider.id]: [_model(model, today) for model in provider.models]
+        SOURCES[provider.id]: [compile_model(model, today) for model in provider.models]
         for provider in data.providers
         if provider.id in SOURCES
     }
     return {"source": f"genai-prices {version} {today}", "sources": sources}
 
 
-def _model(model: Any, today: dt.date) -> dict[str, object]:
+def compile_model(model: Any, today: dt.date) -> dict[str, object]:
+    """Return one entry of the snapshot: a name without numbers where it cannot be priced."""
     compiled: dict[str, object] = {"id": model.id, "match": _rule(model.match)}
     standard = _current(model.prices, today)
     try:

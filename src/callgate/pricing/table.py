@@ -95,6 +95,10 @@ class PriceTable:
         self._known: dict[tuple[str, Candidate], Price | None] = {}
         self._snapshot: Snapshot | None = None
 
+    def __len__(self) -> int:
+        """Return how many names are remembered."""
+        return len(self._known)
+
     def find(self, source: str, candidate: Candidate) -> Price | None:
         """Return a candidate's price; None where nobody tells one.
 

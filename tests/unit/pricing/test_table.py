@@ -1,0 +1,251 @@
+"""Whose price holds: the settings' own, else the list's; and what to do where there is none."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from genai_prices import Usage as ListUsage
+from genai_prices.data import providers
+from genai_prices.types import ModelInfo, Provider
+from hypothesis import given
+from hypothesis import strategies as st
+
+from callgate.call import Candidate, Usage
+from callgate.config.loading import read_settings
+from callgate.config.policies import PricePolicy
+from callgate.pricing import Price
+from callgate.pricing.compile import SOURCES
+from callgate.pricing.table import LONGEST_NAME, MOST_KNOWN, PriceTable, unpriced_fix
+
+TABLE = PriceTable({})
+
+
+def find(source: str, model: str) -> Price | None:
+    return TABLE.find(source, Candidate(provider="p", model=model))
+
+
+def found(source: str, model: str) -> Price:
+    price = find(source, model)
+    assert price is not None
+    return price
+
+
+def listed() -> Iterator[tuple[str, Provider, ModelInfo]]:
+    """Every model of the list that the snapshot is made of."""
+    for provider in providers:
+        if provider.id in SOURCES:
+            yield from ((SOURCES[provider.id], provider, model) for model in provider.models)
+
+
+def first_names() -> Iterator[tuple[str, Provider, ModelInfo, str]]:
+    """Every listed model by its own name, where that name leads to it."""
+    for source, provider, model in listed():
+        if provider.find_model(model.id) is model:
+            yield source, provider, model, model.id
+
+
+SIZES = [0, 1, 99_999, 100_001, 200_001, 272_001, 1_000_000]
+DAY = date.fromisoformat(found("openai", "gpt-5.5").version.split()[2])
+"""Whose prices the snapshot holds."""
+
+
+def by_the_list(
+    provider: Provider, model: ModelInfo, usage: Usage, context: dict[str, str] | None = None
+) -> int:
+    """What the list itself says that a usage costs, in nano-dollars, at the dearest hour."""
+    told = ListUsage(
+        input_tokens=usage.total_input_tokens,
+        cache_read_tokens=usage.cache_read_tokens,
+        cache_write_tokens=usage.cache_write_tokens + usage.cache_write_long_tokens,
+        cache_write_1h_tokens=usage.cache_write_long_tokens,
+        output_tokens=usage.total_output_tokens,
+        output_reasoning_tokens=usage.reasoning_tokens,
+    )
+    hours = [datetime.combine(DAY, time(hour), UTC) for hour in (2, 8, 12, 20)]
+    return max(
+        math.ceil(
+            model.calc_price(
+                told, provider, genai_request_timestamp=hour, price_context=context
+            ).total_price
+            * 10**9
+        )
+        for hour in hours
+    )
+
+
+def usage_of(size: int) -> Usage:
+    return Usage(
+        input_tokens=size, cache_read_tokens=size // 3, cache_write_tokens=size // 7,
+        cache_write_long_tokens=size // 11, output_tokens=size // 5, reasoning_tokens=size // 13,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_every_price_of_the_snapshot_is_what_the_list_says() -> None:
+    """Another program, in decimals, agrees to the nano-dollar on every model and every size."""
+    compared = tiered = 0
+    for source, provider, model, name in first_names():
+        price = find(source, name)
+        if price is None:
+            continue
+        compared += 1
+        tiered += bool(price.tiers)
+        for size in SIZES:
+            usage = usage_of(size)
+            assert price.cost(usage).nano == by_the_list(provider, model, usage), (source, name)
+    assert compared > 1_100
+    assert tiered > 100
+
+
+@pytest.mark.slow
+def test_every_service_tier_costs_what_the_list_says() -> None:
+    compared = 0
+    for source, provider, model, name in first_names():
+        price = find(source, name)
+        for tier in () if price is None else price.service_tiers:
+            assert price is not None
+            key = "speed" if source == "anthropic" else "service_tier"
+            served = price.at(tier)
+            assert served is not None
+            compared += 1
+            for size in SIZES:
+                usage = usage_of(size)
+                told = by_the_list(provider, model, usage, {key: tier})
+                assert served.cost(usage).nano == told, (name, tier)
+    assert compared > 70
+
+
+def test_a_model_that_cannot_be_priced_keeps_its_names_from_the_next_one() -> None:
+    """Further down ``starts_with gpt-4o`` would take it for a model that costs a tenth."""
+    for name in ("gpt-4o-realtime-preview", "gpt-4o-search-preview", "o3-deep-research"):
+        assert find("openai", name) is None
+    assert found("openai", "gpt-4o").version.endswith(" openai/gpt-4o")
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "entry"),
+    [
+        ("openai", "gpt-5.5", "openai/gpt-5.5"),
+        ("openai", "GPT-5.5", "openai/gpt-5.5"),
+        ("openai", "gpt-5.5-2026-04-23", "openai/gpt-5.5"),
+        ("anthropic", "claude-sonnet-5-20260401", "anthropic/claude-sonnet-5"),
+        ("together", "MiniMaxAI/MiniMax-M3", "together/MiniMaxAI/MiniMax-M3"),
+    ],
+)
+def test_a_model_is_found_by_the_names_that_it_goes_by(source: str, name: str, entry: str) -> None:
+    assert found(source, name).version.split(" ", 3)[3] == entry
+
+
+@pytest.mark.parametrize("name", ["gpt-5.5-mystery", "", "llama", "g" * (LONGEST_NAME + 1)])
+def test_a_name_that_nobody_knows_has_no_price(name: str) -> None:
+    assert find("openai", name) is None
+    assert find("nobody", "gpt-5.5") is None
+
+
+def test_the_version_tells_where_the_numbers_are_from_and_when_they_held() -> None:
+    kind, version, day, entry = found("anthropic", "claude-opus-5").version.split()
+    assert (kind, entry) == ("genai-prices", "anthropic/claude-opus-5")
+    assert version[0].isdigit()
+    assert date.fromisoformat(day).isoformat() == day
+    fast = found("anthropic", "claude-opus-5").at("fast")
+    assert fast is not None
+    assert fast.version.endswith("anthropic/claude-opus-5 fast")
+
+
+def test_what_costs_more_than_text_is_marked() -> None:
+    assert found("gemini", "gemini-2.5-flash").text_only
+    assert not found("openai", "gpt-5.5").text_only
+
+
+def test_a_window_that_the_price_itself_goes_beyond_is_not_believed() -> None:
+    """Prices over 200,000 tokens and a window of 200,000: the window is of another version."""
+    assert found("anthropic", "claude-sonnet-4-5").context_window is None
+    for source, _, _, name in first_names():
+        price = find(source, name)
+        if price is not None and price.tiers and price.context_window is not None:
+            assert price.context_window > price.tiers[-1].above_input_tokens
+
+
+def test_the_settings_go_before_the_list() -> None:
+    candidate = Candidate(provider="openai", model="gpt-5.5")
+    policy = PricePolicy(input_femto=7, output_femto=9)
+    price = PriceTable({"openai:gpt-5.5": policy}).find("openai", candidate)
+    assert price is not None
+    assert price.version.startswith("settings openai:gpt-5.5 ")
+    assert price.rates.input_femto == 7
+
+
+def test_a_bucket_that_the_settings_do_not_name_costs_as_the_plain_one() -> None:
+    policies = {
+        "a:plain": PricePolicy(input_femto=3, output_femto=5),
+        "a:write": PricePolicy(input_femto=3, output_femto=5, cache_write_femto=4),
+        "a:zero": PricePolicy(input_femto=3, output_femto=5, cache_read_femto=0, reasoning_femto=0),
+    }
+    table = PriceTable(policies)
+
+    def numbers(model: str) -> list[int]:
+        price = table.find("openai", Candidate(provider="a", model=model))
+        assert price is not None
+        return [getattr(price.rates, field) for field in price.rates.__struct_fields__]
+
+    assert numbers("plain") == [3, 3, 3, 3, 5, 5]
+    assert numbers("write") == [3, 3, 4, 4, 5, 5]
+    assert numbers("zero") == [3, 0, 3, 3, 5, 0]
+
+
+def test_another_price_in_the_settings_is_another_version() -> None:
+    def version(femto: int) -> str:
+        table = PriceTable({"a:m": PricePolicy(input_femto=femto, output_femto=1)})
+        price = table.find("openai", Candidate(provider="a", model="m"))
+        assert price is not None
+        return price.version
+
+    assert version(1) == version(1) != version(2)
+
+
+def test_made_up_names_take_no_memory_for_ever() -> None:
+    table = PriceTable({})
+    for made_up in range(MOST_KNOWN + 10):
+        table.find("nobody", Candidate(provider="p", model=f"made-up-{made_up}"))
+        assert len(table) <= MOST_KNOWN
+    assert table.find("openai", Candidate(provider="p", model="gpt-5.5")) is not None
+
+
+PROVIDER = '[providers.local]\napi = "{api}"\nbase_url = "http://127.0.0.1:9"\n\n'
+
+
+def loaded(lines: str, api: str = "openai") -> Any:
+    """The settings of a file with a provider and these lines pasted below."""
+    return read_settings(PROVIDER.format(api=api) + lines, Path("/nowhere/callgate.toml"))
+
+
+@pytest.mark.parametrize("api", ["openai", "anthropic"])
+@given(model=st.text(st.characters(codec="utf-8"), min_size=1, max_size=40))
+def test_the_lines_for_an_unpriced_model_load_as_they_stand(api: str, model: str) -> None:
+    candidate = Candidate(provider="local", model=model)
+    settings = loaded(unpriced_fix(candidate, api=api), api)
+    price = PriceTable(settings.prices).find("openai", candidate)
+    assert price is not None
+    assert price.cost(Usage(input_tokens=1)).nano == 10_000
+
+
+def test_the_lines_err_against_the_spender_until_the_numbers_are_put_in() -> None:
+    lines = unpriced_fix(Candidate(provider="local", model="m"), api="anthropic")
+    written = tomllib.loads(lines)["prices"]["local:m"]
+    dollars = {bucket: Decimal(amount.removeprefix("$")) for bucket, amount in written.items()}
+    dearer = [
+        model.id
+        for source, _, model, name in first_names()
+        if (price := find(source, name)) is not None
+        and (price.rates.input_femto > dollars["input"] * 10**9
+             or price.rates.output_femto > dollars["output"] * 10**9)
+    ]  # fmt: skip
+    assert len(dearer) < 60
+    assert dollars["cache_write_long"] == 2 * dollars["input"]
