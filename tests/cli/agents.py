@@ -38,3 +38,22 @@ if not names:
 sys.exit(7)
 """
 """Prints each of the named signals that it gets, and ends with 7 after the last of them."""
+
+LEAVE_A_STREAM_OPEN = """
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", sys.argv[1]], stdout=subprocess.PIPE, stderr=-3)
+child.stdout.readline()
+sys.exit(5)
+"""
+"""Starts the program of its first argument, and ends when that has printed a line."""
+
+READ_A_STREAM = """
+import json, os, urllib.request
+body = {"model": "gpt-5.5", "stream": True, "messages": [{"role": "user", "content": "Hello."}]}
+request = urllib.request.Request(
+    os.environ["OPENAI_BASE_URL"] + "/chat/completions", json.dumps(body).encode(),
+    {"authorization": "Bearer " + os.environ["OPENAI_API_KEY"], "content-type": "application/json"})
+with urllib.request.urlopen(request) as reply:
+    print(reply.readline(), flush=True)
+    reply.read()
+"""

@@ -10,8 +10,9 @@ from asyncio.subprocess import Process
 
 import pytest
 
-from tests.cli.agents import WAIT_FOR_SIGNALS
-from tests.cli.shell import CALLGATE, PYTHON, Shell, ended
+from callgate.testing.simulator import Simulator
+from tests.cli.agents import LEAVE_A_STREAM_OPEN, READ_A_STREAM, WAIT_FOR_SIGNALS
+from tests.cli.shell import CALLGATE, PYTHON, Shell, ended, keys_of
 
 WAITING = ("run", "--", PYTHON, "-c", WAIT_FOR_SIGNALS)
 
@@ -49,6 +50,24 @@ async def test_a_signal_that_is_ignored_from_the_start_is_ignored_by_both(shell:
     os.killpg(process.pid, signal.SIGHUP)
     process.send_signal(signal.SIGUSR1)
     assert (await ended(process)).status == 7
+
+
+async def test_one_who_does_not_wait_for_what_the_program_left_open_still_gets_a_receipt(
+    shell: Shell, simulator: Simulator
+) -> None:
+    simulator.play({"rules": [{"steps": [{"answer": {"words": 900}, "pace": SLOW, "times": 9}]}]})
+    program = (PYTHON, "-c", LEAVE_A_STREAM_OPEN, READ_A_STREAM)
+    process = await shell.start("run", "--", *program, environ=keys_of(simulator))
+    assert process.stderr is not None
+    while b"waits for calls that are still open" not in (line := await process.stderr.readline()):
+        assert line
+    process.send_signal(signal.SIGINT)
+    done = await ended(process)
+    assert (done.status, "Traceback" in done.err) == (5, False)
+    assert "(partly estimated)" in done.err
+
+
+SLOW = {"event_seconds": 0.1}
 
 
 def test_a_key_of_the_keyboard_reaches_the_program_once(shell: Shell) -> None:

@@ -77,6 +77,11 @@ class Server:
         self._serving = None
         await self._server.shutdown()
 
+    def break_off(self) -> None:
+        """End the calls that are still open; a :meth:`stop` that waits for them goes on."""
+        for call in tuple(self._server.server_state.tasks):
+            call.cancel()
+
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 from collections.abc import Mapping
 from typing import Final
 
@@ -13,6 +14,7 @@ from callgate.call import Caller, Claims
 from callgate.config.policies import Settings
 from callgate.doors.app import http_app
 from callgate.doors.cli.access import Access, Ended, Wanted, Work
+from callgate.doors.cli.draining import drain
 from callgate.doors.cli.screen import complain, tell
 from callgate.doors.cli.settings import describe, referenced_variables, settings_of
 from callgate.doors.server import Server
@@ -20,6 +22,9 @@ from callgate.errors import CallgateError, Misconfigured
 from callgate.gate import Gate
 from callgate.observe.receipt import Receipt, make_receipt
 from callgate.task import Task
+
+HURRYING: Final = (signal.SIGINT, signal.SIGTERM)
+"""Signals that mean: wait no longer, once the program has ended."""
 
 PATIENCE_SECONDS: Final = 1.0
 """After this long without a word, the one who waits is told what for."""
@@ -83,17 +88,23 @@ def _where(settings: Settings, task: Task) -> str:
 
 async def _stop(server: Server, drain_seconds: float) -> None:
     """Let the calls that are still open finish, and say so when that takes a while."""
-    stopping = asyncio.ensure_future(server.stop())
+    loop, hurry = asyncio.get_running_loop(), asyncio.Event()
+    notice = loop.call_later(PATIENCE_SECONDS, _ask_for_patience, drain_seconds)
+    for number in HURRYING:
+        loop.add_signal_handler(number, hurry.set)
     try:
-        await asyncio.wait({stopping}, timeout=PATIENCE_SECONDS)
-        if not stopping.done():
-            tell(
-                f"callgate: waits for calls that are still open, at most {drain_seconds:.0f} s"
-                " (Ctrl-C: not any longer)"
-            )
-        await stopping
+        await drain(server, hurry=hurry)
     finally:
-        stopping.cancel()
+        notice.cancel()
+        for number in HURRYING:
+            loop.remove_signal_handler(number)
+
+
+def _ask_for_patience(drain_seconds: float) -> None:
+    tell(
+        f"callgate: waits for calls that are still open, at most {drain_seconds:.0f} s"
+        " (Ctrl-C breaks them off)"
+    )
 
 
 async def _end(gate: Gate, task: Task) -> Receipt | None:

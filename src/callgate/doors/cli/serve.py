@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +17,7 @@ from rich.markup import escape
 from callgate.config import environment
 from callgate.config.policies import Settings
 from callgate.doors.app import http_app
+from callgate.doors.cli.draining import drain
 from callgate.doors.cli.loop import run_loop
 from callgate.doors.cli.screen import complain, tell
 from callgate.doors.cli.settings import ConfigOption, describe, settings_of
@@ -72,7 +73,7 @@ async def _serve(settings: Settings, environ: Mapping[str, str], host: str, port
             f"callgate: no new calls; open ones may finish, for at most {settings.gate.drain_seconds:.0f} s"
             " (asked again: no longer)"
         )
-        await _first(server.stop(), asked.stop_now.wait())
+        await drain(server, hurry=asked.stop_now)
     finally:
         await gate.close()
 
@@ -102,16 +103,6 @@ def _listen_to_signals(gate: Gate, environ: Mapping[str, str]) -> Asked:
     loop.add_signal_handler(signal.SIGINT, stop)
     loop.add_signal_handler(signal.SIGHUP, reload)
     return asked
-
-
-async def _first(*works: Coroutine[object, object, object]) -> None:
-    """Do several things at once until one of them is done."""
-    tasks = [asyncio.ensure_future(work) for work in works]
-    done, others = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task in others:
-        task.cancel()
-    for task in done:
-        task.result()
 
 
 async def _reload(gate: Gate, environ: Mapping[str, str]) -> None:
