@@ -26,7 +26,7 @@ FORGET = "DELETE FROM gates WHERE id = ?"
 class Heartbeat:
     """Says that this gate lives, and books what dead ones held.
 
-    It lives in the writer's thread: its methods are operations and nothing else.
+    Its methods are operations of the writer.
 
     Args:
         gate: Who we are.

@@ -87,5 +87,8 @@ def is_alive(gate: GateIdentity, *, beat_at: float, seen_from: str | None, now: 
         now: Seconds since 1970.
     """
     if gate.place is not None and gate.place == seen_from:
-        return process_started(gate.pid) == gate.pid_started
+        runs = process_started(gate.pid) == gate.pid_started
+        # One of this very process may be left over from an event loop that has ended.
+        if not runs or gate.pid != os.getpid():
+            return runs
     return abs(now - beat_at) <= SILENT_SECONDS

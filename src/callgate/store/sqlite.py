@@ -43,8 +43,8 @@ the log after a crash, for a moment, or who has the whole file for itself."""
 class SqliteStore:
     """A :class:`callgate.store.Store` in a file; make it with :meth:`open`.
 
-    Writes go to one thread, which commits them in groups; reads run where they are called, on a
-    connection that never waits for it. Whether money is left is decided inside the transaction,
+    Writes go to one :class:`Writer`, which commits them in groups; reads run where they are called,
+    on a connection that never waits for it. Whether money is left is decided inside the transaction,
     from the file alone, so several processes may share it.
     """
 

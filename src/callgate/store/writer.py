@@ -87,6 +87,7 @@ class Writer:
         self._busy_seconds = busy_seconds
         self._chore = chore
         self._waiting: deque[Job] = deque()
+        self._is_open = False
         self._at_rest = True
         self._closing = False
         self._closed: Future[None] = self._loop.create_future()
@@ -111,6 +112,8 @@ class Writer:
         try:
             await self._thread.run(self._open)
         except BaseException:
+            # Who opens may be cancelled, and the thread opens all the same.
+            self._thread.do(self._let_go, _ignore)
             self._thread.end()
             raise
         if self._chore is not None:
@@ -152,7 +155,7 @@ class Writer:
             cursor.close()
             database.connection.close()
             raise store_down(str(error), fix=LOOK) from error
-        self._database, self._cursor = database, cursor
+        self._database, self._cursor, self._is_open = database, cursor, True
 
     def _wake(self) -> None:
         """Begin a transaction when this turn of the loop is over, with all that it brings."""
@@ -173,18 +176,21 @@ class Writer:
             return
         try:
             self._cursor.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError:
+        except sqlite3.Error:
             self._thread.do(self._begin_after_others, self._begun)
         else:
             self._write()
 
     def _begin_after_others(self) -> None:
         """Wait while another process writes; who comes meanwhile joins the group."""
-        self._cursor.execute(f"PRAGMA busy_timeout = {int(self._busy_seconds * 1000)}")
+        self._wait_for_others()
         try:
             self._cursor.execute("BEGIN IMMEDIATE")
         finally:
             self._cursor.execute("PRAGMA busy_timeout = 0")
+
+    def _wait_for_others(self) -> None:
+        self._cursor.execute(f"PRAGMA busy_timeout = {int(self._busy_seconds * 1000)}")
 
     def _begun(self, error: Exception | None) -> None:
         if error is None:
@@ -263,8 +269,13 @@ class Writer:
         if self._timer is not None:
             self._timer.cancel()
 
+    def _let_go(self) -> None:
+        if self._is_open:
+            self._retire()
+
     def _retire(self) -> None:
         with closing(self._database.connection), closing(self._cursor):
+            self._wait_for_others()
             if self._chore is not None and self._database.is_there():
                 # If it cannot be written, another process finds this one gone.
                 with suppress(sqlite3.Error):
@@ -273,6 +284,10 @@ class Writer:
     def _end(self, _: Exception | None) -> None:
         self._thread.end()
         self._closed.set_result(None)
+
+
+def _ignore(_: Exception | None) -> None:
+    """Be told what nobody waits for."""
 
 
 def _commit_alone(cursor: sqlite3.Cursor, operation: Operation) -> None:

@@ -23,8 +23,14 @@ def here(**changes: object) -> GateIdentity:
 
 @on_linux
 def test_a_process_that_runs_is_alive_however_silent_it_is() -> None:
-    gate = here()
+    gate = here(pid=os.getppid(), pid_started=process_started(os.getppid()))
     assert is_alive(gate, beat_at=NOW - 3_600, seen_from=gate.place, now=NOW)
+
+
+@pytest.mark.parametrize(("seconds", "alive"), [(20, True), (21, False)])
+def test_a_gate_of_this_process_lives_while_it_beats(seconds: int, *, alive: bool) -> None:
+    gate = here()
+    assert is_alive(gate, beat_at=NOW - seconds, seen_from=gate.place, now=NOW) == alive
 
 
 @on_linux

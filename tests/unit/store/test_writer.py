@@ -70,14 +70,16 @@ class Overdue(Chore):
 class Numbers:
     """A table of numbers, its writer, and what the writer has done."""
 
-    def __init__(self, path: Path, chore: Chore | None = None) -> None:
+    def __init__(
+        self, path: Path, chore: Chore | None = None, *, busy_seconds: float = 0.0
+    ) -> None:
         self.path = path
         self.transactions: list[int] = []
         """How many inserts each had."""
         self.there = True
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("CREATE TABLE IF NOT EXISTS numbers (n INTEGER UNIQUE)")
-        self.writer = Writer(self._connect, busy_seconds=0.0, chore=chore)
+        self.writer = Writer(self._connect, busy_seconds=busy_seconds, chore=chore)
 
     def _connect(self) -> Opened:
         connection = sqlite3.connect(
@@ -102,8 +104,10 @@ class Numbers:
 
 
 @asynccontextmanager
-async def open_numbers(path: Path, chore: Chore | None = None) -> AsyncGenerator[Numbers]:
-    numbers = Numbers(path / "numbers.db", chore)
+async def open_numbers(
+    path: Path, chore: Chore | None = None, *, busy_seconds: float = 0.0
+) -> AsyncGenerator[Numbers]:
+    numbers = Numbers(path / "numbers.db", chore, busy_seconds=busy_seconds)
     await numbers.writer.open()
     yield numbers
     await numbers.writer.close()
@@ -171,6 +175,20 @@ async def test_what_waits_behind_a_lock_fails_with_it_and_not_one_by_one(tmp_pat
         assert await numbers.writer.submit(insert, 7) == 7
 
 
+async def test_a_database_that_was_overwritten_takes_nothing_until_it_is_whole(
+    tmp_path: Path,
+) -> None:
+    async with open_numbers(tmp_path) as numbers:
+        await numbers.writer.submit(insert, 1)
+        whole = numbers.path.read_bytes()
+        numbers.path.write_bytes(b"\xff" * len(whole))
+        with pytest.raises(StoreDown, match="file is not a database"):
+            await numbers.writer.submit(insert, 2)
+        numbers.path.write_bytes(whole)
+        assert await numbers.writer.submit(insert, 3) == 3
+        assert numbers.read() == [1, 3]
+
+
 async def test_a_database_that_was_moved_takes_nothing_until_it_is_back(tmp_path: Path) -> None:
     async with open_numbers(tmp_path) as numbers:
         numbers.there = False
@@ -227,6 +245,18 @@ async def test_what_cannot_be_retired_is_left_to_others(tmp_path: Path) -> None:
     assert (numbers.read(), chore.retired) == ([-1], True)
 
 
+async def test_retiring_waits_for_another_process(tmp_path: Path) -> None:
+    async with open_numbers(tmp_path, Chore(), busy_seconds=30.0) as numbers:
+        with closing(sqlite3.connect(numbers.path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            ending = asyncio.ensure_future(numbers.writer.close())
+            for _ in range(5):
+                await Turn()
+            other.execute("COMMIT")
+        await ending
+        assert numbers.read() == [-1]
+
+
 async def test_a_database_that_was_moved_is_not_retired_from(tmp_path: Path) -> None:
     chore = Chore()
     async with open_numbers(tmp_path, chore) as numbers:
@@ -242,8 +272,11 @@ async def test_a_chore_that_waits_when_the_writer_closes_is_the_last(tmp_path: P
     assert (chore.done, chore.retired) == (2, True)
 
 
-async def test_an_opening_that_is_given_up_leaves_no_thread(tmp_path: Path) -> None:
-    numbers = Numbers(tmp_path / "numbers.db")
+async def test_an_opening_that_is_given_up_leaves_no_thread_and_no_open_file(
+    tmp_path: Path,
+) -> None:
+    chore = Chore()
+    numbers = Numbers(tmp_path / "numbers.db", chore)
     threads = set(threading.enumerate())
     opening = asyncio.create_task(numbers.writer.open())
     await Turn()
@@ -253,6 +286,7 @@ async def test_an_opening_that_is_given_up_leaves_no_thread(tmp_path: Path) -> N
     for thread in set(threading.enumerate()) - threads:
         await asyncio.to_thread(thread.join)
     await Turn()
+    assert (chore.done, chore.retired, numbers.read()) == (1, True, [-1])
 
 
 async def test_a_chore_that_fails_rests_before_it_is_tried_again(
