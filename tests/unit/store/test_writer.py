@@ -250,8 +250,9 @@ async def test_retiring_waits_for_another_process(tmp_path: Path) -> None:
         with closing(sqlite3.connect(numbers.path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             ending = asyncio.ensure_future(numbers.writer.close())
-            for _ in range(5):
-                await Turn()
+            async with asyncio.timeout(10):
+                while len(numbers.transactions) < 2:
+                    await Turn()
             other.execute("COMMIT")
         await ending
         assert numbers.read() == [-1]
