@@ -41,7 +41,9 @@ def make_app(typed: str | None = None) -> typer.Typer:
     )
     # With a callback, one command alone is still a command, not the program itself.
     app.callback()(_callgate)
-    homes = [HOMES[typed]] if typed in HOMES else dict.fromkeys(HOMES.values())
+    homes = (
+        [HOMES[typed]] if typed is not None and typed in HOMES else dict.fromkeys(HOMES.values())
+    )
     for home in homes:
         import_module(f"callgate.doors.cli.{home}").add_to(app)
     return app
