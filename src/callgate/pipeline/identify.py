@@ -140,9 +140,13 @@ def _require(settings: Settings, claims: Claims) -> None:
         )
     if claims.task_id is not None and not 0 < len(claims.task_id) <= LONGEST_ID:
         msg = f"a task id has 1 to {LONGEST_ID} characters; this one has {len(claims.task_id)}"
-        raise Malformed(
-            msg, reason=Reason(code="task_id_length", limit=LONGEST_ID, used=len(claims.task_id))
+        reason = Reason(
+            code="task_id_length",
+            limit=LONGEST_ID,
+            used=len(claims.task_id),
+            fix="send a shorter Callgate-Task, or none",
         )
+        raise Malformed(msg, reason=reason)
 
 
 def _agree(task: Task, caller: Caller, claims: Claims, *, by_key: bool) -> None:
