@@ -4,13 +4,44 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from contextlib import closing
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
+from callgate.call import Reply
+from callgate.errors import Transient
 from callgate.money import Money
+from callgate.providers import Outgoing
 from callgate.testing.clocks import Turn
-from callgate.testing.fakes import Answer
+from callgate.testing.fakes import Answer, FakeProvider
 from tests.unit.pipeline.road import Road, open_road
+
+
+class Witness(FakeProvider):
+    """Looks into the store's file, as another process would, when a request reaches it."""
+
+    def __init__(self, path: Path, *script: Answer | BaseException) -> None:
+        super().__init__(*script)
+        self.path = path
+        self.found: list[tuple[object, ...]] = []
+
+    @asynccontextmanager
+    async def open(self, outgoing: Outgoing, /) -> AsyncGenerator[Reply]:
+        with closing(sqlite3.connect(self.path)) as books:
+            self.found += books.execute(
+                "SELECT c.state, a.n, a.state, l.held_nano = a.reserved_nano, a.reserved_nano > 0"
+                " FROM attempts a JOIN calls c ON c.seq = a.call_seq"
+                " JOIN ledger l ON l.scope = 'task:' || a.task_id WHERE a.state = 'running'"
+            )
+        async with super().open(outgoing) as reply:
+            yield reply
+
+
+async def test_the_intent_and_the_hold_are_on_disk_when_a_request_leaves(tmp_path: Path) -> None:
+    witness = Witness(tmp_path / "callgate.db", Transient("500", billed=False), Answer())
+    async with open_road(tmp_path, make_provider=lambda _: witness) as road:
+        await road.ask()
+    assert witness.found == [("running", 1, "running", 1, 1), ("running", 2, "running", 1, 1)]
 
 
 async def test_a_settlement_is_not_lost_with_who_waits_for_it(tmp_path: Path) -> None:
