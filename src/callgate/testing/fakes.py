@@ -22,6 +22,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """A stream; an exception among its pieces is raised there. None answers at once."""
     finished: bool = True
     """Whether the reply has its own end."""
+    service_tier: str | None = None
+    """How it says that it was served; None says nothing."""
 
 
 class FakeProvider:
@@ -62,3 +64,4 @@ async def _play(line: Answer, meter: Meter) -> AsyncIterator[bytes]:
 
 def _finish(line: Answer, meter: Meter) -> None:
     meter.usage, meter.finished = line.usage, line.finished
+    meter.service_tier = line.service_tier

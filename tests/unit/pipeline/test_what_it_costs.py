@@ -1,0 +1,148 @@
+"""What an attempt holds and is booked at: the service tier, the cache, and models nobody prices."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from callgate.call import Candidate, Usage
+from callgate.config.policies import PricePolicy, RoutePolicy
+from callgate.errors import Unpriced
+from callgate.money import Money
+from callgate.pricing.bound import input_bound_tokens
+from callgate.testing.fakes import Answer
+from tests.unit.pipeline.road import Line, Road, open_road, settings
+
+USAGE = Usage(input_tokens=1_000, output_tokens=100)
+LISTED = {"first": ("openai", "gpt-5.5"), "second": ("gemini", "gemini-2.5-flash"),
+          "third": ("anthropic", "claude-sonnet-5")}  # fmt: skip
+ROUTES = {"plain": "first", "second": "second", "other": "third"}
+
+
+def open_listed(path: Path, **more: Any) -> AbstractAsyncContextManager[Road]:
+    """A road whose models are priced by the list that ships."""
+    made = settings(path)
+    providers = {
+        name: msgspec.structs.replace(made.providers[name], price_source=source)
+        for name, (source, _) in LISTED.items()
+    }
+    models = {
+        route: RoutePolicy(name=route, use=(Candidate(provider=name, model=LISTED[name][1]),))
+        for route, name in ROUTES.items()
+    }
+    agents = {"worker": msgspec.structs.replace(made.agents["worker"], models=("*",))}
+    first = more.pop("first", ())
+    return open_road(
+        path, *first, providers=providers, models=models, agents=agents, prices={}, **more
+    )
+
+
+def answers(service_tier: str | None) -> tuple[Line, ...]:
+    return (Answer(usage=USAGE, service_tier=service_tier),)
+
+
+def body(model: str, **fields: object) -> bytes:
+    message = {"role": "user", "content": "hi"}
+    return msgspec.json.encode({"model": model, "messages": [message], "max_tokens": 100, **fields})
+
+
+@pytest.mark.parametrize(
+    ("asked", "told", "held_for_output", "cost"),
+    [
+        (None, "default", "30", "0.008"),
+        ("flex", "flex", "30", "0.004"),
+        ("priority", "priority", "75", "0.02"),
+        ("priority", "default", "75", "0.008"),
+        ("priority", None, "75", "0.02"),
+    ],
+)
+async def test_the_dearest_way_to_be_served_is_held_and_the_one_that_is_told_is_booked(
+    tmp_path: Path, asked: str | None, told: str | None, held_for_output: str, cost: str
+) -> None:
+    sent = body("plain") if asked is None else body("plain", service_tier=asked)
+    async with open_listed(tmp_path, first=answers(told)) as road:
+        await road.read(road.passage(body=sent))
+        attempt = road.last.attempts[0]
+        assert attempt.cost == Money.dollars(cost)
+        assert attempt.reserved is not None
+        tokens = input_bound_tokens(sent, parts=1, has_tools=False)
+        dollars = {"30": 5_000, "75": 12_500}[held_for_output] * tokens
+        assert attempt.reserved.nano == dollars + int(held_for_output) * 1_000 * 100
+
+
+async def test_a_reply_that_was_served_nobody_knows_at_which_price_is_booked_as_held(
+    tmp_path: Path,
+) -> None:
+    async with open_listed(tmp_path, first=answers("ultrafast")) as road:
+        await road.read(road.passage(body=body("plain")))
+        attempt = road.last.attempts[0]
+        assert (attempt.cost, attempt.estimated) == (attempt.reserved, True)
+
+
+async def test_a_service_tier_without_a_price_is_refused_under_a_budget(tmp_path: Path) -> None:
+    async with open_listed(tmp_path) as road:
+        with pytest.raises(Unpriced, match="no price at the service tier 'ultrafast'"):
+            await road.read(road.passage(body=body("plain", service_tier="ultrafast")))
+        assert road.providers["first"].sent == []
+
+
+@pytest.mark.parametrize(
+    ("control", "femto"),
+    [(None, 2), ({"type": "ephemeral"}, 2.5), ({"type": "ephemeral", "ttl": "1h"}, 4)],
+)
+async def test_no_more_is_held_than_the_request_can_write_to_a_cache(
+    tmp_path: Path, control: dict[str, str] | None, femto: float
+) -> None:
+    sent = body("other") if control is None else body("other", cache_control=control)
+    async with open_listed(tmp_path, third=answers("standard")) as road:
+        await road.read(road.passage(format="anthropic_messages", body=sent))
+        reserved = road.last.attempts[0].reserved
+        assert reserved is not None
+        tokens = input_bound_tokens(sent, parts=2, has_tools=False)
+        assert reserved.nano == tokens * femto * 1_000 + 100 * 10_000
+
+
+SOUND = [{"role": "user", "content": [{"type": "input_audio"}]}]
+
+
+async def test_a_sound_that_costs_more_than_the_list_tells_is_refused_under_a_budget(
+    tmp_path: Path,
+) -> None:
+    async with open_listed(tmp_path, second=answers(None)) as road:
+        with pytest.raises(Unpriced):
+            await road.read(road.passage(body=body("second", messages=SOUND)))
+        await road.read(road.passage(body=body("second")))
+        assert road.last.attempts[0].cost == Money.dollars("0.00055")
+
+
+async def test_where_no_budget_holds_its_cost_is_unknown_and_never_that_of_text(
+    tmp_path: Path,
+) -> None:
+    async with open_listed(tmp_path, second=answers(None), budget=None) as road:
+        await road.read(road.passage(body=body("second", messages=SOUND)))
+        attempt = road.last.attempts[0]
+        assert (attempt.reserved, attempt.cost, attempt.estimated) == (None, None, False)
+
+
+async def test_the_lines_of_the_refusal_are_all_that_is_missing(tmp_path: Path) -> None:
+    async with open_road(tmp_path, Answer(usage=USAGE)) as road:
+        with pytest.raises(Unpriced) as refused:
+            await road.ask("gratis")
+        fix = refused.value.reason.fix or ""
+        assert '[prices."first:unpriced"]' in fix
+        assert fix in refused.value.message
+        priced = {"first:unpriced": PricePolicy(input_femto=10**10, output_femto=5 * 10**10)}
+        await road.gate.reload(msgspec.structs.replace(road.gate.settings, prices=priced))
+        await road.ask("gratis")
+        assert road.last.attempts[0].cost == Money.dollars("0.015")
+
+
+async def test_without_a_settings_file_the_refusal_says_how_to_get_one(tmp_path: Path) -> None:
+    async with open_road(tmp_path) as road:
+        await road.gate.reload(msgspec.structs.replace(road.gate.settings, path=None))
+        with pytest.raises(Unpriced, match="callgate init writes it"):
+            await road.ask("gratis")
