@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -180,6 +182,32 @@ async def test_a_new_file_in_the_old_ones_place_is_not_taken_for_it(tmp_path: Pa
             place.rename(part)
         await store.create_task(make_task("t3"))
         assert [row.task.id for row in store.tasks()] == ["t3"]
+
+
+OPEN_AND_ASK = """
+import asyncio, sys
+from pathlib import Path
+from callgate.clock import SystemClock
+from callgate.store.sqlite import SqliteStore
+
+connections = []
+sys.addaudithook(lambda event, a: event == "sqlite3.connect/handle" and connections.append(a[0]))
+
+async def ask(path, **asked):
+    store = await SqliteStore.open(Path(path), clock=SystemClock(), gate=None, **asked)
+    print(*(each.execute("PRAGMA synchronous").fetchone()[0] for each in connections))
+    await store.close()
+
+asyncio.run(ask(sys.argv[1], **dict(pair.split("=") for pair in sys.argv[2:])))
+"""
+
+
+@pytest.mark.parametrize(("asked", "levels"), [([], "2 2"), (["synchronous=NORMAL"], "2 1")])
+def test_every_commit_is_flushed_unless_it_was_asked_otherwise(
+    tmp_path: Path, asked: list[str], levels: str
+) -> None:
+    command = [sys.executable, "-c", OPEN_AND_ASK, str(tmp_path / "store.db"), *asked]
+    assert subprocess.check_output(command, text=True).strip() == levels
 
 
 async def test_a_read_that_fails_is_store_down(tmp_path: Path) -> None:
