@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import os
+import shutil
 import sys
 import tempfile
 from asyncio.subprocess import DEVNULL
@@ -342,7 +343,16 @@ def _compare(outcomes: list[Outcome]) -> None:
     print_table(BOOKS, (_book_line(outcome) for outcome in outcomes))
     if not held:
         out().print("[bold red]A BUDGET DID NOT HOLD.[/bold red]")
-    out().print("\nYour turn:  [bold]callgate run --budget 0.50 -- python your_agent.py[/bold]")
+    command = f"{_as_typed()} run --budget 0.50 -- python your_agent.py"
+    out().print(f"\nYour turn:  [bold]{escape(command)}[/bold]")
+
+
+def _as_typed() -> str:
+    """Return how this program can be typed again, from here."""
+    program = Path(sys.argv[0]).absolute()
+    if program.name != "callgate" or shutil.which("callgate") == os.fspath(program):
+        return "callgate"
+    return os.path.relpath(program) if program.is_relative_to(Path.cwd()) else os.fspath(program)
 
 
 def _book_line(outcome: Outcome) -> tuple[str, ...]:
