@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, Literal, Self
 
 from callgate.clock import Clock
-from callgate.errors import CallgateError, Misconfigured
+from callgate.errors import Misconfigured
 from callgate.store import (
     CallEnd,
     CallRow,
@@ -95,7 +95,7 @@ class SqliteStore:
         writer = Writer(connect, busy_seconds=busy_seconds, chore=heartbeat)
         try:
             await writer.open()
-        except CallgateError:
+        except BaseException:
             reader.close()
             raise
         # From its first read on it holds the files, also when they are moved.

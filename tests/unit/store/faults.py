@@ -101,4 +101,4 @@ def _mount(*arguments: str) -> None:
 
 
 def _unmount(place: Path) -> None:
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
+    subprocess.run(["umount", "-l", str(place)], check=True)
