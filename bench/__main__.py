@@ -20,6 +20,7 @@ from typing import Final
 import msgspec
 
 from bench import gateways, pricing, rivals, startup, store, wire
+from bench.peers import CONNECTIONS
 
 PAGE: Final = Path(__file__).parent.parent / "docs/performance.md"
 
@@ -53,8 +54,10 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 
 def main() -> None:
     """Measure and write."""
-    others = asyncio.run(_installed()) if "--rivals" in sys.argv[1:] else {}
-    print("the gate, the relay" + "".join(f", {make.__name__}" for make in others), flush=True)
+    others: Mapping[gateways.Make, int] = {}
+    if "--rivals" in sys.argv[1:]:
+        others = asyncio.run(_installed())
+    print(f"the gate, the relay and {len(others)} others", flush=True)
     figures = asyncio.run(gateways.measure(others))
     print("start, import, memory", flush=True)
     begun = asyncio.run(startup.measure())
@@ -62,7 +65,7 @@ def main() -> None:
     stored = asyncio.run(store.measure())
     lines = [*_calls(figures), *_beginning(begun), *_parts(stored)]
     page = "".join([
-        BEGIN.format(connections=gateways.CONNECTIONS),
+        BEGIN.format(connections=CONNECTIONS),
         _machine(),
         _table(("figure", "must", "aim", "measured", ""), [_cells(line) for line in lines]),
         "\n## Calls\n\n",
@@ -99,7 +102,9 @@ def _processor() -> str:
 
 def _calls(figures: gateways.Figures) -> Sequence[Line]:
     return [
-        _ratio(figures, "CPU of a governed call, against LiteLLM's proxy", "LiteLLM", 1 / 20, 1 / 40),
+        _ratio(
+            figures, "CPU of a governed call, against LiteLLM's proxy", "LiteLLM", 1 / 20, 1 / 40
+        ),
         _ratio(figures, "the same against Portkey's gateway", "Portkey", 1 / 1.5, 1 / 3),
         _ratio(figures, "the same against a bare relay on the same stack", "bare relay", 3.5, 2),
         Line(
@@ -132,7 +137,9 @@ def _ratio(figures: gateways.Figures, what: str, other: str, must: float, aim: f
 
 
 def _times(ratio: float) -> str:
-    return f"{ratio:.2f}x".replace(".00", "") if ratio >= 1 else f"1/{1 / ratio:.1f}".replace(".0", "")
+    return (
+        f"{ratio:.2f}x".replace(".00", "") if ratio >= 1 else f"1/{1 / ratio:.1f}".replace(".0", "")
+    )
 
 
 def _beginning(begun: startup.Startup) -> Sequence[Line]:

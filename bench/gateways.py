@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-import psutil
 
 from bench.peers import CHUNKS, Load, Round, request_bytes
+from bench.processes import cpu_seconds, resident_bytes
 
 ROOT: Final = Path(__file__).parent.parent
 PEERS: Final = (sys.executable, "-m", "bench.peers")
@@ -57,18 +57,6 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
     def request(self, *, stream: bool = False, user: str = "u1") -> str:
         """Return what a caller sends to it."""
         return request_bytes(self.path, self.headers, stream=stream, user=user).decode()
-
-    def cpu_seconds(self) -> float:
-        """Return the CPU time of its processes so far."""
-        process = psutil.Process(self.pid)
-        times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
-        return sum(each.user + each.system for each in times)
-
-    def memory_mb(self) -> float:
-        """Return the resident memory of its processes."""
-        process = psutil.Process(self.pid)
-        every = (process, *process.children(recursive=True))
-        return sum(each.memory_info().rss for each in every) / 1e6
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,9 +155,9 @@ async def cost(gateway: Gateway, *, requests: int, per_second: float | None = No
         requests=requests,
         per_second=per_second,
     )
-    before = gateway.cpu_seconds()
+    before = cpu_seconds(gateway.pid)
     seen = await load(asked)
-    spent = gateway.cpu_seconds() - before
+    spent = cpu_seconds(gateway.pid) - before
     ranked = statistics.quantiles(seen.latencies_ms, n=100)
     return Cost(
         gateway=gateway.name,
@@ -178,7 +166,7 @@ async def cost(gateway: Gateway, *, requests: int, per_second: float | None = No
         p50_ms=ranked[49],
         p99_ms=ranked[98],
         failed=seen.failed,
-        memory_mb=gateway.memory_mb(),
+        memory_mb=resident_bytes(gateway.pid) / 1e6,
     )
 
 
@@ -205,10 +193,10 @@ async def stream_cost(gateway: Gateway) -> Relayed:
 
 async def _chunk_us(gateway: Gateway, *, user: str = "u1") -> float:
     request = gateway.request(stream=True, user=user)
-    before = gateway.cpu_seconds()
+    before = cpu_seconds(gateway.pid)
     seen = await load(Load(origin=gateway.origin, request=request, requests=STREAMS))
     assert not seen.failed, f"{seen.failed} streams failed"
-    return (gateway.cpu_seconds() - before) / (STREAMS * CHUNKS) * 1e6
+    return (cpu_seconds(gateway.pid) - before) / (STREAMS * CHUNKS) * 1e6
 
 
 class Latency(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,6 @@ health page and once for a model call that is admitted, paid for and settled.
 from __future__ import annotations
 
 import asyncio
-import os
 import statistics
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from typing import Final
 import aiohttp
 import msgspec
 
+from bench.processes import resident_bytes
 from callgate.testing.simulator import Simulator
 
 IMPORTS: Final = {
@@ -115,27 +115,18 @@ async def _serve(config: Path) -> Served:
         async with session.get(f"{url}/healthz") as answer:
             assert answer.status == 200
         answer_seconds = time.perf_counter() - started
-        idle_bytes = _resident_bytes(gate.pid)
+        idle_bytes = resident_bytes(gate.pid)
         await _call(session, url)
         call_seconds = time.perf_counter() - started
         for _ in range(CALLS):
             await _call(session, url)
-        busy_bytes = _resident_bytes(gate.pid)
+        busy_bytes = resident_bytes(gate.pid)
     return Served(
         answer_seconds=answer_seconds,
         call_seconds=call_seconds,
         idle_bytes=idle_bytes,
         busy_bytes=busy_bytes,
     )
-
-
-def _resident_bytes(pid: int) -> int:
-    """Return the memory of a process that is in RAM.
-
-    Source: proc_pid_statm(5): the second field, in pages.
-    """
-    pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 @asynccontextmanager
