@@ -7,6 +7,8 @@ import pytest
 from tests.cli.agents import ONE_CALL
 from tests.cli.shell import PYTHON, Shell
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def operator(shell: Shell) -> Shell:

@@ -13,6 +13,8 @@ from callgate.testing.simulator import Simulator
 from tests.cli.agents import ONE_CALL, UNTIL_REFUSED
 from tests.cli.shell import CALLGATE, PYTHON, SECRETS, Shell, breaks_field_rules, settings_of
 
+pytestmark = pytest.mark.slow
+
 LISTINGS = [
     ("tasks",),
     ("tasks", "first"),

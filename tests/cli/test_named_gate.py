@@ -21,6 +21,8 @@ from tests.cli.shell import (
     settings_of,
 )
 
+pytestmark = pytest.mark.slow
+
 RUN_ONE_CALL = ("run", "--receipt", "json", "--", PYTHON, "-c", ONE_CALL)
 
 

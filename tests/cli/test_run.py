@@ -10,6 +10,8 @@ from callgate.testing.simulator import Simulator
 from tests.cli.agents import ONE_CALL, SHOW_ENVIRONMENT, UNTIL_REFUSED
 from tests.cli.shell import PYTHON, Shell, breaks_field_rules, keys_of, settings_of
 
+pytestmark = pytest.mark.slow
+
 POINTING_AT_THE_GATE = {
     "OPENAI_BASE_URL": "{url}/v1",
     "ANTHROPIC_BASE_URL": "{url}",

@@ -12,6 +12,8 @@ from callgate.testing.simulator import Simulator
 from tests.cli.agents import WAIT_FOR_SIGNALS
 from tests.cli.shell import AGENT_KEY, PYTHON, SECRETS, Serving, Shell, ended, settings_of
 
+pytestmark = pytest.mark.slow
+
 
 async def ask(gate: Serving, key: str, **fields: object) -> int:
     """Send a request to a gate; return its status."""

@@ -14,6 +14,8 @@ from callgate.testing.simulator import Simulator
 from tests.cli.agents import LEAVE_A_STREAM_OPEN, READ_A_STREAM, WAIT_FOR_SIGNALS
 from tests.cli.shell import CALLGATE, PYTHON, Shell, ended, keys_of
 
+pytestmark = pytest.mark.slow
+
 WAITING = ("run", "--", PYTHON, "-c", WAIT_FOR_SIGNALS)
 
 IN_A_TERMINAL = (

@@ -97,6 +97,15 @@ HEADERS = {
     "agents": "[agents.x]\n",
     "tasks": "[tasks.x]\n",
 }
+PRICE = '[prices."openai:x"]\ninput = "$1"\noutput = "$1"\n'
+
+
+@pytest.mark.parametrize("header", [*HEADERS.values(), PRICE], ids=[*HEADERS, "prices"])
+def test_a_setting_that_there_is_not_is_told_in_every_section(header: str) -> None:
+    problem = problem_of(f"{header}nonsense = 1\n{OPENAI}")
+    assert (problem.found, problem.line) == ("an unknown setting", header.count("\n") + 1)
+
+
 NOT_ENFORCED = [(section, key) for section, keys in PLANNED.items() for key in sorted(keys)]
 
 
