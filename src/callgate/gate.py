@@ -27,6 +27,7 @@ from callgate.pipeline.record import Record
 from callgate.pipeline.retry import Retry
 from callgate.pipeline.route import Route
 from callgate.pipeline.secrets import Secrets as SecretsStage
+from callgate.pricing.overruns import Overruns
 from callgate.pricing.table import PriceTable
 from callgate.providers import Provider
 from callgate.providers.anthropic import Anthropic
@@ -84,6 +85,7 @@ class Gate:
         self._rng = rng
         self._make_provider = make_provider
         self._late = LateSettlements(store=store, clock=clock)
+        self._overruns = Overruns()
         self._setup = self._set_up(settings, old=None)
         self._strangers = 0
         self._strangers_told_at = float("-inf")
@@ -294,6 +296,7 @@ class Gate:
                 store=store,
                 clock=clock,
                 late=self._late,
+                overruns=self._overruns,
             ),
             SecretsStage: SecretsStage(settings=settings, resolver=secrets),
         }

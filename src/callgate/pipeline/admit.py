@@ -20,6 +20,7 @@ from callgate.pipeline.settlement import Ending, settlement_of
 from callgate.pipeline.stage import Next, Passage
 from callgate.pricing import Price
 from callgate.pricing.bound import cache_writes_of, input_bound_tokens, make_bill
+from callgate.pricing.overruns import ONE, Overruns, raised
 from callgate.pricing.table import PriceTable, unpriced_fix
 from callgate.store import Bill, Grant, Intent, Settlement, Store
 from callgate.task import Task
@@ -46,6 +47,7 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
     store: Store
     clock: Clock
     late: LateSettlements
+    overruns: Overruns
 
     @asynccontextmanager
     async def __call__(self, passage: Passage, next: Next, /) -> AsyncGenerator[Reply]:
@@ -54,7 +56,9 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
         The settlement is submitted before anything is awaited, so a cancellation can end the
         wait for it and never the settlement itself.
         """
-        prices = await self._admit(passage)
+        assert passage.candidate is not None
+        factor = self.overruns.factor(passage.candidate)
+        prices = await self._admit(passage, factor)
         ending = Ending(free=not self._format(passage).costs_output, prices=prices)
         try:
             async with next(passage) as reply:
@@ -65,16 +69,20 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
             raise
         finally:
             passage.ended = ending.reply is not None
-            await self._settle(settlement_of(passage, ending, ended_at=self.clock.now()))
+            settlement = settlement_of(passage, ending, ended_at=self.clock.now())
+            self._look_for_overrun(passage, settlement.cost, factor)
+            await self._settle(settlement)
 
-    async def _admit(self, passage: Passage) -> tuple[Price, ...]:
+    async def _admit(self, passage: Passage, factor: int) -> tuple[Price, ...]:
         candidate = passage.candidate
         assert candidate is not None
         price = self.prices.find(
             self.settings.providers[candidate.provider].price_source, candidate
         )
         prices = _may_hold(passage, price)
-        intent = _intent(passage, self._bill(passage, prices), price, sent_at=self.clock.now())
+        bill = self._bill(passage, prices)
+        bill = None if bill is None else raised(bill, factor)
+        intent = _intent(passage, bill, price, sent_at=self.clock.now())
         grant = await self._granted(intent)
         passage.attempts += 1
         passage.attempt = Attempt(
@@ -93,6 +101,25 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
         except asyncio.CancelledError:
             admitted.add_done_callback(lambda done: self._give_back(intent, done))
             raise
+
+    def _look_for_overrun(self, passage: Passage, cost: Money | None, factor: int) -> None:
+        """Tell of a bill above its reservation, and hold more for this model from now on."""
+        candidate, attempt = passage.candidate, passage.attempt
+        assert candidate is not None
+        assert attempt is not None
+        reserved = attempt.reserved
+        if cost is None or reserved is None or cost <= reserved:
+            return
+        self.overruns.note(candidate, billed=cost, reserved=reserved, factor=factor)
+        log.warning(
+            "%s cost %s where at most %s was expected: from now on %.3f times as much is held for "
+            'it; what you pay for it belongs under [prices."%s"] in callgate.toml',
+            attempt.id,
+            cost,
+            reserved,
+            self.overruns.factor(candidate) / ONE,
+            candidate.name,
+        )
 
     def _give_back(self, intent: Intent, admitted: Future[Grant]) -> None:
         if admitted.cancelled() or admitted.exception() is not None:

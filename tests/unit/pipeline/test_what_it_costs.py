@@ -146,3 +146,24 @@ async def test_without_a_settings_file_the_refusal_says_how_to_get_one(tmp_path:
         await road.gate.reload(msgspec.structs.replace(road.gate.settings, path=None))
         with pytest.raises(Unpriced, match="callgate init writes it"):
             await road.ask("gratis")
+
+
+async def test_a_bill_above_its_reservation_is_paid_in_full_and_raises_what_is_held_next(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An account may serve at a dearer tier than a request asks for: nobody can tell before."""
+    used = Usage(input_tokens=200, output_tokens=100)
+    dear = Answer(usage=used, service_tier="priority")
+    async with open_listed(tmp_path, first=(dear, dear)) as road:
+        await road.ask()
+        first = road.last.attempts[0]
+        assert first.reserved is not None
+        assert first.cost == Money(200 * 12_500 + 100 * 75_000) > first.reserved
+        await road.ask()
+        second = road.last.attempts[0]
+        assert second.reserved is not None
+        assert second.cost == first.cost <= second.reserved
+        assert road.spent() == (Money(2 * first.cost.nano), Money())
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(told) == 1
+    assert '[prices."first:gpt-5.5"]' in told[0]

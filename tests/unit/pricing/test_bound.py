@@ -96,6 +96,17 @@ def test_one_character_that_claude_2_makes_15_tokens_of_counts_for_more_than_15(
     assert bound('"\\ufdfa"') >= 15
 
 
+def test_each_form_is_measured_by_itself() -> None:
+    """Qwen's tokenizer makes the first character two of three bytes; NFKC shortens the second."""
+    text = "\u0958\uff21"
+    assert (normalised("NFC", text), normalised("NFKC", text), len(text.encode())) == (9, 7, 6)
+    assert bound(text) == 9
+
+
+def test_an_escape_counts_every_time() -> None:
+    assert bound('"' + "\\ufdfa" * 5 + '"') == 2 + 5 * normalised("NFKC", "\ufdfa")
+
+
 @pytest.mark.slow
 def test_no_tame_character_grows_in_any_form_or_joins_another() -> None:
     tame = [character for character in every_character() if TAME.fullmatch(character)]
