@@ -20,7 +20,7 @@ from callgate.money import Money
 from callgate.pipeline import ORDER, Execute, Guard, Next, Passage, Stage, compose
 from callgate.pipeline.admit import Admit
 from callgate.pipeline.identify import Identify, new_task
-from callgate.pipeline.late import LateSettlements
+from callgate.pipeline.late import LateOutcomes
 from callgate.pipeline.parse import Parse
 from callgate.pipeline.permission import Permission, deciding_by
 from callgate.pipeline.record import Record
@@ -84,7 +84,7 @@ class Gate:
         self._environ = environ
         self._rng = rng
         self._make_provider = make_provider
-        self._late = LateSettlements(store=store, clock=clock)
+        self._late = LateOutcomes(store=store, clock=clock)
         self._overruns = Overruns()
         self._setup = self._set_up(settings, old=None)
         self._strangers = 0
@@ -283,7 +283,7 @@ class Gate:
     def _stages(self, settings: Settings, secrets: Secrets) -> Mapping[type, Stage | Guard]:
         store, clock, formats = self.store, self.clock, self.formats
         return {
-            Record: Record(store=store, clock=clock),
+            Record: Record(store=store, clock=clock, late=self._late),
             Identify: Identify(settings=settings, store=store),
             Parse: Parse(formats=formats),
             Permission: Permission(decide=deciding_by(settings), formats=formats),

@@ -15,7 +15,7 @@ from callgate.clock import Clock
 from callgate.config.policies import Settings
 from callgate.errors import Reason, StoreDown, Unbounded, Unpriced
 from callgate.money import Money
-from callgate.pipeline.late import LateSettlements
+from callgate.pipeline.late import LateOutcomes
 from callgate.pipeline.settlement import Ending, settlement_of
 from callgate.pipeline.stage import Next, Passage
 from callgate.pricing import Price
@@ -46,7 +46,7 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
     prices: PriceTable
     store: Store
     clock: Clock
-    late: LateSettlements
+    late: LateOutcomes
     overruns: Overruns
 
     @asynccontextmanager

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from asyncio import Future
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import msgspec
 
 from callgate.call import Reply
 from callgate.clock import Clock
 from callgate.errors import CallgateError, ClientLeft, Refused, StoreDown
+from callgate.pipeline.late import LateOutcomes
 from callgate.pipeline.stage import Next, Passage
 from callgate.redact import redact
 from callgate.store import CallEnd, CallState, Refusal, Store
@@ -27,6 +29,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
     store: Store
     clock: Clock
+    late: LateOutcomes
 
     @asynccontextmanager
     async def __call__(self, passage: Passage, next: Next, /) -> AsyncGenerator[Reply]:
@@ -62,11 +65,21 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
             if passage.attempts
             else self.store.refuse(_refusal(passage, end))
         )
-        try:
+        written.add_done_callback(lambda done: self._end_later(end, done, passage.attempts))
+        # The caller learns the first error.
+        with suppress(StoreDown):
             await asyncio.shield(written)
-        except StoreDown as down:
-            # The caller learns the first error; nothing ran that this row would have told of.
-            log.warning("call %s left no row: %s", passage.call.id, down)
+
+    def _end_later(self, end: CallEnd, written: Future[None], attempts: int) -> None:
+        """Try again where the store was down and the call has a row, that of its first attempt."""
+        if not isinstance(down := written.exception(), StoreDown):
+            return
+        if attempts:
+            log.warning("call %s is not ended yet: %s", end.call_id, down)
+            self.late.add(end)
+        else:
+            # Nothing ran that the row would have told of.
+            log.warning("call %s left no row: %s", end.call_id, down)
 
 
 def _cause(passage: Passage, error: BaseException) -> BaseException:

@@ -107,6 +107,7 @@ async def test_a_refusal_that_cannot_be_recorded_is_told_all_the_same(
         await road.store.close()
         with pytest.raises(Malformed):
             await road.read(passage)
+        await Turn()
         assert "left no row" in caplog.text
 
 
