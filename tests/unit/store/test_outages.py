@@ -8,8 +8,10 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
+import pytest
+
 from callgate.call import Reply
-from callgate.errors import Transient
+from callgate.errors import BadRequest, Transient
 from callgate.money import Money
 from callgate.providers import Outgoing
 from callgate.testing.clocks import Turn
@@ -66,6 +68,35 @@ async def test_a_settlement_is_not_lost_with_who_waits_for_it(tmp_path: Path) ->
         while road.gate.late:
             await road.settled()
         assert (road.last.state, road.spent()) == ("ok", (Money(60_000), Money()))
+
+
+class Outage(FakeProvider):
+    """Takes the store down when a request reaches it, and then fails."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(BadRequest("400", billed=False))
+        self.path = path
+
+    @asynccontextmanager
+    async def open(self, outgoing: Outgoing, /) -> AsyncGenerator[Reply]:
+        with closing(sqlite3.connect(self.path)) as other:
+            other.execute("ALTER TABLE attempts RENAME TO elsewhere")
+        async with super().open(outgoing) as reply:
+            yield reply
+
+
+async def test_a_call_that_fails_in_an_outage_is_ended_when_it_is_over(tmp_path: Path) -> None:
+    path = tmp_path / "callgate.db"
+    async with open_road(tmp_path, make_provider=lambda _: Outage(path)) as road:
+        with pytest.raises(BadRequest):
+            await road.ask()
+        with closing(sqlite3.connect(path)) as other:
+            other.execute("ALTER TABLE elsewhere RENAME TO attempts")
+        while road.gate.late:
+            await road.settled()
+        assert (road.last.state, road.last.code) == ("failed", "bad_request")
+        assert road.last.attempts[0].state == "failed"
+        assert road.spent() == (Money(), Money())
 
 
 async def ask_in_two_steps(road: Road, admitted: asyncio.Event, read: asyncio.Event) -> None:
