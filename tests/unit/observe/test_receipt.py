@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callgate.config import builtin
-from callgate.observe.receipt import Receipt, make_receipt, percentile
+from callgate.observe.receipt import ModelLine, Receipt, Refused, make_receipt, percentile
 from callgate.store import GateIdentity, Store
 from callgate.store.sqlite import SqliteStore
 from callgate.testing.clocks import FakeClock
@@ -122,6 +122,12 @@ def test_a_percentile_is_a_value_that_its_share_does_not_exceed(
     assert found is not None
     assert sum(value <= found for value in values) >= share * len(values)
     assert sum(value < found for value in values) <= share * len(values)
+
+
+def test_every_field_of_a_receipt_is_documented(repository: Path) -> None:
+    page = (repository / "docs" / "run.md").read_text(encoding="utf-8")
+    fields = [*Receipt.__struct_fields__, *Refused.__struct_fields__, *ModelLine.__struct_fields__]
+    assert [field for field in fields if f"`{field}`" not in page] == []
 
 
 def test_nothing_has_no_percentile() -> None:
