@@ -119,7 +119,7 @@ def task_policy(settings: Settings, task_type: str) -> TaskPolicy:
     if policy is not None:
         return policy
     near = get_close_matches(task_type, settings.tasks, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    hint = f"; did you mean {near[0]!r}?" if near else "."
     msg = f"there is no task type {task_type!r}{hint} The settings name: {', '.join(sorted(settings.tasks))}"
     fix = f"add [tasks.{task_type}] to the settings, or send one of those names"
     raise Unknown(msg, reason=Reason(code="unknown_task_type", rule="tasks", fix=fix))

@@ -97,7 +97,7 @@ def _allows(agent: AgentPolicy, name: str) -> bool:
 def _unknown(settings: Settings, agent: AgentPolicy, name: str) -> Unknown:
     usable = [route for route in settings.models if _allows(agent, route)]
     near = get_close_matches(name, usable, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    hint = f"; did you mean {near[0]!r}?" if near else "."
     listing = ", ".join(sorted(usable)) or "none by name"
     msg = f"there is no model {name!r}{hint} This agent may use: {listing}"
     fix = f"add [models.{name}] to the settings, or ask for provider:model"
