@@ -177,6 +177,11 @@ async def test_the_receipt_on_a_terminal_says_that_the_settings_are_built_in(
     assert "calls     1: 1 ok\n" in done.err
 
 
+async def test_a_run_without_any_providers_key_says_which_ones_would_do(shell: Shell) -> None:
+    done = await shell.run("run", "--", "true")
+    assert "providers: none, as neither OPENAI_API_KEY nor ANTHROPIC_API_KEY is set" in done.err
+
+
 @pytest.mark.parametrize("place", [[], ["--receipt-file", "receipt.json"]])
 async def test_a_receipt_in_json_keeps_the_field_rules(
     shell: Shell, simulator: Simulator, place: list[str]

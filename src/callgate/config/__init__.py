@@ -25,7 +25,7 @@ from callgate.money import Money
 from callgate.task import DEFAULT_TYPE
 
 __all__ = [
-    "FILE_NAME", "builtin", "environment", "find", "json_schema", "load", "parse_duration", "starter",
+    "FILE_NAME", "KNOWN_KEYS", "builtin", "environment", "find", "json_schema", "load", "parse_duration", "starter",
 ]  # fmt: skip
 
 FILE_NAME = "callgate.toml"

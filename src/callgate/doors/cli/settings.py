@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from callgate.config import builtin, find, load
+from callgate.config import KNOWN_KEYS, builtin, find, load
 from callgate.config.policies import Settings
 
 ConfigOption = Annotated[
@@ -35,7 +35,10 @@ def describe(settings: Settings) -> str:
     """Return where the settings came from."""
     if settings.path is not None:
         return str(settings.path)
-    names = ", ".join(settings.providers) or "none: no provider key is set in the environment"
+    names = (
+        ", ".join(settings.providers)
+        or f"none, as neither {' nor '.join(KNOWN_KEYS.values())} is set"
+    )
     return f"built in (no callgate.toml here or above); providers: {names}"
 
 
