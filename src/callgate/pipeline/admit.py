@@ -13,7 +13,7 @@ import msgspec
 from callgate.call import Attempt, Candidate, Reply, new_id
 from callgate.clock import Clock
 from callgate.config.policies import Settings
-from callgate.errors import Reason, StoreDown, Unbounded, Unpriced
+from callgate.errors import OverBudget, Reason, StoreDown, Unbounded, Unpriced
 from callgate.money import Money
 from callgate.pipeline.late import LateOutcomes
 from callgate.pipeline.settlement import Ending, settlement_of
@@ -83,7 +83,10 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
         bill = self._bill(passage, prices)
         bill = None if bill is None else raised(bill, factor)
         intent = _intent(passage, bill, price, sent_at=self.clock.now())
-        grant = await self._granted(intent)
+        try:
+            grant = await self._granted(intent)
+        except OverBudget as refused:
+            raise _explained(refused, passage) from None
         passage.attempts += 1
         passage.attempt = Attempt(
             id=intent.attempt_id,
@@ -216,6 +219,22 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
         if isinstance(down := settled.exception(), StoreDown):
             log.warning("attempt %s is not settled yet: %s", settlement.attempt_id, down)
             self.late.add(settlement)
+
+
+def _explained(refused: OverBudget, passage: Passage) -> OverBudget:
+    """Return a refusal that names the setting by which less would have been held."""
+    request, policy = passage.request, passage.policy
+    assert request is not None
+    assert policy is not None
+    if request.opaque is None or policy.max_input_tokens is not None:
+        return refused
+    remedy = f"bound its input by max_input_tokens under [tasks.{policy.type}]"
+    msg = (
+        f"{refused.message}; all that the model can take is held, as {request.opaque}: {remedy} "
+        "of callgate.toml"
+    )
+    fix = f"{remedy}, or {refused.reason.fix}"
+    return OverBudget(msg, reason=msgspec.structs.replace(refused.reason, fix=fix))
 
 
 def _may_hold(passage: Passage, price: Price | None) -> tuple[Price, ...]:

@@ -11,7 +11,7 @@ import pytest
 
 from callgate.call import Candidate, Usage
 from callgate.config.policies import PricePolicy, RoutePolicy
-from callgate.errors import Unpriced
+from callgate.errors import OverBudget, Unpriced
 from callgate.money import Money
 from callgate.pricing.bound import input_bound_tokens
 from callgate.testing.fakes import Answer
@@ -128,6 +128,25 @@ async def test_where_no_budget_holds_its_cost_is_unknown_and_never_that_of_text(
         assert (attempt.reserved, attempt.cost, attempt.estimated) == (None, None, False)
 
 
+PICTURE = [{"role": "user", "content": [{"type": "image_url"}]}]
+
+
+async def test_a_picture_that_does_not_fit_is_refused_with_the_setting_that_bounds_it(
+    tmp_path: Path,
+) -> None:
+    async with open_listed(tmp_path) as road:
+        with pytest.raises(OverBudget) as refused:
+            await road.read(road.passage(body=body("plain", messages=PICTURE)))
+        told = (refused.value.message, refused.value.reason.fix)
+        assert ["max_input_tokens under [tasks.default]" in str(text) for text in told] == [
+            True
+        ] * 2
+        assert "messages[0] holds a part of type 'image_url'" in refused.value.message
+        with pytest.raises(OverBudget) as plain:
+            await road.read(road.passage(body=body("plain", max_tokens=10**6)))
+        assert "max_input_tokens" not in plain.value.message
+
+
 async def test_the_lines_of_the_refusal_are_all_that_is_missing(tmp_path: Path) -> None:
     async with open_road(tmp_path, Answer(usage=USAGE)) as road:
         with pytest.raises(Unpriced) as refused:
@@ -162,8 +181,9 @@ async def test_a_bill_above_its_reservation_is_paid_in_full_and_raises_what_is_h
         await road.ask()
         second = road.last.attempts[0]
         assert second.reserved is not None
+        assert second.cost is not None
         assert second.cost == first.cost <= second.reserved
-        assert road.spent() == (Money(2 * first.cost.nano), Money())
+        assert road.spent() == (Money(2 * second.cost.nano), Money())
     told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len(told) == 1
     assert '[prices."first:gpt-5.5"]' in told[0]
