@@ -182,7 +182,8 @@ async def test_a_bill_above_its_reservation_is_paid_in_full_and_raises_what_is_h
         second = road.last.attempts[0]
         assert second.reserved is not None
         assert second.cost is not None
-        assert second.cost == first.cost <= second.reserved
+        assert second.cost == first.cost
+        assert second.cost <= second.reserved
         assert road.spent() == (Money(2 * second.cost.nano), Money())
     told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len(told) == 1
