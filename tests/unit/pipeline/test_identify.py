@@ -83,7 +83,7 @@ def test_a_timeout_becomes_a_deadline(tmp_path: Path) -> None:
 
 
 def test_a_task_type_that_is_near_to_none_is_told_with_all_there_are(tmp_path: Path) -> None:
-    with pytest.raises(Unknown, match="'zzz' The settings name: default"):
+    with pytest.raises(Unknown, match=r"'zzz'\. The settings name: default"):
         task_policy(settings(tmp_path), "zzz")
 
 

@@ -64,7 +64,7 @@ def test_what_is_not_named_is_denied(tmp_path: Path, models: tuple[str, ...]) ->
 
 
 def test_an_unknown_name_is_told_with_what_the_agent_may_use(tmp_path: Path) -> None:
-    with pytest.raises(Unknown, match="'zzz' This agent may use: plain, smart"):
+    with pytest.raises(Unknown, match=r"'zzz'\. This agent may use: plain, smart"):
         permitted(settings(tmp_path), agent("smart", "plain"), "zzz", api="openai")
     with pytest.raises(Unknown, match="may use: none by name"):
         permitted(settings(tmp_path), agent(), "zzz", api="openai")
