@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from asyncio import CancelledError
 
 from callgate.doors.server import Server
 
@@ -16,7 +14,6 @@ async def drain(server: Server, *, hurry: asyncio.Event) -> None:
         server: It is stopped when this returns.
         hurry: Once it is set, open calls are broken off, and settled at what they held.
     """
-    logging.getLogger("uvicorn.error").addFilter(_is_news)
     stopping = asyncio.ensure_future(server.stop())
     hurried = asyncio.ensure_future(hurry.wait())
     try:
@@ -26,9 +23,3 @@ async def drain(server: Server, *, hurry: asyncio.Event) -> None:
         await stopping
     finally:
         hurried.cancel()
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    """Whether a line of the server's log tells something that was not asked for."""
-    broken_off = record.exc_info is not None and record.exc_info[0] is CancelledError
-    return record.levelno > logging.INFO and not broken_off
