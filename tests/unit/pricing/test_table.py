@@ -210,8 +210,27 @@ def test_another_price_in_the_settings_is_another_version() -> None:
     assert version(1) == version(1) != version(2)
 
 
+@pytest.mark.parametrize(
+    ("source", "model", "tier", "standard"),
+    [
+        ("openai", "gpt-5.5", "scale", True),
+        ("openai", "gpt-5.5", "priority", False),
+        ("openai", "o1", "priority", False),
+        ("anthropic", "claude-opus-5", "priority", True),
+        ("anthropic", "claude-opus-5", "fast", False),
+    ],
+)
+def test_what_was_paid_for_beforehand_costs_what_the_list_says(
+    source: str, model: str, tier: str, *, standard: bool
+) -> None:
+    price = found(source, model)
+    assert (price.at(tier) is price) is standard
+
+
 def test_made_up_names_take_no_memory_for_ever() -> None:
     table = PriceTable({})
+    table.find("openai", Candidate(provider="p", model="x" * (LONGEST_NAME + 1)))
+    assert len(table) == 0
     for made_up in range(MOST_KNOWN + 10):
         table.find("nobody", Candidate(provider="p", model=f"made-up-{made_up}"))
         assert len(table) <= MOST_KNOWN
