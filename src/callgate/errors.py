@@ -11,6 +11,8 @@
     │   ├── OverBudget       the operator: the money is spent or held (402)
     │   ├── Unpriced         the operator: a budget holds, and the model has no price (402)
     │   ├── Unbounded        the operator: a budget holds, and the cost has no bound (402)
+    │   ├── OverLimit        time: too many calls, or too many at once (429)
+    │   ├── Looping          the agent: it goes round in circles (403)
     │   ├── DeadlinePassed   the operator: the task's time is over (403)
     │   └── StoreDown        the operator: no durable record is possible, so no call runs (503)
     ├── Failed               the far side said no, or never answered; ``billed`` says whether it
@@ -152,6 +154,38 @@ class Unbounded(Refused):
 
     code = "unbounded"
     status = 402
+
+
+class OverLimit(Refused):
+    """Too many calls in a window, or too many at once.
+
+    Attributes:
+        retry_after_seconds: When it would fit, if nobody else comes first.
+        waits: Whether the settings want such a call to wait for its turn.
+    """
+
+    code = "over_limit"
+    status = 429
+    may_retry = True
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after_seconds: float,
+        waits: bool = False,
+        reason: Reason | None = None,
+    ) -> None:
+        super().__init__(message, reason=reason)
+        self.retry_after_seconds = retry_after_seconds
+        self.waits = waits
+
+
+class Looping(Refused):
+    """The task goes round in circles: too many calls, the same call again, or too deep."""
+
+    code = "looping"
+    status = 403
 
 
 class DeadlinePassed(Refused):

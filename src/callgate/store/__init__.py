@@ -15,6 +15,8 @@ import msgspec
 
 from callgate.call import Caller, Candidate, Claims, Usage
 from callgate.money import Money
+from callgate.store.calendar import Window
+from callgate.store.limits import Limit
 from callgate.store.owners import GateIdentity as GateIdentity
 from callgate.task import Task
 
@@ -67,6 +69,11 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     """When the call came in, seconds since 1970."""
     sent_at: float
     """When this attempt was made, seconds since 1970."""
+    windows: tuple[Window, ...] = ()
+    """The hour, the day and the month of that instant, where the gate is."""
+    fingerprint: bytes | None = None
+    """A digest of what the request asks, the same for the same request; None takes no part in
+    ``max_repeats``."""
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
@@ -234,6 +241,14 @@ class GateRow(msgspec.Struct, frozen=True, kw_only=True):
     """What was wrong with the settings at the last reload; None if it went well."""
 
 
+class LimitRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A limit, as listings show it."""
+
+    limit: Limit
+    holds: bool
+    """False for a line of the file that an override stands before."""
+
+
 class Imbalance(msgspec.Struct, frozen=True, kw_only=True):
     """A scope whose ledger is not what its attempts add up to; there must never be one."""
 
@@ -254,6 +269,8 @@ class Store(Protocol):
         Raises (through the future):
             OverBudget: ``spent + held + bill > budget`` even at the lowest output limit.
             Unpriced: The task has a budget and the intent has no bill.
+            OverLimit: Too many calls in a window, or too many at once.
+            Looping: Too many calls of the task, the same call too often, or too deep a task.
             DeadlinePassed: The task's deadline is over.
             Malformed: The task exists and belongs to another agent, user or type
                 (``task_mismatch``), or the bill is beyond reason.
@@ -293,6 +310,31 @@ class Store(Protocol):
 
     def revoke_key(self, key_id: str, revoked_at: float, /) -> Future[bool]:
         """Revoke a key; return False if there is none of that id."""
+        ...
+
+    def load_limits(self, limits: Sequence[Limit], revision: int, /) -> Future[bool]:
+        """Let the limits of a settings file hold; False if those of a newer file do already.
+
+        Args:
+            limits: All limits of the file.
+            revision: The larger, the newer; the file's own time of change in nanoseconds.
+        """
+        ...
+
+    def override(self, limit: Limit, /) -> Future[None]:
+        """Let an override hold, instead of the one that the scope had and of the file's."""
+        ...
+
+    def lift(self, scope: str, name: str, /) -> Future[bool]:
+        """Take an override back; return False if there is none."""
+        ...
+
+    def raise_budget(self, task_id: str, budget: Money | None, /) -> Future[bool]:
+        """Set a task's own budget; None takes the limit away. Return False for an unknown task."""
+        ...
+
+    def limits(self) -> Sequence[LimitRow]:
+        """Return every limit with what is used of it now."""
         ...
 
     def set_url(self, url: str, /) -> Future[None]:

@@ -3,27 +3,42 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from callgate.money import Money
-from callgate.store import AttemptRow, CallRow, CallState, GateRow, Imbalance, Key, TaskRow
+from callgate.store import (
+    AttemptRow,
+    CallRow,
+    CallState,
+    GateRow,
+    Imbalance,
+    Key,
+    LimitRow,
+    TaskRow,
+)
+from callgate.store.calendar import Window
+from callgate.store.limits import Limits
+from callgate.store.meters import totals
 from callgate.store.rows import (
     ATTEMPT_COLUMNS,
     CALL_COLUMNS,
     GATE_COLUMNS,
     KEY_COLUMNS,
+    LIMIT_COLUMNS,
+    MICROS,
     TASK_COLUMNS,
     Row,
     attempt_of,
     call_of,
     gate_of,
     key_of,
+    limit_of,
     micros,
     task_of,
     task_row_of,
 )
+from callgate.store.tasks import READ_TASK
 from callgate.store.writer import LOOK, store_down
-from callgate.store.writes import READ_TASK
 from callgate.task import Task
 
 TASK_ROWS = f"""
@@ -57,10 +72,17 @@ IMBALANCES = """
     )
     SELECT scope, "window", l.spent_nano, l.held_nano, coalesce(b.spent, 0), coalesce(b.held, 0)
     FROM ledger l LEFT JOIN booked b USING (scope, "window")
-    WHERE l.spent_nano <> coalesce(b.spent, 0) OR l.held_nano <> coalesce(b.held, 0)
+    WHERE l."window" = 'all'
+        AND (l.spent_nano <> coalesce(b.spent, 0) OR l.held_nano <> coalesce(b.held, 0))
     UNION ALL
     SELECT scope, "window", 0, 0, spent, held FROM booked
     WHERE (scope, "window") NOT IN (SELECT scope, "window" FROM ledger)
+"""
+
+
+WINDOWS = """
+    SELECT scope, "window", spent_nano, held_nano, calls, starts_at, ends_at FROM ledger
+    WHERE starts_at IS NOT NULL
 """
 
 
@@ -131,16 +153,33 @@ class Reader:
         sql = f"SELECT {GATE_COLUMNS} FROM gates WHERE beat_at >= ? ORDER BY started_at"
         return [gate_of(row) for row in self._all(sql, (micros(beat_since),))]
 
+    def limits(self, now: float) -> list[LimitRow]:
+        """Return every limit."""
+        rows = [limit_of(row) for row in self._all(f"SELECT {LIMIT_COLUMNS} FROM limits", ())]
+        known = Limits(rows)
+        holding = {id(each.limit) for scope in known for each in known.of((scope,), now=now)}
+        return [LimitRow(limit=row, holds=id(row) in holding) for row in rows]
+
     def verify(self) -> list[Imbalance]:
         """Return every scope whose ledger is not what its attempts add up to."""
+        rows = [*self._all(IMBALANCES, ()), *self._window_imbalances()]
         return [
             Imbalance(
                 scope=scope, window=window, spent=Money(spent), held=Money(held),
                 attempts_spent=Money(attempts_spent), attempts_held=Money(attempts_held),
             )
-            for scope, window, spent, held, attempts_spent, attempts_held
-            in self._all(IMBALANCES, ())
+            for scope, window, spent, held, attempts_spent, attempts_held in rows
         ]  # fmt: skip
+
+    def _window_imbalances(self) -> Iterator[Row]:
+        """Add up the attempts of every window again, by who made them and when."""
+        for scope, key, spent, held, calls, starts_at, ends_at in self._all(WINDOWS, ()):
+            window = Window(
+                span="day", key=key, starts_at=starts_at / MICROS, ends_at=ends_at / MICROS
+            )
+            told = totals(self._connection.cursor(), scope, window)
+            if told != (spent, held, calls):
+                yield (scope, key, spent, held, *told[:2])
 
     def _calls(self, where: str, given: Row, *, limit: int | None) -> list[CallRow]:
         chosen = f"FROM calls WHERE {where} ORDER BY seq DESC LIMIT ?"

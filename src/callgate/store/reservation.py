@@ -1,12 +1,14 @@
-"""Whether an attempt fits into what is left of a budget: the arithmetic, the same in every store."""
+"""Whether an attempt fits into what is left of every budget: the arithmetic, the same in every store."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
 from callgate.call import Candidate
+from callgate.clock import rfc3339
 from callgate.errors import Malformed, OverBudget, Reason, Unpriced
 from callgate.money import FEMTO_PER_NANO, Money, from_femto
 from callgate.store import Bill, Grant
@@ -16,48 +18,54 @@ LARGEST_COST: Final = Money.dollars("1000000")
 still fit into 64 bits."""
 
 
-class Balance(msgspec.Struct, frozen=True):
-    """One row of the ledger, in nano-dollars."""
+class Level(msgspec.Struct, frozen=True, kw_only=True):
+    """One budget that an attempt draws from, in nano-dollars, as the transaction sees it."""
 
-    cap: int | None
-    """What may be spent; None sets no limit."""
+    rule: str
+    """The setting, such as ``tasks.research.budget``."""
+    what: str
+    """What it limits, as a sentence names it: ``task t1``, ``agent researcher today``."""
+    scope: str
+    window: str
+    cap: int
     spent: int = 0
     held: int = 0
+    resets_at: float | None = None
+    """When its window ends, seconds since 1970; None where it never does."""
+    fix: str
+    """How to lift it."""
 
     @property
     def left(self) -> int:
-        """What is neither spent nor held, under a cap."""
-        return (self.cap or 0) - self.spent - self.held
+        """What is neither spent nor held; a bill above its reservation may have passed the cap."""
+        return max(0, self.cap - self.spent - self.held)
 
 
-def reserve(
-    bill: Bill | None, balance: Balance, /, *, task_id: str, task_type: str, candidate: Candidate
-) -> Grant:
-    """Return what to hold for an attempt, with the highest output limit that the budget pays for.
+def reserve(bill: Bill | None, levels: Sequence[Level], /, *, candidate: Candidate) -> Grant:
+    """Return what to hold for an attempt, with the highest output limit that every budget pays for.
 
     Args:
         bill: The most that the attempt can cost; None where that is unknown.
-        balance: The task's ledger as the transaction sees it.
-        task_id: For the refusal's sentence, as are the other two.
-        task_type: The task's type.
-        candidate: Who would serve.
+        levels: Every budget that it draws from; none where nothing limits the money.
+        candidate: Who would serve, for the refusal's sentence.
 
     Raises:
         Unpriced: A budget holds, and there is no bill.
-        OverBudget: The bill does not fit even at its lowest output limit.
+        OverBudget: The bill does not fit even at its lowest output limit; it names every level
+            where it does not.
         Malformed: The request asks for more than any request can mean.
     """
     if bill is None:
-        if balance.cap is None:
+        if not levels:
             return Grant(reserved=None, output_tokens=None)
-        raise _unpriced(task_id, candidate)
+        raise _unpriced(levels[0], candidate)
     tokens = bill.output_tokens
     needed = from_femto(bill.femto(tokens))
-    # A bill above its reservation may have spent more than the cap; what is free fits all the same.
-    if balance.cap is not None and needed.nano > max(0, balance.left):
-        tokens = _affordable_tokens(bill, balance.left)
+    left = min((level.left for level in levels), default=needed.nano)
+    if needed.nano > left:
+        tokens = _affordable_tokens(bill, left)
         if tokens < bill.least_output_tokens:
-            raise _over_budget(bill, balance, task_id=task_id, task_type=task_type)
+            raise _over_budget(bill, levels)
         needed = from_femto(bill.femto(tokens))
     if needed > LARGEST_COST:
         raise _unreasonable(needed)
@@ -73,40 +81,52 @@ def _affordable_tokens(bill: Bill, left_nano: int) -> int:
     return for_output // per_token
 
 
-def _over_budget(bill: Bill, balance: Balance, *, task_id: str, task_type: str) -> OverBudget:
-    limit, spent, held = Money(balance.cap or 0), Money(balance.spent), Money(balance.held)
+def _over_budget(bill: Bill, levels: Sequence[Level]) -> OverBudget:
+    """Name every level that is too low, and let the one with the least left speak for them."""
     needed = from_femto(bill.femto(bill.least_output_tokens))
-    fix = f"raise budget in [tasks.{task_type}] of callgate.toml, or start the run with --budget"
-    waits = (
-        "; what is held may come free when those calls end"
-        if held.nano and spent + needed <= limit
-        else ""
-    )
-    msg = (
-        f"task budget: this call may cost {needed}, and of the {limit} of task {task_id} "
-        f"{spent} is spent and {held} is held by running calls{waits}; {fix}"
-    )
+    short = sorted((level for level in levels if level.left < needed.nano), key=_left)
+    told = "; ".join(_told(level, needed) for level in short)
+    fixes = " and ".join(dict.fromkeys(level.fix for level in short))
+    worst = short[0]
     reason = Reason(
         code="over_budget",
-        rule="task budget",
-        scope=f"task:{task_id}",
-        limit=limit.nano,
-        used=spent.nano,
-        held=held.nano,
+        rule=worst.rule,
+        scope=worst.scope,
+        limit=worst.cap,
+        used=worst.spent,
+        held=worst.held,
         needed=needed.nano,
-        fix=fix,
+        resets_at=None if worst.resets_at is None else rfc3339(worst.resets_at),
+        fix=fixes,
     )
+    msg = f"{worst.rule}: this call may cost {needed}, and {told}; {fixes}"
     return OverBudget(msg, reason=reason)
 
 
-def _unpriced(task_id: str, candidate: Candidate) -> Unpriced:
+def _left(level: Level) -> int:
+    return level.left
+
+
+def _told(level: Level, needed: Money) -> str:
+    """Tell how a level stands: money that is held may come free, money that is spent does not."""
+    spent, held = Money(level.spent), Money(level.held)
+    told = f"of the {Money(level.cap)} of {level.what} {spent} is spent and {held} is held by running calls"
+    if level.held and level.spent + needed.nano <= level.cap:
+        told += ", which may come free when they end"
+    if level.resets_at is not None:
+        told += f" ({level.rule}, until {rfc3339(level.resets_at)})"
+    return told
+
+
+def _unpriced(level: Level, candidate: Candidate) -> Unpriced:
     fix = f'add [prices."{candidate.name}"] to callgate.toml'
     msg = (
-        f"task budget: what {candidate.name} costs is not known, so the budget of task {task_id} "
-        f"could not hold it; {fix}"
+        f"what {candidate.name} costs is not known, so the budget of {level.what} could not hold "
+        f"it; {fix}"
     )
-    reason = Reason(code="unpriced", rule="task budget", scope=f"task:{task_id}", fix=fix)
-    return Unpriced(msg, reason=reason)
+    return Unpriced(
+        msg, reason=Reason(code="unpriced", rule=level.rule, scope=level.scope, fix=fix)
+    )
 
 
 def _unreasonable(needed: Money) -> Malformed:

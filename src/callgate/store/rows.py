@@ -9,6 +9,7 @@ import msgspec
 from callgate.call import Usage
 from callgate.money import Money
 from callgate.store import AttemptRow, CallRow, GateRow, Key, TaskRow
+from callgate.store.limits import Limit
 from callgate.task import Task
 
 MICROS: Final = 1_000_000
@@ -34,6 +35,8 @@ KEY_COLUMNS = "id, digest, agent, task_id, label, created_at, expires_at, revoke
 GATE_COLUMNS = (
     "id, host, place, pid, pid_started, url, started_at, beat_at, reloaded_at, reload_error"
 )
+
+LIMIT_COLUMNS = "scope, name, source, value, waits, until"
 
 Row = tuple[Any, ...]
 
@@ -122,3 +125,16 @@ def gate_of(row: Row) -> GateRow:
         started_at=row[6] / MICROS, beat_at=row[7] / MICROS, reloaded_at=instant(row[8]),
         reload_error=row[9],
     )  # fmt: skip
+
+
+def limit_of(row: Row) -> Limit:
+    """Return a row of LIMIT_COLUMNS as a record."""
+    scope, name, source, value, waits, until = row
+    return Limit(
+        scope=scope,
+        name=name,
+        source=source,
+        value=value,
+        waits=bool(waits),
+        until=instant(until),
+    )

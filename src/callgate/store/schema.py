@@ -147,6 +147,42 @@ MIGRATIONS: Final[Sequence[Sequence[str]]] = (
         ) WITHOUT ROWID
         """,
     ),
+    (
+        # Limits are rows, so that a change holds by the next admission in any process.
+        """
+        CREATE TABLE limits (
+            scope TEXT NOT NULL,
+            name TEXT NOT NULL,
+            source TEXT NOT NULL,
+            value INTEGER NOT NULL,
+            waits INTEGER NOT NULL,
+            until INTEGER,
+            PRIMARY KEY (scope, name, source)
+        ) WITHOUT ROWID
+        """,
+        # `changes` counts every change, `revision` is that of the settings file whose limits hold.
+        "CREATE TABLE limits_state (changes INTEGER NOT NULL, revision INTEGER NOT NULL)",
+        "INSERT INTO limits_state VALUES (0, 0)",
+        # A scope's last calls, numbered: the one that N calls ago came tells whether N fit.
+        """
+        CREATE TABLE ticks (
+            scope TEXT NOT NULL,
+            n INTEGER NOT NULL,
+            at INTEGER NOT NULL,
+            PRIMARY KEY (scope, n)
+        ) WITHOUT ROWID
+        """,
+        "ALTER TABLE ledger ADD COLUMN calls INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE ledger ADD COLUMN starts_at INTEGER",
+        "ALTER TABLE ledger ADD COLUMN ends_at INTEGER",
+        # The scopes and windows besides its task's that an attempt is booked in.
+        "ALTER TABLE attempts ADD COLUMN booked TEXT",
+        "ALTER TABLE calls ADD COLUMN fingerprint BLOB",
+        "CREATE INDEX calls_alike ON calls (task_id, fingerprint) WHERE fingerprint IS NOT NULL",
+        "ALTER TABLE tasks ADD COLUMN depth INTEGER NOT NULL DEFAULT 0",
+        "CREATE INDEX tasks_open ON tasks (type) WHERE ended_at IS NULL",
+        "CREATE INDEX attempts_by_time ON attempts (sent_at)",
+    ),
 )
 """The statements that lead from each version to the next; a file's version is how many it has."""
 

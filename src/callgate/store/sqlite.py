@@ -10,6 +10,7 @@ from typing import Final, Literal, Self
 
 from callgate.clock import Clock
 from callgate.errors import Misconfigured
+from callgate.money import Money
 from callgate.store import (
     CallEnd,
     CallRow,
@@ -20,14 +21,19 @@ from callgate.store import (
     Imbalance,
     Intent,
     Key,
+    LimitRow,
     Refusal,
     Settlement,
     TaskRow,
+    rules,
     schema,
+    tasks,
     writes,
 )
+from callgate.store.admission import Admission
 from callgate.store.file import OpenedFile, create_file
 from callgate.store.heartbeat import Heartbeat
+from callgate.store.limits import Limit
 from callgate.store.owners import SILENT_SECONDS
 from callgate.store.reads import Reader
 from callgate.store.writer import Opened, Writer
@@ -61,7 +67,7 @@ class SqliteStore:
         self._reader = reader
         self._clock = clock
         self._heartbeat = heartbeat
-        self._owner = owner
+        self._admission = None if owner is None else Admission(owner)
 
     @classmethod
     async def open(
@@ -105,10 +111,10 @@ class SqliteStore:
 
     def admit(self, intent: Intent, /) -> Future[Grant]:
         """Hold the money and write the attempt's intent, in one transaction, or do neither."""
-        if self._owner is None:
+        if self._admission is None:
             msg = "this store was opened without a gate, so nobody would settle what it admits"
             raise RuntimeError(msg)
-        return self._writer.submit(writes.admit, writes.Admission(intent, self._owner))
+        return self._writer.submit(self._admission, intent)
 
     def settle(self, settlement: Settlement, /) -> Future[None]:
         """Free the hold, book the cost and write the outcome; a second time does nothing."""
@@ -124,11 +130,11 @@ class SqliteStore:
 
     def create_task(self, task: Task, /) -> Future[Task]:
         """Write a task; return the stored one if it exists."""
-        return self._writer.submit(writes.create_task, task)
+        return self._writer.submit(tasks.create_task, task)
 
     def end_task(self, task_id: str, ended_at: float, /) -> Future[None]:
         """Mark a task as ended."""
-        return self._writer.submit(writes.end_task, (task_id, ended_at))
+        return self._writer.submit(tasks.end_task, (task_id, ended_at))
 
     def create_key(self, key: Key, /) -> Future[None]:
         """Write a key."""
@@ -137,6 +143,26 @@ class SqliteStore:
     def revoke_key(self, key_id: str, revoked_at: float, /) -> Future[bool]:
         """Revoke a key; return False if there is none of that id."""
         return self._writer.submit(writes.revoke_key, (key_id, revoked_at))
+
+    def load_limits(self, limits: Sequence[Limit], revision: int, /) -> Future[bool]:
+        """Let the limits of a settings file hold; False if those of a newer file do already."""
+        return self._writer.submit(rules.load, (tuple(limits), revision))
+
+    def override(self, limit: Limit, /) -> Future[None]:
+        """Let an override hold."""
+        return self._writer.submit(rules.override, limit)
+
+    def lift(self, scope: str, name: str, /) -> Future[bool]:
+        """Take an override back; return False if there is none."""
+        return self._writer.submit(rules.lift, (scope, name))
+
+    def raise_budget(self, task_id: str, budget: Money | None, /) -> Future[bool]:
+        """Set a task's own budget; return False for an unknown task."""
+        return self._writer.submit(rules.raise_budget, (task_id, budget))
+
+    def limits(self) -> Sequence[LimitRow]:
+        """Return every limit."""
+        return self._reader.limits(self._clock.now())
 
     def set_url(self, url: str, /) -> Future[None]:
         """Note where this process can be reached."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +12,7 @@ from callgate.call import Candidate
 from callgate.errors import Malformed, OverBudget
 from callgate.money import FEMTO_PER_NANO, from_femto
 from callgate.store import Bill, Grant
-from callgate.store.reservation import LARGEST_COST, Balance, reserve
+from callgate.store.reservation import LARGEST_COST, Level, reserve
 
 AMOUNTS = st.integers(0, 10**15)
 CANDIDATE = Candidate(provider="openai", model="gpt-5.5")
@@ -28,8 +30,19 @@ def bills(draw: st.DrawFn) -> Bill:
     )
 
 
-def granted(bill: Bill, balance: Balance) -> Grant:
-    return reserve(bill, balance, task_id="t1", task_type="default", candidate=CANDIDATE)
+def level(cap: int, spent: int = 0, held: int = 0, **more: Any) -> Level:
+    named = {
+        "rule": "task budget",
+        "what": "task t1",
+        "scope": "task:t1",
+        "fix": "raise it",
+        **more,
+    }
+    return Level(window="all", cap=cap, spent=spent, held=held, **named)
+
+
+def granted(bill: Bill, *levels: Level) -> Grant:
+    return reserve(bill, levels, candidate=CANDIDATE)
 
 
 @given(bills(), AMOUNTS, AMOUNTS, AMOUNTS)
@@ -38,7 +51,7 @@ def test_what_is_granted_fits_and_one_more_token_would_not(
 ) -> None:
     left = cap - spent - held
     try:
-        grant = granted(bill, Balance(cap, spent, held))
+        grant = granted(bill, level(cap, spent, held))
     except OverBudget:
         assert from_femto(bill.femto(bill.least_output_tokens)).nano > left
         return
@@ -53,7 +66,7 @@ def test_what_is_granted_fits_and_one_more_token_would_not(
 
 @given(bills())
 def test_without_a_cap_the_whole_bill_is_held(bill: Bill) -> None:
-    grant = granted(bill, Balance(None))
+    grant = granted(bill)
     assert grant == Grant(
         reserved=from_femto(bill.femto(bill.output_tokens)), output_tokens=bill.output_tokens
     )
@@ -64,10 +77,10 @@ def test_the_largest_cost_is_the_last_that_is_believed(over: int) -> None:
     femto = LARGEST_COST.nano * FEMTO_PER_NANO + over
     bill = Bill(input_femto=femto, output_femto=0, output_tokens=0, least_output_tokens=0)
     if not over:
-        assert granted(bill, Balance(None)).reserved == LARGEST_COST
+        assert granted(bill).reserved == LARGEST_COST
         return
     with pytest.raises(Malformed, match="no call may hold more than"):
-        granted(bill, Balance(None))
+        granted(bill)
 
 
 @pytest.mark.parametrize(("held", "waits"), [(60, True), (0, False)])
@@ -76,5 +89,33 @@ def test_a_refusal_says_whether_waiting_may_help(held: int, *, waits: bool) -> N
         input_femto=50 * FEMTO_PER_NANO, output_femto=0, output_tokens=0, least_output_tokens=0
     )
     with pytest.raises(OverBudget) as refused:
-        granted(bill, Balance(100, spent=100 - held - 40 if held else 60, held=held))
+        granted(bill, level(100, spent=100 - held - 40 if held else 60, held=held))
     assert ("may come free" in refused.value.message) == waits
+
+
+@given(bills(), st.lists(AMOUNTS, min_size=1, max_size=4))
+def test_the_least_of_several_budgets_decides(bill: Bill, caps: list[int]) -> None:
+    def outcome(*levels: Level) -> Grant | str:
+        try:
+            return granted(bill, *levels)
+        except OverBudget as refused:
+            return str(refused.reason.needed)
+
+    assert outcome(*map(level, caps)) == outcome(level(min(caps)))
+
+
+def test_a_refusal_names_every_budget_that_is_too_low_and_when_it_resets() -> None:
+    bill = Bill(
+        input_femto=50 * FEMTO_PER_NANO, output_femto=0, output_tokens=0, least_output_tokens=0
+    )
+    day = level(40, rule="agents.a.budget_per_day", what="agent a today", resets_at=86_400.0)
+    with pytest.raises(OverBudget) as refused:
+        granted(bill, level(49), day, level(50, what="the whole gate"))
+    message, reason = refused.value.message, refused.value.reason
+    assert "agent a today" in message
+    assert "task t1" in message
+    assert "the whole gate" not in message
+    assert (reason.rule, reason.resets_at) == (
+        "agents.a.budget_per_day",
+        "1970-01-02T00:00:00.000000Z",
+    )
