@@ -8,7 +8,7 @@ import struct
 from collections.abc import AsyncGenerator, Awaitable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -118,8 +118,15 @@ class Visitor:
         self.writer.transport.abort()
 
 
+class Listening(Protocol):
+    """A server, of this process or another."""
+
+    @property
+    def url(self) -> str: ...
+
+
 @asynccontextmanager
-async def visit(server: Server) -> AsyncGenerator[Visitor]:
+async def visit(server: Listening) -> AsyncGenerator[Visitor]:
     """Connect to a server."""
     host, _, port = server.url.removeprefix("http://").rpartition(":")
     visitor = Visitor(*await asyncio.open_connection(host, int(port)))
