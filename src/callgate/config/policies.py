@@ -34,6 +34,8 @@ class GatePolicy(msgspec.Struct, frozen=True, kw_only=True):
     """What happens upstream when a client hangs up: read on to learn the usage, or cancel."""
     drain_seconds: float = 30.0
     """How long to read on at most."""
+    timezone: str = "UTC"
+    """Where days and months begin and end."""
     require_task: bool = False
     require_user: bool = False
 
@@ -113,6 +115,26 @@ class PricePolicy(msgspec.Struct, frozen=True, kw_only=True):
     context_window: int | None = None
 
 
+LimitName = Literal[
+    "per_minute", "per_hour", "per_day", "concurrency",
+    "budget_per_hour", "budget_per_day", "budget_per_month",
+    "max_calls", "max_repeats", "max_depth",
+]  # fmt: skip
+
+
+class LimitPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """One limit of one scope, as a row."""
+
+    scope: str
+    """``gate``, ``user:*`` for every user that has none of its own, or a kind and a name:
+    ``agent:researcher``, ``type:research``, ``user:u1``, ``provider:openai``."""
+    name: LimitName
+    value: int
+    """Calls, or nano-dollars."""
+    waits: bool = False
+    """Whether a call that does not fit waits for its turn, instead of being refused."""
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that ``callgate.toml`` says, resolved."""
 
@@ -126,6 +148,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Always holds ``default``."""
     prices: Mapping[str, PricePolicy]
     """By ``provider:model``."""
+    limits: tuple[LimitPolicy, ...] = ()
+    """Every limit of the file."""
 
 
 def base_url(api: Api, url: str | None) -> str:
