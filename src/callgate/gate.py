@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -35,6 +36,8 @@ from callgate.providers.http import Dialect, HttpProvider
 from callgate.providers.openai import OpenAI
 from callgate.secrets import Secrets
 from callgate.store import GateIdentity, Key, Store
+from callgate.store.calendar import Calendar
+from callgate.store.limits import Limit
 from callgate.store.sqlite import SqliteStore
 from callgate.task import Task
 from callgate.wire import Format
@@ -118,7 +121,7 @@ class Gate:
         store = await SqliteStore.open(settings.gate.store_file, clock=clock, gate=identity)
         # Jitter needs no secrecy, only that a test can seed it.
         rng = rng or random.Random()  # noqa: S311
-        return cls(
+        gate = cls(
             settings,
             store,
             environ=environ,
@@ -126,6 +129,12 @@ class Gate:
             rng=rng,
             make_provider=make_provider or http_provider,
         )
+        try:
+            await gate._load_limits()
+        except BaseException:
+            await gate.close()
+            raise
+        return gate
 
     @property
     def settings(self) -> Settings:
@@ -223,6 +232,7 @@ class Gate:
             msg = "a reload cannot change [gate] store; restart the gate to use another store"
             raise Misconfigured(msg)
         self._setup = self._set_up(settings, old=old)
+        await self._load_limits()
         kept = set(map(id, self._setup.providers.values()))
         for provider in old.providers.values():
             if id(provider) not in kept:
@@ -233,6 +243,19 @@ class Gate:
         await asyncio.gather(*(provider.close() for provider in self._setup.providers.values()))
         await self._late.close()
         await self.store.close()
+
+    async def _load_limits(self) -> None:
+        """Let the limits of the settings hold in every process, unless a newer file's do."""
+        settings = self.settings
+        if settings.path is None:
+            return
+        limits = [
+            Limit(scope=each.scope, name=each.name, value=each.value, waits=each.waits)
+            for each in settings.limits
+        ]
+        # The later a file was written, the newer is what it says.
+        if not await self.store.load_limits(limits, settings.path.stat().st_mtime_ns):
+            log.warning("the limits of a newer settings file hold; those of this one do not")
 
     def _known(self, key: str | None) -> Caller:
         if not key:
@@ -297,6 +320,7 @@ class Gate:
                 clock=clock,
                 late=self._late,
                 overruns=self._overruns,
+                calendar=Calendar(ZoneInfo(settings.gate.timezone)),
             ),
             SecretsStage: SecretsStage(settings=settings, resolver=secrets),
         }

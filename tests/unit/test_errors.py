@@ -143,8 +143,8 @@ def test_a_call_may_have_cost_money_where_any_candidate_may(billed: list[bool]) 
 @pytest.mark.parametrize("kind", list(below(Refused)))
 def test_a_refusal_is_the_callers_or_the_operators_to_mend(kind: type[Refused]) -> None:
     """409 is left out on purpose: a client takes it for a conflict and tries again."""
-    assert kind.status in {400, 401, 402, 403, 404, 413, 503}
-    assert kind.may_retry is (kind.status == 503)
+    assert kind.status in {400, 401, 402, 403, 404, 413, 429, 503}
+    assert kind.may_retry is (kind.status in {429, 503})
 
 
 def test_a_failure_keeps_what_the_provider_said() -> None:

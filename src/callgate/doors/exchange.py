@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable
+from math import ceil
 
 from starlette.types import Message, Receive, Scope, Send
 
@@ -17,6 +18,7 @@ from callgate.errors import (
     ClientLeft,
     Failed,
     OutOfCredit,
+    OverLimit,
     RateLimited,
     Reason,
     Refused,
@@ -38,6 +40,9 @@ Source: RFC 9110 §7.6.1. ``accept-encoding`` too: a compressed reply could not 
 """
 
 KEPT_PREFIXES = ("callgate-", "x-forwarded-")
+
+LONGEST_CLIENT_WAIT_SECONDS = 60.0
+"""A client is not told to wait longer: it would not, or for hours with its request open."""
 
 WATCH_AFTER_SECONDS = 0.05
 """A call that is answered sooner needs nobody who watches whether its client is still there."""
@@ -295,7 +300,12 @@ async def answer_error(
 def _retry_headers(error: CallgateError) -> list[tuple[str, str]]:
     """Say whether the client should try again: after our own tries it should not."""
     if isinstance(error, Refused) and error.may_retry:
-        return [("retry-after", "1"), ("retry-after-ms", "1000")]
+        seconds = error.retry_after_seconds if isinstance(error, OverLimit) else 1.0
+        if seconds <= LONGEST_CLIENT_WAIT_SECONDS:
+            return [
+                ("retry-after", str(ceil(seconds))),
+                ("retry-after-ms", str(ceil(seconds * 1_000))),
+            ]
     headers = [("x-should-retry", "false")]
     if isinstance(error, RateLimited) and error.retry_after_seconds is not None:
         headers.append(("retry-after", str(max(1, round(error.retry_after_seconds)))))

@@ -6,24 +6,33 @@ import asyncio
 import logging
 from asyncio import Future
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
+from hashlib import blake2b
 
 import msgspec
 
 from callgate.call import Attempt, Candidate, Reply, new_id
 from callgate.clock import Clock
 from callgate.config.policies import Settings
-from callgate.errors import OverBudget, Reason, StoreDown, Unbounded, Unpriced
+from callgate.errors import (
+    OverBudget,
+    OverLimit,
+    Reason,
+    Refused,
+    StoreDown,
+    Unbounded,
+    Unpriced,
+)
 from callgate.money import Money
 from callgate.pipeline.late import LateOutcomes
 from callgate.pipeline.settlement import Ending, settlement_of
-from callgate.pipeline.stage import Next, Passage
+from callgate.pipeline.stage import Next, Passage, staged
 from callgate.pricing import Price
 from callgate.pricing.bound import cache_writes_of, input_bound_tokens, make_bill
 from callgate.pricing.overruns import ONE, Overruns, raised
 from callgate.pricing.table import PriceTable, unpriced_fix
 from callgate.store import Bill, Grant, Intent, Settlement, Store
-from callgate.task import Task
+from callgate.store.calendar import Calendar
 from callgate.wire import Format
 
 LEAST_OUTPUT_TOKENS = 16
@@ -34,6 +43,9 @@ Source: the least ``max_output_tokens`` that OpenAI's Responses API takes.
 
 FREE = Bill(input_femto=0, output_femto=0, output_tokens=0, least_output_tokens=0)
 """The bill of a format that costs nothing, such as counting tokens."""
+
+FINGERPRINT_BYTES = 16
+"""Enough that two requests of one task never look alike by chance."""
 
 log = logging.getLogger("callgate")
 
@@ -48,8 +60,10 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
     clock: Clock
     late: LateOutcomes
     overruns: Overruns
+    calendar: Calendar
+    """Where the windows of money and days come from."""
 
-    @asynccontextmanager
+    @staged
     async def __call__(self, passage: Passage, next: Next, /) -> AsyncGenerator[Reply]:
         """Let an attempt leave only with its intent and its hold on disk.
 
@@ -81,12 +95,14 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
         )
         prices = _may_hold(passage, price)
         bill = self._bill(passage, prices)
-        bill = None if bill is None else raised(bill, factor)
-        intent = _intent(passage, bill, price, sent_at=self.clock.now())
+        known = raised(bill, factor) if isinstance(bill, Bill) else None
+        intent = _intent(passage, known, price, calendar=self.calendar, now=self.clock.now())
         try:
-            grant = await self._granted(intent)
+            intent, grant = await self._in_turn(passage, intent)
         except OverBudget as refused:
             raise _explained(refused, passage) from None
+        except Unpriced as refused:
+            raise _with_level(bill, refused) if isinstance(bill, Refused) else refused from None
         passage.attempts += 1
         passage.attempt = Attempt(
             id=intent.attempt_id,
@@ -95,6 +111,23 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
             output_tokens=self._inserted(passage, grant),
         )
         return prices
+
+    async def _in_turn(self, passage: Passage, intent: Intent) -> tuple[Intent, Grant]:
+        """Have an attempt admitted; wait for its turn where its limits say so and time allows."""
+        assert passage.task is not None
+        deadline = passage.task.deadline_at
+        while True:
+            try:
+                return intent, await self._granted(intent)
+            except OverLimit as refused:
+                now = self.clock.now()
+                due = now + refused.retry_after_seconds
+                if not refused.waits or passage.left or (deadline is not None and due > deadline):
+                    raise
+                await self.clock.sleep(due - now)
+            now = self.clock.now()
+            windows = tuple(self.calendar.windows(now).values())
+            intent = msgspec.structs.replace(intent, sent_at=now, windows=windows)
 
     async def _granted(self, intent: Intent) -> Grant:
         """Wait for the admission; give back what it holds if the caller does not wait."""
@@ -138,34 +171,22 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
         )
         self.late.add(settlement, wait_seconds=0.0)
 
-    def _bill(self, passage: Passage, prices: tuple[Price, ...]) -> Bill | None:
-        """Return the most that the attempt can cost; None where that is unknown and may be.
+    def _bill(self, passage: Passage, prices: tuple[Price, ...]) -> Bill | Unpriced | Unbounded:
+        """Return the most that the attempt can cost; where nobody knows, why not.
 
-        Raises:
-            Unpriced: A budget holds, and the model has no price, or none for this request.
-            Unbounded: A budget holds, and the input has no known bound.
+        Only the store knows whether a budget holds; without one the attempt may go all the same.
         """
-        task, request, policy, candidate = (
-            passage.task,
-            passage.request,
-            passage.policy,
-            passage.candidate,
-        )
-        assert task is not None
+        request, policy, candidate = passage.request, passage.policy, passage.candidate
         assert request is not None
         assert policy is not None
         assert candidate is not None
         if not self._format(passage).costs_output:
             return FREE
         if not prices:
-            if task.budget is None:
-                return None
-            raise self._unpriced(passage, candidate, task)
+            return self._unpriced(passage, candidate)
         input_tokens = _input_bound(passage, prices[0])
         if input_tokens is None:
-            if task.budget is None:
-                return None
-            raise _unbounded(candidate.name, task.type, request.opaque or "")
+            return _unbounded(candidate.name, policy.type, request.opaque or "")
         wanted = request.output_limit
         return make_bill(
             prices,
@@ -180,8 +201,8 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
             choices=request.choices,
         )
 
-    def _unpriced(self, passage: Passage, candidate: Candidate, task: Task) -> Unpriced:
-        """Return the refusal of a model whose cost the budget could not limit."""
+    def _unpriced(self, passage: Passage, candidate: Candidate) -> Unpriced:
+        """Return the refusal of a model whose cost no budget could limit."""
         request, provider = passage.request, self.settings.providers[candidate.provider]
         assert request is not None
         fix = unpriced_fix(candidate, api=provider.api)
@@ -189,11 +210,10 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
         asked = f" at the service tier {tier!r}" if isinstance(tier, str) else ""
         where = "callgate.toml" if self.settings.path else "callgate.toml (callgate init writes it)"
         msg = (
-            f"{candidate.name} has no price{asked}, so the task's budget could not hold it; "
+            f"{candidate.name} has no price{asked}, so its budget could not hold it; "
             f"add to {where}:\n{fix}"
         )
-        reason = Reason(code="unpriced", rule="task budget", scope=f"task:{task.id}", fix=fix)
-        return Unpriced(msg, reason=reason)
+        return Unpriced(msg, reason=Reason(code="unpriced", fix=fix))
 
     def _inserted(self, passage: Passage, grant: Grant) -> int | None:
         """Return the output limit that the gate sends where the request names none."""
@@ -237,6 +257,13 @@ def _explained(refused: OverBudget, passage: Passage) -> OverBudget:
     return OverBudget(msg, reason=msgspec.structs.replace(refused.reason, fix=fix))
 
 
+def _with_level(why: Refused, refused: Unpriced) -> Refused:
+    """Return why a cost is unknown, with the budget that must know it."""
+    rule, scope = refused.reason.rule, refused.reason.scope
+    reason = msgspec.structs.replace(why.reason, rule=why.reason.rule or rule, scope=scope)
+    return type(why)(why.message, reason=reason)
+
+
 def _may_hold(passage: Passage, price: Price | None) -> tuple[Price, ...]:
     """Return the prices that may hold for a request; none where nobody tells what it costs."""
     assert passage.request is not None
@@ -256,7 +283,9 @@ def _input_bound(passage: Passage, price: Price) -> int | None:
     )
 
 
-def _intent(passage: Passage, bill: Bill | None, price: Price | None, *, sent_at: float) -> Intent:
+def _intent(
+    passage: Passage, bill: Bill | None, price: Price | None, *, calendar: Calendar, now: float
+) -> Intent:
     call, task, request, candidate = passage.call, passage.task, passage.request, passage.candidate
     assert task is not None
     assert request is not None
@@ -275,7 +304,9 @@ def _intent(passage: Passage, bill: Bill | None, price: Price | None, *, sent_at
         price_version=None if price is None else price.version,
         request_bytes=len(call.body),
         started_at=call.started_at,
-        sent_at=sent_at,
+        sent_at=now,
+        windows=tuple(calendar.windows(now).values()),
+        fingerprint=blake2b(call.body, digest_size=FINGERPRINT_BYTES).digest(),
     )
 
 

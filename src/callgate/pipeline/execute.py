@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
 
 import msgspec
 
 from callgate.call import Reply
 from callgate.clock import Clock
 from callgate.config.policies import Settings
-from callgate.pipeline.stage import Passage
+from callgate.pipeline.stage import Passage, staged
 from callgate.providers import Outgoing, Provider
 from callgate.wire import Format
 
@@ -23,7 +22,7 @@ class Execute(msgspec.Struct, frozen=True, kw_only=True):
     providers: Mapping[str, Provider]
     clock: Clock
 
-    @asynccontextmanager
+    @staged
     async def __call__(self, passage: Passage, /) -> AsyncGenerator[Reply]:
         """Write the request as it leaves, and open the provider's reply."""
         candidate, attempt, request = passage.candidate, passage.attempt, passage.request

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from asyncio import Future
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 
 import msgspec
 
@@ -14,7 +14,7 @@ from callgate.call import Reply
 from callgate.clock import Clock
 from callgate.errors import CallgateError, ClientLeft, Refused, StoreDown
 from callgate.pipeline.late import LateOutcomes
-from callgate.pipeline.stage import Next, Passage
+from callgate.pipeline.stage import Next, Passage, staged
 from callgate.redact import redact
 from callgate.store import CallEnd, CallState, Refusal, Store
 
@@ -31,7 +31,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     clock: Clock
     late: LateOutcomes
 
-    @asynccontextmanager
+    @staged
     async def __call__(self, passage: Passage, next: Next, /) -> AsyncGenerator[Reply]:
         """Write the outcome of a call that an attempt's settlement has not written."""
         passage.runner = asyncio.current_task()

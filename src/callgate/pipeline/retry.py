@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
 
 import msgspec
 
 from callgate.call import Reply
 from callgate.clock import Clock
 from callgate.errors import ClientLeft, Transient
-from callgate.pipeline.stage import Next, Passage
+from callgate.pipeline.stage import Held, Next, Passage, staged
 from callgate.store import Store
 
 FIRST_WAIT_SECONDS = 0.5
@@ -32,7 +31,7 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
     clock: Clock
     rng: random.Random
 
-    @asynccontextmanager
+    @staged
     async def __call__(self, passage: Passage, next: Next, /) -> AsyncGenerator[Reply]:
         """Retry until the reply opens; a reply that breaks after that is not retried."""
         tries = 0
@@ -40,16 +39,17 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
             if passage.left:
                 msg = "the client hung up before the provider answered"
                 raise ClientLeft(msg)
-            async with AsyncExitStack() as stack:
-                try:
-                    reply = await stack.enter_async_context(next(passage))
-                except Transient as failure:
-                    wait = self._wait(passage, tries, failure)
-                    if wait is None:
-                        raise
-                else:
+            opening = next(passage)
+            try:
+                reply = await opening.__aenter__()
+            except Transient as failure:
+                wait = self._wait(passage, tries, failure)
+                if wait is None:
+                    raise
+            else:
+                async with Held(opening):
                     yield reply
-                    return
+                return
             tries += 1
             await self.clock.sleep(wait)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
 
 import msgspec
 
@@ -19,7 +18,7 @@ from callgate.errors import (
     Reason,
     Transient,
 )
-from callgate.pipeline.stage import Next, Passage
+from callgate.pipeline.stage import Held, Next, Passage, staged
 from callgate.wire import Format
 
 FALLS_BACK = (Transient, NoSuchModel, BadCredential, OutOfCredit)
@@ -35,20 +34,21 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     formats: Mapping[str, Format]
 
-    @asynccontextmanager
+    @staged
     async def __call__(self, passage: Passage, next: Next, /) -> AsyncGenerator[Reply]:
         """Open the first candidate that answers; never switch after the first content."""
         failures: list[Failed] = []
         for candidate in self._fitting(passage):
             passage.candidate = candidate
-            async with AsyncExitStack() as stack:
-                try:
-                    reply = await stack.enter_async_context(next(passage))
-                except FALLS_BACK as failure:
-                    failures.append(failure)
-                    continue
+            opening = next(passage)
+            try:
+                reply = await opening.__aenter__()
+            except FALLS_BACK as failure:
+                failures.append(failure)
+                continue
+            async with Held(opening):
                 yield reply
-                return
+            return
         raise failures[0] if len(failures) == 1 else _exhausted(failures)
 
     def _fitting(self, passage: Passage) -> list[Candidate]:

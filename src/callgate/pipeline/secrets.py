@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 
 import msgspec
 
 from callgate.call import Reply
 from callgate.config.policies import Settings
-from callgate.pipeline.stage import Next, Passage
+from callgate.pipeline.stage import Next, Passage, staged
 from callgate.secrets import Secrets as Resolver
 
 
@@ -19,7 +18,7 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     resolver: Resolver
 
-    @asynccontextmanager
+    @staged
     async def __call__(self, passage: Passage, next: Next, /) -> AsyncGenerator[Reply]:
         """Open the rest of the road with the key in the passage; take it out after."""
         assert passage.candidate is not None

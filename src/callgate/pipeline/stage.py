@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol, runtime_checkable
+from functools import wraps
+from types import TracebackType
+from typing import ParamSpec, Protocol, runtime_checkable
 
 import msgspec
 
@@ -80,6 +82,77 @@ class Passage(msgspec.Struct, kw_only=True):
 
 Next = Callable[[Passage], AbstractAsyncContextManager[Reply]]
 """The rest of the road, as a stage sees it."""
+
+
+P = ParamSpec("P")
+
+
+class Open:
+    """A generator of one reply as a context manager; what a :func:`staged` method returns.
+
+    As that of the standard library, without what only a context manager that is used by hand needs:
+    a call opens seven of them.
+    """
+
+    __slots__ = ("_generator",)
+
+    def __init__(self, generator: AsyncGenerator[Reply]) -> None:
+        self._generator = generator
+
+    async def __aenter__(self) -> Reply:
+        """Run up to the reply."""
+        return await anext(self._generator)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        """Run to the end; what went wrong outside is raised where the reply was given."""
+        if error is None:
+            await anext(self._generator, None)
+            return False
+        try:
+            await self._generator.athrow(error)
+        except StopAsyncIteration:
+            return True
+        except BaseException as raised:
+            if raised is not error:
+                raise
+            error.__traceback__ = trace
+        return False
+
+
+class Held:
+    """Closes what was opened already, by hand."""
+
+    __slots__ = ("_opened",)
+
+    def __init__(self, opened: AbstractAsyncContextManager[Reply]) -> None:
+        self._opened = opened
+
+    async def __aenter__(self) -> None:
+        """Nothing is left to open."""
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool | None:
+        """Close it."""
+        return await self._opened.__aexit__(kind, error, trace)
+
+
+def staged(opening: Callable[P, AsyncGenerator[Reply]]) -> Callable[P, Open]:
+    """Make a generator of one reply a context manager, as a stage must return one."""
+
+    @wraps(opening)
+    def opened(*args: P.args, **kwargs: P.kwargs) -> Open:
+        return Open(opening(*args, **kwargs))
+
+    return opened
 
 
 class Stage(Protocol):

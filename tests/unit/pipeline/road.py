@@ -70,6 +70,7 @@ def settings(path: Path, *, budget: str | None = "1", **changes: Any) -> Setting
         tasks={"default": TaskPolicy(type="default", budget=None if budget is None else Money.dollars(budget))},
         prices={"first:a": PRICE, "second:b": PRICE, "third:c": PRICE},
     )  # fmt: skip
+    (path / "callgate.toml").touch()
     return msgspec.structs.replace(made, **changes)
 
 
