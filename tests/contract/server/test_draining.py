@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 from contextlib import AsyncExitStack
 
@@ -20,8 +21,11 @@ from tests.contract.server.visitors import (
     read,
     serving,
     soon,
+    tell,
     visit,
 )
+
+MUCH = 30_000_000
 
 # Starting.
 
@@ -140,6 +144,82 @@ async def test_who_is_in_a_hurry_breaks_off_what_a_stop_waits_for(
         await soon(stopping)
     assert stream.cancelled.is_set()
     assert caplog.records == []
+
+
+async def test_who_was_broken_off_is_not_broken_off_again_while_it_settles() -> None:
+    stream, begun, settling, go, settled = Stream(), *(asyncio.Event() for _ in range(4))
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if begun.is_set():
+            await stream(scope, receive, send)
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            settling.set()
+            await go.wait()
+            settled.set()
+
+    async with serving(app, drain_seconds=0.1) as server, AsyncExitStack() as stack:
+        one, two = [await stack.enter_async_context(visit(server)) for _ in range(2)]
+        one.send(GET)
+        await soon(begun.wait())
+        server.break_off()
+        await soon(settling.wait())
+        two.send(GET)
+        await two.hear(b"one")
+        stopping = asyncio.create_task(server.stop())
+        await soon(stream.cancelled.wait())
+        go.set()
+        await soon(stopping)
+    assert settled.is_set()
+
+
+async def test_a_call_that_will_not_end_does_not_hold_up_the_end(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("callgate.doors.server.traffic.SETTLE_SECONDS", 0.1)
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def app(_scope: Scope, receive: Receive, _send: Send) -> None:
+        await read(receive)
+        begun.set()
+        while not go.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await go.wait()
+
+    async with serving(app, drain_seconds=0.1) as server, visit(server) as visitor:
+        visitor.send(GET)
+        await soon(begun.wait())
+        await soon(server.stop())
+        go.set()
+    assert [record.message for record in caplog.records] == [
+        "1 calls did not end when they were cancelled"
+    ]
+
+
+async def answer_much(_scope: Scope, receive: Receive, send: Send) -> None:
+    """Give an answer that is longer than what the kernel holds."""
+    await read(receive)
+    await tell(send, bytes(MUCH))
+
+
+async def test_the_end_of_an_answer_still_arrives() -> None:
+    async with serving(answer_much) as server, visit(server) as visitor:
+        visitor.send(GET)
+        await visitor.hear(b"\r\n\r\n")
+        stopping = asyncio.create_task(server.stop())
+        await refused(server)
+        assert len(await visitor.ended()) == MUCH
+        await soon(stopping)
+
+
+async def test_a_client_that_does_not_read_does_not_hold_up_the_end() -> None:
+    async with serving(answer_much, drain_seconds=0.1) as server, visit(server) as visitor:
+        visitor.send(GET)
+        await visitor.hear(b"\r\n\r\n")
+        await soon(server.stop())
+        assert len(await visitor.ended()) < MUCH
 
 
 async def test_a_call_that_has_no_answer_yet_is_told_that_the_gate_stops() -> None:

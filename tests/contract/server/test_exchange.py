@@ -1,9 +1,8 @@
-"""What the application is told, what the client gets back, and what a connection is good for then."""
+"""What the application is told, and what the client gets back."""
 
 from __future__ import annotations
 
 import asyncio
-from contextvars import ContextVar
 
 import pytest
 from starlette.types import Receive, Scope, Send
@@ -11,17 +10,14 @@ from starlette.types import Receive, Scope, Send
 from tests.contract.server.visitors import (
     CHUNKED,
     GET,
-    SOON,
     chunk,
     echo,
     end,
     piece,
     post,
     read,
-    serving,
     start,
     tell,
-    visit,
     visiting,
 )
 
@@ -105,6 +101,32 @@ async def test_a_client_that_asks_first_is_told_to_go_on_once_its_body_is_wanted
         assert (await visitor.ask(body)).body == b"/ " + body
 
 
+async def test_a_client_that_asks_and_does_not_wait_is_not_told_to_go_on() -> None:
+    async with visiting(echo) as visitor:
+        answer = await visitor.ask(post(b"all of it", headers=b"Expect: 100-continue\r\n"))
+        assert (answer.status, answer.body) == (200, b"/ all of it")
+
+
+async def test_an_older_client_is_not_told_to_go_on() -> None:
+    request = b"POST / HTTP/1.0\r\nExpect: 100-continue\r\ncontent-length: 2\r\n\r\n"
+    async with visiting(echo) as visitor:
+        visitor.send(request)
+        assert (await visitor.ask(b"hi")).status == 200
+
+
+async def test_a_client_that_has_the_head_of_its_answer_is_not_told_to_go_on() -> None:
+    async def app(_scope: Scope, receive: Receive, send: Send) -> None:
+        await start(send)
+        await read(receive)
+        await end(send, b"read")
+
+    async with visiting(app) as visitor:
+        visitor.send(post(b"late", headers=b"Expect: 100-continue\r\n")[:-4])
+        await visitor.hear(b"\r\n\r\n")
+        visitor.send(b"late")
+        assert await visitor.hear(b"0\r\n\r\n") == b"4\r\nread\r\n0\r\n\r\n"
+
+
 async def test_a_client_that_would_rather_speak_another_protocol_is_served_in_this_one() -> None:
     wish = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
     async with visiting(echo) as visitor:
@@ -159,6 +181,21 @@ async def test_pieces_of_a_stream_leave_as_they_are_given() -> None:
         assert [one async for one in pieces] == [b"two"]
 
 
+async def test_the_head_of_a_stream_leaves_before_its_first_piece() -> None:
+    go = asyncio.Event()
+
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await start(send)
+        await go.wait()
+        await end(send, b"one")
+
+    async with visiting(app) as visitor:
+        visitor.send(GET)
+        assert (await visitor.hear(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 OK\r\n")
+        go.set()
+        assert [one async for one in visitor.pieces()] == [b"one"]
+
+
 async def test_a_head_is_answered_without_the_body() -> None:
     async with visiting(echo) as visitor:
         visitor.send(b"HEAD /h HTTP/1.1\r\nhost: gate\r\n\r\n")
@@ -196,9 +233,10 @@ async def test_an_older_client_gets_its_stream_without_chunks_up_to_the_end(wish
         assert answer.header("connection") == "close"
 
 
-async def test_an_older_client_gets_a_whole_answer_and_the_end() -> None:
+@pytest.mark.parametrize("wish", [b"", b"Connection: keep-alive\r\n"], ids=["", "keep-alive"])
+async def test_an_older_client_gets_a_whole_answer_and_the_end(wish: bytes) -> None:
     async with visiting(echo) as visitor:
-        answer = await visitor.ask(b"POST / HTTP/1.0\r\ncontent-length: 2\r\n\r\nhi")
+        answer = await visitor.ask(b"POST / HTTP/1.0\r\n%bcontent-length: 2\r\n\r\nhi" % wish)
         assert answer.body == b"/ hi"
         assert await visitor.ended() == b""
 
@@ -224,183 +262,3 @@ async def test_a_header_that_would_smuggle_another_is_not_sent(header: tuple[byt
     assert came.startswith(b"HTTP/1.1 500 ")
     assert b"set-cookie" not in came
     assert b"bad" not in came
-
-
-# An application that fails.
-
-
-async def test_an_application_that_fails_before_its_answer_is_a_500() -> None:
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"] == "/bad":
-            raise ValueError(scope["path"])
-        await echo(scope, receive, send)
-
-    async with serving(app) as server:
-        async with visit(server) as visitor:
-            answer = await visitor.ask(post(path=b"/bad"))
-            assert (answer.status, answer.header("connection")) == (500, "close")
-            assert await visitor.ended() == b""
-        async with visit(server) as visitor:
-            assert (await visitor.ask(post(b"next"))).status == 200
-
-
-@pytest.mark.parametrize("length", [[], [(b"content-length", b"9")]], ids=["chunked", "length"])
-async def test_an_application_that_fails_within_its_answer_never_looks_whole(
-    length: list[tuple[bytes, bytes]],
-) -> None:
-    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
-        await start(send, *length)
-        await piece(send, b"one")
-        raise ValueError(1)
-
-    async with visiting(app) as visitor:
-        visitor.send(GET)
-        came = await visitor.ended()
-    assert b"one" in came
-    assert not came.endswith(b"0\r\n\r\n")
-
-
-async def test_an_answer_that_just_stops_never_looks_whole() -> None:
-    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
-        await start(send)
-        await piece(send, b"one")
-
-    async with visiting(app) as visitor:
-        visitor.send(GET)
-        assert (await visitor.ended()).endswith(b"3\r\none\r\n")
-
-
-@pytest.mark.parametrize("body", [b"lon", b"longer"], ids=["shorter", "longer"])
-async def test_an_answer_of_another_length_than_it_says_never_looks_whole(body: bytes) -> None:
-    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
-        await start(send, (b"content-length", b"4"))
-        await end(send, body)
-
-    async with visiting(app) as visitor:
-        visitor.send(GET)
-        head, _, sent = (await visitor.ended()).partition(b"\r\n\r\n")
-    assert b"content-length: 4" not in head or len(sent) < 4
-
-
-async def test_an_application_that_does_not_answer_is_a_500() -> None:
-    async def app(_scope: Scope, _receive: Receive, _send: Send) -> None:
-        pass
-
-    async with visiting(app) as visitor:
-        assert (await visitor.ask()).status == 500
-
-
-# Connections.
-
-
-async def test_one_connection_serves_requests_that_follow_one_another() -> None:
-    async with visiting(echo) as visitor:
-        bodies = [(await visitor.ask(post(b"%d" % n))).body for n in range(50)]
-    assert bodies == [b"/ %d" % n for n in range(50)]
-
-
-async def test_requests_that_do_not_wait_for_the_answer_are_answered_in_their_order() -> None:
-    running: list[int] = []
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        running.append(1)
-        await asyncio.sleep(0)
-        assert len(running) == 1
-        await echo(scope, receive, send)
-        running.pop()
-
-    async with visiting(app) as visitor:
-        visitor.send(b"".join(post(b"%d" % n) for n in range(20)))
-        bodies = [(await visitor.answer()).body for _ in range(20)]
-    assert bodies == [b"/ %d" % n for n in range(20)]
-
-
-async def test_nothing_of_one_call_is_in_the_context_of_the_next() -> None:
-    seen: list[str] = []
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        seen.append(user.get(""))
-        user.set("somebody")
-        await echo(scope, receive, send)
-
-    user: ContextVar[str] = ContextVar("user")
-    async with visiting(app) as visitor:
-        visitor.send(post() + post())
-        for _ in range(2):
-            await visitor.answer()
-    assert seen == ["", ""]
-
-
-async def test_a_client_that_wants_the_end_gets_it_after_its_answer() -> None:
-    async with visiting(echo) as visitor:
-        answer = await visitor.ask(post(b"last", headers=b"Connection: close\r\n") + post(b"no"))
-        assert (answer.body, answer.header("connection")) == (b"/ last", "close")
-        assert await visitor.ended() == b""
-
-
-async def test_an_application_may_end_the_connection() -> None:
-    async def app(_scope: Scope, receive: Receive, send: Send) -> None:
-        await read(receive)
-        await tell(send, b"bye", (b"connection", b"close"))
-
-    async with visiting(app) as visitor:
-        answer = await visitor.ask()
-        assert [pair for pair in answer.headers if pair[0] == "connection"] == [
-            ("connection", "close")
-        ]
-        assert await visitor.ended() == b""
-
-
-# An answer that comes before the request was read.
-
-
-async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
-    """Refuse a body unread, as a door does for one that is too large."""
-    if scope["path"] == "/large":
-        await tell(send, b"too large", status=413)
-    else:
-        await echo(scope, receive, send)
-
-
-async def test_the_rest_of_a_body_that_was_refused_is_never_a_request() -> None:
-    hidden = post(b"smuggled", path=b"/hidden")
-    async with visiting(refuse) as visitor:
-        visitor.send(post(hidden * 1_000, path=b"/large")[:-50_000])
-        assert (await visitor.answer()).status == 413
-        visitor.send(hidden * 1_000)
-        assert b"/hidden" not in await visitor.ended()
-
-
-@pytest.mark.parametrize("size", [100, 100_000])
-async def test_a_client_that_sends_its_whole_body_may_ask_again(size: int) -> None:
-    async with visiting(refuse) as visitor:
-        visitor.send(post(b"x" * size, path=b"/large") + post(b"next"))
-        assert (await visitor.answer()).status == 413
-        assert (await visitor.answer()).body == b"/ next"
-
-
-async def test_a_client_that_is_still_sending_gets_its_refusal() -> None:
-    body = b"x" * 30_000_000
-    async with visiting(refuse) as visitor:
-        visitor.send(post(body, path=b"/large"))
-        async with asyncio.timeout(SOON):
-            await visitor.writer.drain()
-        assert (await visitor.answer()).body == b"too large"
-
-
-async def test_a_refusal_instead_of_a_go_ahead_leaves_nothing_to_misread() -> None:
-    ask_first = post(b"x" * 100, path=b"/large", headers=b"Expect: 100-continue\r\n")[:-100]
-    async with visiting(refuse) as visitor:
-        answer = await visitor.ask(ask_first)
-        assert (answer.status, answer.header("connection")) == (413, "close")
-        assert await visitor.ended() == b""
-
-
-async def test_a_connection_serves_on_after_an_error_answer() -> None:
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        body = await read(receive)
-        await tell(send, body or b"", status=401 if scope["path"] == "/bad" else 200)
-
-    async with visiting(app) as visitor:
-        statuses = [(await visitor.ask(post(b"x", path=path))).status for path in (b"/bad", b"/")]
-    assert statuses == [401, 200]

@@ -28,6 +28,7 @@ from tests.contract.server.visitors import (
     soon,
     start,
     tell,
+    trickle,
     visit,
     visiting,
 )
@@ -113,7 +114,7 @@ async def test_a_client_that_says_that_it_will_ask_no_more_has_left() -> None:
     async with visiting(stream) as visitor:
         visitor.send(GET)
         await visitor.hear(b"one")
-        visitor.writer.write_eof()
+        visitor.say_no_more()
         await soon(stream.left.wait())
         assert await visitor.ended() == b"\r\n"
 
@@ -207,7 +208,7 @@ async def test_a_client_that_reads_on_gets_everything() -> None:
         assert length == FLOOD_PIECES * len(MEGABYTE)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [*WAYS, Visitor.say_no_more])
 async def test_a_client_that_leaves_instead_of_reading_is_noticed(way: Way) -> None:
     flood = Flood()
     async with serving(flood) as server, visit(server) as visitor:
@@ -216,11 +217,24 @@ async def test_a_client_that_leaves_instead_of_reading_is_noticed(way: Way) -> N
         await soon(flood.over.wait())
 
 
-async def test_a_client_that_never_reads_is_given_up() -> None:
+@pytest.mark.parametrize("sends_on", [False, True])
+async def test_a_client_that_never_reads_is_given_up(*, sends_on: bool) -> None:
     flood = Flood()
-    async with serving(flood, stall_seconds=0.1) as server, visit(server) as visitor:
-        visitor.send(post(path=b"/flood"))
+    async with serving(flood, stall_seconds=0.2) as server, visit(server) as visitor:
+        visitor.send(post(path=b"/flood") + GET[:-2])
+        sending = asyncio.create_task(trickle(visitor)) if sends_on else None
         await soon(flood.over.wait())
+        if sending is not None:
+            sending.cancel()
+
+
+async def test_a_client_that_says_no_more_and_never_reads_is_given_up() -> None:
+    flood = Flood()
+    waits = {"stall_seconds": 0.2, "drain_seconds": 1_000}
+    async with serving(flood, **waits) as server, visit(server) as visitor:
+        await fill(visitor, server)
+        visitor.say_no_more()
+        await soon(server.stop())
 
 
 async def test_the_end_of_an_answer_waits_for_a_slow_client() -> None:

@@ -12,12 +12,17 @@ from starlette.types import Receive, Scope, Send
 from tests.contract.server.visitors import (
     CHUNKED,
     GET,
+    SOON,
     chunk,
     echo,
+    piece,
     post,
     read,
     serving,
+    soon,
+    start,
     tell,
+    trickle,
     visit,
     visiting,
 )
@@ -122,6 +127,35 @@ async def test_a_body_whose_framing_breaks_is_never_whole(rest: bytes) -> None:
     assert bodies in ([], [None])
 
 
+async def test_a_body_that_breaks_under_a_stream_cuts_it_and_says_nothing_else() -> None:
+    async def app(_scope: Scope, receive: Receive, send: Send) -> None:
+        await start(send)
+        await piece(send, b"one")
+        await read(receive)
+
+    async with visiting(app) as visitor:
+        visitor.send(CHUNKED + chunk(b"first"))
+        await visitor.hear(b"one\r\n")
+        visitor.send(b"nonsense")
+        assert await visitor.ended() == b""
+
+
+async def test_who_goes_on_sending_nonsense_learns_why_it_is_refused() -> None:
+    async with visiting(echo) as visitor:
+        visitor.send(CHUNKED + b"nonsense" + b"x" * 20_000_000)
+        async with asyncio.timeout(SOON):
+            await visitor.writer.drain()
+        assert (await visitor.answer()).status == 400
+
+
+async def test_who_stays_after_a_refusal_is_dropped() -> None:
+    waits = {"linger_seconds": 0.1, "drain_seconds": 1_000}
+    async with serving(echo, **waits) as server, visit(server) as visitor:
+        visitor.send(b"nonsense\r\n\r\n")
+        await visitor.ended()
+        await soon(server.stop())
+
+
 async def test_what_follows_a_body_is_not_taken_for_a_header() -> None:
     scopes: list[Scope] = []
 
@@ -212,12 +246,19 @@ async def test_a_request_that_does_not_come_is_not_waited_for(opening: bytes) ->
         assert (await visitor.ended()).startswith(b"HTTP/1.1 408 " if opening else b"")
 
 
+async def test_the_next_request_is_not_waited_for_any_longer() -> None:
+    async with visiting(echo, head_seconds=0.1) as visitor:
+        await visitor.ask()
+        visitor.send(GET[:-2])
+        assert (await visitor.ended()).startswith(b"HTTP/1.1 408 ")
+
+
 async def test_a_head_that_trickles_is_not_waited_for() -> None:
     async with visiting(echo, head_seconds=0.2) as visitor:
         visitor.send(GET[:-2])
-        trickle = asyncio.create_task(_trickle(visitor.writer))
+        sending = asyncio.create_task(trickle(visitor))
         assert (await visitor.ended()).startswith(b"HTTP/1.1 408 ")
-        trickle.cancel()
+        sending.cancel()
 
 
 async def test_a_body_that_stops_coming_is_not_waited_for() -> None:
@@ -232,15 +273,30 @@ async def test_a_body_that_stops_coming_is_not_waited_for() -> None:
     assert bodies == [None]
 
 
+async def test_a_body_that_waits_for_the_application_is_not_late() -> None:
+    go = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await go.wait()
+        await echo(scope, receive, send)
+
+    waits = {"head_seconds": 0.3, "body_seconds": 0.1}
+    async with serving(app, **waits) as server, visit(server) as visitor, visit(server) as other:
+        visitor.send(post(b"x" * 10_000_000))
+        await other.ended()
+        go.set()
+        assert (await visitor.answer()).status == 200
+
+
 async def test_a_body_that_nobody_reads_is_not_waited_for() -> None:
     async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
         await tell(send, b"no", status=413)
 
     async with visiting(app, body_seconds=0.2) as visitor:
-        visitor.send(post(b"0123456789")[:-5])
-        trickle = asyncio.create_task(_trickle(visitor.writer))
+        visitor.send(post(b"x" * 100_000)[:-90_000])
+        sending = asyncio.create_task(trickle(visitor))
         assert (await visitor.ended()).startswith(b"HTTP/1.1 413 ")
-        trickle.cancel()
+        sending.cancel()
 
 
 async def test_a_connection_that_idles_is_closed() -> None:
@@ -263,12 +319,8 @@ async def test_an_answer_may_take_longer_than_any_wait_for_a_client() -> None:
         await other.ended()
         late.set()
         assert (await visitor.answer()).body == b"late"
-
-
-async def _trickle(writer: asyncio.StreamWriter) -> None:
-    while True:
-        writer.write(b"x")
-        await asyncio.sleep(0.01)
+        visitor.send(post(b"y"))
+        assert (await visitor.answer()).body == b"late"
 
 
 # Quietly.

@@ -111,11 +111,22 @@ class Visitor:
         """Close the connection, as an SDK does when its caller loses interest."""
         self.writer.close()
 
+    def say_no_more(self) -> None:
+        """Close this side of the connection only."""
+        self.writer.write_eof()
+
     def vanish(self) -> None:
         """Reset the connection, as a kernel does for a process that was killed."""
         found: socket.socket = self.writer.get_extra_info("socket")
         found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
+
+
+async def trickle(visitor: Visitor) -> None:
+    """Send a byte now and then."""
+    while True:
+        visitor.send(b"x")
+        await asyncio.sleep(0.01)
 
 
 class Listening(Protocol):

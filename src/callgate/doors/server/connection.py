@@ -63,7 +63,6 @@ class Connection(asyncio.Protocol):
         self._headers: list[Header] = []
         self._hosts = 0
         self._asks_first = False
-        self._wants_upgrade = False
         self._is_in_head = False
         self._quiet_bytes = 0
         # What was read: the request whose body still comes, the one that is answered, the next.
@@ -136,7 +135,7 @@ class Connection(asyncio.Protocol):
         self._quiet_bytes = 0
         self._is_in_head = True
         self._url, self._headers, self._hosts = b"", [], 0
-        self._asks_first = self._wants_upgrade = False
+        self._asks_first = False
 
     def on_url(self, url: bytes) -> None:
         """Take a part of the request's target."""
@@ -163,7 +162,6 @@ class Connection(asyncio.Protocol):
         if method == b"CONNECT" or version not in {"1.0", "1.1"} or self._hosts not in hosts:
             raise Unreadable(400)
         if self._parser.should_upgrade():
-            self._wants_upgrade = True
             return
         self._incoming = Request(
             self,
@@ -185,12 +183,8 @@ class Connection(asyncio.Protocol):
         """Take the end of a request."""
         self._quiet_bytes = 0
         request, self._incoming = self._incoming, None
-        if request is None or self._wants_upgrade:
-            return
-        request.complete()
-        self._is_deaf = not request.lasts
-        if request.is_answered:
-            self._await_client()
+        if request is not None:
+            request.complete()
 
     # What a request calls.
 
@@ -225,7 +219,6 @@ class Connection(asyncio.Protocol):
 
     def drain(self) -> None:
         """Take no other request; close at once if none is being answered."""
-        self._ahead.clear()
         if self._current is None:
             self._hang_up(lingers=False)
 
@@ -252,11 +245,8 @@ class Connection(asyncio.Protocol):
         try:
             self._parse(data)
         except httptools.HttpParserError as error:
-            # What follows the last request of a connection is nobody's.
-            if not self._is_deaf:
-                cause = error.__context__
-                status = cause.status if isinstance(cause, Unreadable) else 400
-                raise Unreadable(status) from error
+            cause = error.__context__
+            raise Unreadable(cause.status if isinstance(cause, Unreadable) else 400) from error
         if self._quiet_bytes > self._bounds.head_bytes:
             raise Unreadable(431 if self._is_in_head else 400)
 
@@ -349,10 +339,8 @@ class Connection(asyncio.Protocol):
 
     def _lose(self) -> None:
         self._is_deaf = True
-        self._ahead.clear()
-        for request in (self._current, self._incoming):
-            if request is not None:
-                request.lose()
+        if self._current is not None:
+            self._current.lose()
         self.writable.set()
 
     def _is_far_ahead(self) -> bool:

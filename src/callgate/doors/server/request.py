@@ -186,8 +186,8 @@ class Request:
         lines = self._own_lines(headers)
         self._has_body = status not in WITHOUT_BODY and self.scope["method"] != "HEAD"
         if self._has_body and self._left_bytes is None:
+            # An older client does not know chunks: the end of the connection is the answer's.
             self._is_chunked = self.scope["http_version"] == "1.1"
-            self.lasts = self.lasts and self._is_chunked
         # A client that was not told to go on may send the body or not: nothing can follow it.
         asks_still = self._asks_first and not self.is_whole
         self.lasts = self.lasts and self._line.may_last and not asks_still
