@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import tzinfo
 from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
 
 from callgate.call import Candidate
+from callgate.config.values import parse_zone
 from callgate.money import Money
 from callgate.task import DEFAULT_TYPE
 
@@ -19,6 +21,9 @@ BASE_URLS: Final[Mapping[Api, str]] = {
 }
 
 OnDisconnect = Literal["drain", "cancel"]
+
+ALERT_AT: Final = (0.8, 0.95)
+"""Half of a budget is a false alarm on most normal days."""
 
 
 class GatePolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +43,11 @@ class GatePolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Where days and months begin and end."""
     require_task: bool = False
     require_user: bool = False
+
+    @property
+    def zone(self) -> tzinfo:
+        """The time zone; UTC needs no list of time zones on the machine."""
+        return parse_zone(self.timezone)
 
     @property
     def store_file(self) -> Path:
@@ -99,6 +109,8 @@ class TaskPolicy(msgspec.Struct, frozen=True, kw_only=True):
     max_input_tokens: int | None = None
     """The input bound for requests whose bytes do not bound it; refused if None and a budget
     holds and the model's context window is unknown."""
+    max_wait_seconds: float | None = None
+    """How long a call may wait for its turn; None: up to the deadline of its task."""
 
 
 class PricePolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,6 +162,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """By ``provider:model``."""
     limits: tuple[LimitPolicy, ...] = ()
     """Every limit of the file."""
+    alert_at: tuple[float, ...] = ALERT_AT
+    """Shares of a budget or a cap, rising, at which somebody is told."""
 
 
 def base_url(api: Api, url: str | None) -> str:

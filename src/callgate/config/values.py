@@ -1,10 +1,13 @@
-"""Amounts, lengths of time and sizes, as people write them."""
+"""Amounts, lengths of time, sizes, shares and time zones, as people write them."""
 
 from __future__ import annotations
 
 import re
+from datetime import UTC, tzinfo
 from fractions import Fraction
-from typing import Final
+from itertools import pairwise
+from typing import Final, cast
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from callgate.money import FEMTO_PER_DOLLAR, Money
 
@@ -103,3 +106,41 @@ def parse_size(value: object) -> int:
         msg = f"{value!r} is not between 1 byte and 1,000 GB"
         raise ValueError(msg)
     return size
+
+
+def parse_shares(value: object) -> tuple[float, ...]:
+    """Return shares of a whole, ``[0.8, 0.95]``.
+
+    Raises:
+        ValueError: It is no list of numbers over 0 and up to 1, each larger than the one before.
+    """
+    shares = (
+        [_share(one) for one in cast("list[object]", value)] if isinstance(value, list) else None
+    )
+    if shares is None or any(low >= high for low, high in pairwise(shares)):
+        msg = f"{value!r} are not shares that rise; write them like [0.8, 0.95]"
+        raise ValueError(msg)
+    return tuple(shares)
+
+
+def _share(value: object) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 1:
+        return float(value)
+    msg = f"{value!r} is not a share, over 0 and up to 1"
+    raise ValueError(msg)
+
+
+def parse_zone(value: str) -> tzinfo:
+    """Return a time zone of the IANA list, ``"Europe/Berlin"``, or UTC, which needs no list.
+
+    Raises:
+        ValueError: This machine does not know it.
+    """
+    if value == "UTC":
+        return UTC
+    try:
+        return ZoneInfo(value)
+    except (ZoneInfoNotFoundError, OSError) as error:
+        # A part of a name, such as "Europe", is a folder.
+        msg = f"{value!r} is not a time zone that this machine knows"
+        raise ValueError(msg) from error
