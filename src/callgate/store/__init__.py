@@ -26,6 +26,9 @@ CallState = Literal["running", "ok", "refused", "failed", "left"]
 AttemptState = Literal["running", "ok", "failed", "left", "unknown"]
 """``unknown``: its owner died; it is booked at its reservation."""
 
+Grouping = Literal["type", "model", "tool", "user", "agent", "provider", "day"]
+"""What spending is told apart by."""
+
 
 class Bill(msgspec.Struct, frozen=True, kw_only=True):
     """The most that an attempt can cost, in the parts that admission decides on."""
@@ -246,7 +249,53 @@ class LimitRow(msgspec.Struct, frozen=True, kw_only=True):
 
     limit: Limit
     holds: bool
-    """False for a line of the file that an override stands before."""
+    """False for a line of the file that an override stands before, and for one that has ended."""
+    used: int | None = None
+    """Calls or nano-dollars that count against it now; None where it holds for each task."""
+    held: int = 0
+    """Nano-dollars that running attempts hold besides."""
+    user: str | None = None
+    """Whose use that is, where it holds for every user: of the one who has used most."""
+    resets_at: float | None = None
+    """When its window ends, seconds since 1970; None where it has none that does."""
+
+
+class Spending(msgspec.Struct, frozen=True, kw_only=True):
+    """What one task type, model, user ... has spent in a time; shares no attempt with another."""
+
+    name: str | None
+    """None where the attempts name none, such as those of a task without a user."""
+    tasks: int
+    calls: int
+    input_tokens: int
+    output_tokens: int
+    cost: Money
+    """As far as it is known, estimates too."""
+    estimated: Money
+    """The part of it that is an estimate."""
+    unknown_costs: int
+    """Attempts whose cost nobody knows; they are in no sum."""
+    held: Money
+    """What attempts that run may cost at most, besides."""
+    p50: Money | None
+    """What half of the tasks cost at most, of those whose cost is known; as are the next two."""
+    p95: Money | None
+    most: Money | None
+
+
+class Hold(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt that runs, and who will settle it."""
+
+    attempt_id: str
+    call_id: str
+    task_id: str
+    model: str
+    """``provider:model``."""
+    reserved: Money | None
+    sent_at: float
+    owner: GateIdentity | None
+    """The gate that runs it; None where it is on the list no more."""
+    owner_lives: bool
 
 
 class Imbalance(msgspec.Struct, frozen=True, kw_only=True):
@@ -256,8 +305,11 @@ class Imbalance(msgspec.Struct, frozen=True, kw_only=True):
     window: str
     spent: Money
     held: Money
+    calls: int
+    """Counted calls or attempts; 0 for a task, which counts none."""
     attempts_spent: Money
     attempts_held: Money
+    attempts_calls: int
 
 
 class Store(Protocol):
@@ -333,8 +385,41 @@ class Store(Protocol):
         """Set a task's own budget; None takes the limit away. Return False for an unknown task."""
         ...
 
-    def limits(self) -> Sequence[LimitRow]:
-        """Return every limit with what is used of it now."""
+    def limits(self, windows: Sequence[Window] = (), /) -> Sequence[LimitRow]:
+        """Return every limit with what is used of it now.
+
+        Args:
+            windows: The hour, the day and the month of now; without them nothing used is told.
+        """
+        ...
+
+    def spending(
+        self, by: Grouping | None, /, *, since: float, until: float, days: Sequence[Window] = ()
+    ) -> Sequence[Spending]:
+        """Return what was spent, the most first; by day, the first first.
+
+        Args:
+            by: What it is told apart by; None for all of it together.
+            since: The first instant, seconds since 1970.
+            until: The first instant that is not in it any more.
+            days: The days between them, needed where it is told by day.
+        """
+        ...
+
+    def spent_since(self, scope: str, instants: Sequence[float], /) -> Sequence[Money]:
+        """Return what the attempts of a scope have cost since each of some instants."""
+        ...
+
+    def first_sent_at(self) -> float | None:
+        """Return when the first attempt of all left; None where none has."""
+        ...
+
+    def users(self) -> Sequence[str]:
+        """Return every user that a task was for."""
+        ...
+
+    def holds(self) -> Sequence[Hold]:
+        """Return the attempts that run, the oldest first."""
         ...
 
     def set_url(self, url: str, /) -> Future[None]:

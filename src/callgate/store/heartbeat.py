@@ -64,7 +64,7 @@ class Heartbeat:
         """Take dead gates off the list, and book what gates held that are not on it."""
         now = self._clock.now()
         for row in cursor.execute(OTHERS, (self._gate.id,)).fetchall():
-            gate, beat_at = _identity(row)
+            gate, beat_at = identity_of(row)
             if not is_alive(gate, beat_at=beat_at, seen_from=self._gate.place, now=now):
                 cursor.execute(FORGET, (gate.id,))
         abandon(cursor, now)
@@ -86,7 +86,8 @@ class Heartbeat:
         abandon(cursor, self._clock.now())
 
 
-def _identity(row: Row) -> tuple[GateIdentity, float]:
+def identity_of(row: Row) -> tuple[GateIdentity, float]:
+    """Return a gate as the columns of OTHERS tell it, and its last heartbeat."""
     id, host, place, pid, pid_started, started_at, beat_at = row
     gate = GateIdentity(
         id=id,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import TypeVar
 
 from callgate.money import Money
 from callgate.store import (
@@ -11,21 +13,24 @@ from callgate.store import (
     CallRow,
     CallState,
     GateRow,
+    Grouping,
+    Hold,
     Imbalance,
     Key,
     LimitRow,
+    Spending,
     TaskRow,
+    spending,
 )
 from callgate.store.calendar import Window
+from callgate.store.imbalances import imbalances
 from callgate.store.limits import Limits
-from callgate.store.meters import totals
 from callgate.store.rows import (
     ATTEMPT_COLUMNS,
     CALL_COLUMNS,
     GATE_COLUMNS,
     KEY_COLUMNS,
     LIMIT_COLUMNS,
-    MICROS,
     TASK_COLUMNS,
     Row,
     attempt_of,
@@ -38,8 +43,11 @@ from callgate.store.rows import (
     task_row_of,
 )
 from callgate.store.tasks import READ_TASK
+from callgate.store.uses import used
 from callgate.store.writer import LOOK, store_down
 from callgate.task import Task
+
+Answer = TypeVar("Answer")
 
 TASK_ROWS = f"""
     SELECT {TASK_COLUMNS}, l.spent_nano, l.held_nano,
@@ -62,28 +70,6 @@ BY_STATE = {
     "failed": "state = 'failed' AND state <> 'ok' AND state <> 'running'",
     "left": "state = 'left' AND state <> 'ok' AND state <> 'running'",
 }
-
-IMBALANCES = """
-    WITH booked AS (
-        SELECT 'task:' || task_id AS scope, 'all' AS "window",
-            coalesce(sum(cost_nano), 0) AS spent,
-            coalesce(sum(CASE WHEN state = 'running' THEN reserved_nano END), 0) AS held
-        FROM attempts GROUP BY task_id
-    )
-    SELECT scope, "window", l.spent_nano, l.held_nano, coalesce(b.spent, 0), coalesce(b.held, 0)
-    FROM ledger l LEFT JOIN booked b USING (scope, "window")
-    WHERE l."window" = 'all'
-        AND (l.spent_nano <> coalesce(b.spent, 0) OR l.held_nano <> coalesce(b.held, 0))
-    UNION ALL
-    SELECT scope, "window", 0, 0, spent, held FROM booked
-    WHERE (scope, "window") NOT IN (SELECT scope, "window" FROM ledger)
-"""
-
-
-WINDOWS = """
-    SELECT scope, "window", spent_nano, held_nano, calls, starts_at, ends_at FROM ledger
-    WHERE starts_at IS NOT NULL
-"""
 
 
 class Reader:
@@ -153,33 +139,42 @@ class Reader:
         sql = f"SELECT {GATE_COLUMNS} FROM gates WHERE beat_at >= ? ORDER BY started_at"
         return [gate_of(row) for row in self._all(sql, (micros(beat_since),))]
 
-    def limits(self, now: float) -> list[LimitRow]:
-        """Return every limit."""
+    def limits(self, windows: Sequence[Window], now: float) -> list[LimitRow]:
+        """Return every limit, and what is used of it where the windows of now are told."""
         rows = [limit_of(row) for row in self._all(f"SELECT {LIMIT_COLUMNS} FROM limits", ())]
         known = Limits(rows)
         holding = {id(each.limit) for scope in known for each in known.of((scope,), now=now)}
-        return [LimitRow(limit=row, holds=id(row) in holding) for row in rows]
+        listed = [LimitRow(limit=row, holds=id(row) in holding) for row in rows]
+        if not windows:
+            return listed
+        return self._ask(partial(used, rows=listed, windows=windows, now=now))
+
+    def spending(
+        self, by: Grouping | None, *, since: float, until: float, days: Sequence[Window]
+    ) -> list[Spending]:
+        """Return what was spent."""
+        return self._ask(partial(spending.spending, by=by, since=since, until=until, days=days))
+
+    def spent_since(self, scope: str, instants: Sequence[float]) -> list[Money]:
+        """Return what the attempts of a scope have cost since each of some instants."""
+        return self._ask(partial(spending.spent_since, scope=scope, instants=instants))
+
+    def first_sent_at(self) -> float | None:
+        """Return when the first attempt of all left."""
+        return self._ask(spending.first_sent_at)
+
+    def users(self) -> list[str]:
+        """Return every user that a task was for."""
+        sql = "SELECT DISTINCT user FROM tasks WHERE user IS NOT NULL ORDER BY user"
+        return [user for (user,) in self._all(sql, ())]
+
+    def holds(self, now: float) -> list[Hold]:
+        """Return the attempts that run."""
+        return self._ask(partial(spending.holds, now=now))
 
     def verify(self) -> list[Imbalance]:
         """Return every scope whose ledger is not what its attempts add up to."""
-        rows = [*self._all(IMBALANCES, ()), *self._window_imbalances()]
-        return [
-            Imbalance(
-                scope=scope, window=window, spent=Money(spent), held=Money(held),
-                attempts_spent=Money(attempts_spent), attempts_held=Money(attempts_held),
-            )
-            for scope, window, spent, held, attempts_spent, attempts_held in rows
-        ]  # fmt: skip
-
-    def _window_imbalances(self) -> Iterator[Row]:
-        """Add up the attempts of every window again, by who made them and when."""
-        for scope, key, spent, held, calls, starts_at, ends_at in self._all(WINDOWS, ()):
-            window = Window(
-                span="day", key=key, starts_at=starts_at / MICROS, ends_at=ends_at / MICROS
-            )
-            told = totals(self._connection.cursor(), scope, window)
-            if told != (spent, held, calls):
-                yield (scope, key, spent, held, *told[:2])
+        return self._ask(imbalances)
 
     def _calls(self, where: str, given: Row, *, limit: int | None) -> list[CallRow]:
         chosen = f"FROM calls WHERE {where} ORDER BY seq DESC LIMIT ?"
@@ -200,8 +195,11 @@ class Reader:
         return rows[0] if rows else None
 
     def _all(self, sql: str, given: Row) -> list[Row]:
+        return self._ask(lambda connection: connection.execute(sql, given).fetchall())
+
+    def _ask(self, question: Callable[[sqlite3.Connection], Answer]) -> Answer:
         try:
-            return self._connection.execute(sql, given).fetchall()
+            return question(self._connection)
         except sqlite3.Error as error:
             raise store_down(str(error), fix=LOOK) from error
 

@@ -50,25 +50,34 @@ def refuse_over_slots(
         raise over_limit(excesses, now=intent.sent_at)
 
 
+def running_now(cursor: sqlite3.Cursor, scope: str, now: float) -> int:
+    """Return how many take a slot of a scope."""
+    kind, _, name = scope.partition(":")
+    if kind in RUNNING_TASKS:
+        return _tasks(cursor, kind, name, now)
+    sql = RUNNING_ATTEMPTS if scope.startswith(BY_ATTEMPT) else RUNNING_CALLS
+    return _count(cursor, sql, (name,))
+
+
 def _running(
     cursor: sqlite3.Cursor, intent: Intent, standing: Standing, *, opens_task: bool
 ) -> int:
     """Return how many take a slot, besides what is to be admitted; -1 if that has one already."""
-    kind, _, name = standing.scope.partition(":")
+    kind = standing.scope.partition(":")[0]
     if kind in RUNNING_TASKS:
-        return _tasks(cursor, intent, kind, name) if opens_task else -1
-    if standing.scope.startswith(BY_ATTEMPT):
-        return _count(cursor, RUNNING_ATTEMPTS, (name,))
-    return _count(cursor, RUNNING_CALLS, (name,)) if intent.n == 1 else -1
+        takes_one = opens_task
+    else:
+        takes_one = intent.n == 1 or standing.scope.startswith(BY_ATTEMPT)
+    return running_now(cursor, standing.scope, intent.sent_at) if takes_one else -1
 
 
-def _tasks(cursor: sqlite3.Cursor, intent: Intent, kind: str, name: str) -> int:
+def _tasks(cursor: sqlite3.Cursor, kind: str, name: str, now: float) -> int:
     sql = f"""
         SELECT count(*) FROM tasks WHERE ended_at IS NULL
             AND (deadline_at IS NULL OR deadline_at > ?){RUNNING_TASKS[kind]}
     """
-    now = micros(intent.sent_at)
-    return _count(cursor, sql, (now, name) if name else (now,))
+    at = micros(now)
+    return _count(cursor, sql, (at, name) if name else (at,))
 
 
 def _count(cursor: sqlite3.Cursor, sql: str, given: tuple[object, ...]) -> int:

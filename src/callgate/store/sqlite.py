@@ -18,12 +18,15 @@ from callgate.store import (
     GateIdentity,
     GateRow,
     Grant,
+    Grouping,
+    Hold,
     Imbalance,
     Intent,
     Key,
     LimitRow,
     Refusal,
     Settlement,
+    Spending,
     TaskRow,
     rules,
     schema,
@@ -31,6 +34,7 @@ from callgate.store import (
     writes,
 )
 from callgate.store.admission import Admission
+from callgate.store.calendar import Window
 from callgate.store.file import OpenedFile, create_file
 from callgate.store.heartbeat import Heartbeat
 from callgate.store.limits import Limit
@@ -160,9 +164,31 @@ class SqliteStore:
         """Set a task's own budget; return False for an unknown task."""
         return self._writer.submit(rules.raise_budget, (task_id, budget))
 
-    def limits(self) -> Sequence[LimitRow]:
-        """Return every limit."""
-        return self._reader.limits(self._clock.now())
+    def limits(self, windows: Sequence[Window] = (), /) -> Sequence[LimitRow]:
+        """Return every limit, and what is used of it where the windows of now are told."""
+        return self._reader.limits(windows, self._clock.now())
+
+    def spending(
+        self, by: Grouping | None, /, *, since: float, until: float, days: Sequence[Window] = ()
+    ) -> Sequence[Spending]:
+        """Return what was spent, the most first; by day, the first first."""
+        return self._reader.spending(by, since=since, until=until, days=days)
+
+    def spent_since(self, scope: str, instants: Sequence[float], /) -> Sequence[Money]:
+        """Return what the attempts of a scope have cost since each of some instants."""
+        return self._reader.spent_since(scope, instants)
+
+    def first_sent_at(self) -> float | None:
+        """Return when the first attempt of all left; None where none has."""
+        return self._reader.first_sent_at()
+
+    def users(self) -> Sequence[str]:
+        """Return every user that a task was for."""
+        return self._reader.users()
+
+    def holds(self) -> Sequence[Hold]:
+        """Return the attempts that run, the oldest first."""
+        return self._reader.holds(self._clock.now())
 
     def set_url(self, url: str, /) -> Future[None]:
         """Note where this process can be reached."""
