@@ -88,11 +88,23 @@ class Limits:
             if (limit := _winner(rows, now)) is not None
         ]
 
-    def _named(self, scope: str) -> Mapping[str, list[Limit]]:
-        own = self._by_scope.get(scope)
-        if own is not None:
+    def _named(self, scope: str) -> Mapping[str, Sequence[Limit]]:
+        """Return a scope's rows by name, its own first.
+
+        A user whom the file names has its own limits only. An override of one limit of another
+        user leaves the others of every user in force.
+        """
+        own = self._by_scope.get(scope, {})
+        if not scope.startswith("user:") or _is_in_file(own):
             return own
-        return self._by_scope.get(EVERY_USER, {}) if scope.startswith("user:") else {}
+        every = self._by_scope.get(EVERY_USER, {})
+        if not own:
+            return every
+        return {name: (*own.get(name, ()), *every.get(name, ())) for name in (*every, *own)}
+
+
+def _is_in_file(rows: Mapping[str, Sequence[Limit]]) -> bool:
+    return any(row.source == "file" for named in rows.values() for row in named)
 
 
 def _winner(rows: Sequence[Limit], now: float) -> Limit | None:

@@ -14,7 +14,7 @@ import msgspec
 
 from callgate.store import Intent
 from callgate.store.calendar import Span, Window
-from callgate.store.limits import BUDGETS, Limit, Standing
+from callgate.store.limits import BUDGETS, Limit, LimitName, Standing
 from callgate.store.reservation import Level
 from callgate.store.rows import micros
 
@@ -49,7 +49,7 @@ OF_SCOPE: Final[Mapping[str, str]] = {
 }
 """By kind of scope: which attempts are its own."""
 
-SPANS_OF: Final[Mapping[str, Span]] = {**BUDGETS, "per_day": "day"}
+SPANS_OF: Final[Mapping[LimitName, Span]] = {**BUDGETS, "per_day": "day"}
 """By limit: the window that it is counted in."""
 
 BY_ATTEMPT: Final = ("provider:", "tool:")
