@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import inspect
+import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from callgate import errors
 from callgate.config import json_schema
 
 DOCS = Path(__file__).parent
+LIMITS = "limits"
+"""The section whose keys others have too."""
 NOTE = "<!-- Written by `make docs` from {source}; change it there. -->"
 
 
@@ -78,20 +79,30 @@ def settings_page() -> str:
 
 def section(schema: dict[str, Any], name: str, part: dict[str, Any]) -> Iterator[str]:
     """Yield the lines about one table of the settings."""
-    named: Any = part.get("additionalProperties") or part.get("patternProperties")
-    if named and "$ref" not in named:
-        (named,) = named.values()
-    entry = resolved(schema, named) if named else part
-    yield f"## `[{name}.NAME]`" if entry is not part else f"## `[{name}]`"
+    entry = part if "properties" in part else resolved(schema, named_table(part))
+    yield f"## `[{name}]`" if entry is part else f"## `[{name}.NAME]`"
     yield ""
     yield sentence(part) or sentence(entry)
-    properties: dict[str, Any] = entry.get("properties", {})
-    if properties:
+    properties: dict[str, Any] = entry["properties"]
+    shared: dict[str, Any] = resolved(schema, schema["properties"][LIMITS])["properties"]
+    own = properties if name == LIMITS else {k: v for k, v in properties.items() if k not in shared}
+    if own:
         yield from ("", "| key | value | default | meaning |", "|---|---|---|---|")
     required = entry.get("required", [])
-    for key, value in properties.items():
+    for key, value in own.items():
         default = "required" if key in required else default_of(value)
         yield f"| `{key}` | {kind(schema, value)} | {default} | {sentence(value)} |"
+    if len(own) < len(properties):
+        said = "Limits of its own may stand here too:" if own else "Here stand"
+        yield from ("", f"{said} the keys of [`[{LIMITS}]`](#{LIMITS}).")
+
+
+def named_table(part: dict[str, Any]) -> dict[str, Any]:
+    """Return what each table of a section with names is."""
+    named: dict[str, Any] = part.get("additionalProperties") or part["patternProperties"]
+    if "$ref" not in named:
+        (named,) = named.values()
+    return named
 
 
 def resolved(schema: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
@@ -133,7 +144,7 @@ def default_of(part: dict[str, Any]) -> str:
 
 def literal(value: object) -> str:
     """Return a value as TOML writes it; JSON and TOML agree on these."""
-    return msgspec.json.encode(value).decode()
+    return json.dumps(value, ensure_ascii=False)
 
 
 def sentence(part: dict[str, Any]) -> str:

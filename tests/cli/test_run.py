@@ -137,11 +137,11 @@ async def test_what_keeps_the_gate_from_starting_is_told_and_nothing_is_run(
 
 
 async def test_a_settings_file_with_mistakes_starts_no_gate(shell: Shell) -> None:
-    shell.write("callgate.toml", '[gate]\nport = "x"\n[caps]\nday = "$5"\n')
+    shell.write("callgate.toml", '[gate]\nport = "x"\n[caps]\nday = 5\n')
     done = await shell.run("run", "--", "true")
     assert done.status == 125
     assert "callgate.toml:2  gate.port" in done.err
-    assert "callgate.toml:3  caps" in done.err
+    assert "callgate.toml:4  caps.day" in done.err
 
 
 async def test_a_store_that_cannot_be_made_starts_no_gate(shell: Shell) -> None:

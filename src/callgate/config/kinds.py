@@ -15,6 +15,7 @@ from callgate.config.values import (
     parse_duration,
     parse_money,
     parse_price,
+    parse_shares,
     parse_size,
 )
 from callgate.money import Money
@@ -142,6 +143,18 @@ Size = Annotated[
         },
     ),
 ]
+Shares = Annotated[
+    tuple[float, ...],
+    Kind(
+        parse_shares,
+        "shares over 0 and up to 1 that rise, such as [0.8, 0.95]",
+        name="list of shares",
+        schema={
+            "type": "array",
+            "items": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+        },
+    ),
+]
 Reference = Annotated[
     str,
     Kind(
@@ -185,3 +198,4 @@ UseEntry = Annotated[
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.\-]*$")]
 RouteName = Annotated[str, Field(pattern=r"^[^\s*?\[\]]+$")]
 Tokens = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Count = Annotated[int, Field(ge=0, le=1_000_000_000)]

@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from callgate.call import Candidate
+from callgate.config.limits import limit_problems, limits_of
 from callgate.config.lines import Lines
 from callgate.config.loose_ends import loose_ends, split_name
 from callgate.config.mistakes import planned_problems, schema_problem, syntax_problem
@@ -32,6 +33,7 @@ from callgate.config.schema import (
     ProviderTable,
     TaskTable,
 )
+from callgate.config.zones import zone_problems
 from callgate.errors import Misconfigured
 from callgate.task import DEFAULT_TYPE
 
@@ -51,7 +53,12 @@ def read_settings(text: str, path: Path) -> Settings:
         msg = f"{path} cannot be read: its lists and tables are nested too deeply"
         raise Misconfigured(msg) from error
     lines = Lines(text)
-    problems = [*planned_problems(page, lines), *loose_ends(page, lines)]
+    problems = [
+        *planned_problems(page, lines),
+        *loose_ends(page, lines),
+        *limit_problems(page, lines),
+        *zone_problems(page, lines),
+    ]
     file, found = _checked(page, lines)
     named = {problem.key for problem in problems}
     problems += [problem for problem in found if problem.key not in named]
@@ -80,6 +87,8 @@ def resolve(file: File, path: Path) -> Settings:
         agents={name: _agent(name, table) for name, table in file.agents.items()},
         tasks=tasks,
         prices={":".join(split_name(name)): _price(table) for name, table in file.prices.items()},
+        limits=limits_of(file),
+        alert_at=file.caps.alert_at,
     )
 
 
@@ -96,6 +105,7 @@ def _gate(table: GateTable, path: Path) -> GatePolicy:
         max_body_bytes=table.max_body_bytes,
         on_disconnect=table.on_disconnect,
         drain_seconds=table.drain,
+        timezone=table.timezone,
         require_task=table.require_task,
         require_user=table.require_user,
     )
@@ -141,6 +151,7 @@ def _task(name: str, table: TaskTable) -> TaskPolicy:
         max_retries=table.max_retries,
         max_output_tokens=table.max_output_tokens,
         max_input_tokens=table.max_input_tokens,
+        max_wait_seconds=table.max_wait,
     )
 
 

@@ -16,8 +16,10 @@ from callgate.config.planned import ALLOWED, PLANNED, REMEDY, value_to_come
 from callgate.config.problems import Problem, dotted, shown
 from callgate.config.schema import (
     AgentTable,
+    CapsTable,
     File,
     GateTable,
+    LimitsTable,
     ModelTable,
     PriceTable,
     ProviderTable,
@@ -30,11 +32,14 @@ TABLES: Final[Mapping[str, type[BaseModel]]] = {
     "models": ModelTable,
     "agents": AgentTable,
     "tasks": TaskTable,
+    "users": LimitsTable,
+    "limits": LimitsTable,
+    "caps": CapsTable,
     "prices": PriceTable,
 }
 NOT_SHOWN: Final = "something that is not shown, as it may hold a key"
 
-SINGLE: Final = frozenset({"gate"})
+SINGLE: Final = frozenset({"gate", "limits", "caps"})
 """Sections that are one table; the others hold a table for each name."""
 
 ALLOWED_BY_TYPE: Final[Mapping[str, str]] = {

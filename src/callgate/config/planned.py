@@ -8,27 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-LIMITS: Final = frozenset({
-    "per_minute", "per_hour", "per_day", "concurrency", "budget_per_hour", "budget_per_day",
-    "budget_per_month", "on_limit",
-})  # fmt: skip
-
 PLANNED: Final[Mapping[str, frozenset[str]]] = {
-    "": frozenset({"caps", "limits", "users", "tools", "mcp", "alerts"}),
-    "gate": frozenset({"timezone", "idle_timeout"}),
-    "agents": LIMITS | {"tools"},
-    "tasks": LIMITS
-    | {
-        "max_calls",
-        "max_repeats",
-        "max_depth",
-        "max_wait",
-        "max_retry_wait",
-        "needs",
-        "idle_timeout",
-        "bound",
-    },
-    "providers": LIMITS | {"credit", "keys"},
+    "": frozenset({"tools", "mcp", "alerts"}),
+    "gate": frozenset({"idle_timeout"}),
+    "agents": frozenset({"tools"}),
+    "tasks": frozenset({"max_retry_wait", "needs", "idle_timeout", "bound"}),
+    "providers": frozenset({"credit", "keys"}),
     "models": frozenset({"escalate", "bound"}),
 }
 """By section ("" for the file itself): names that the design has and this version does not."""

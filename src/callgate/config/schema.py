@@ -2,29 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from callgate.config.kinds import (
     Amount,
+    Count,
     Duration,
     Name,
     Price,
     Reference,
     RouteName,
+    Shares,
     Size,
     StorePlace,
     Tokens,
     Url,
     UseEntry,
 )
+from callgate.config.policies import ALERT_AT
 
 
 class Table(BaseModel):
     """A table of the file: a name that it does not have is a mistake."""
 
     model_config = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
+
+
+class LimitsTable(Table):
+    """Limits of the whole gate.
+
+    The same keys under an agent, a task type, a provider or a user hold for that one. A call must
+    fit all limits that it falls under; 0 allows nothing.
+    """
+
+    per_minute: Count | None = Field(
+        default=None, description="Calls in any 60 seconds; at a provider, attempts."
+    )
+    per_hour: Count | None = Field(default=None, description="Calls in any 3,600 seconds.")
+    per_day: Count | None = Field(
+        default=None, description="Calls in a day, which begins at midnight in `[gate] timezone`."
+    )
+    concurrency: Count | None = Field(
+        default=None,
+        description="How many run at once: tasks; of an agent, calls; at a provider, attempts.",
+    )
+    budget_per_hour: Amount | None = Field(
+        default=None, description='Money in an hour of the clock, such as `"$2"`.'
+    )
+    budget_per_day: Amount | None = Field(default=None, description="Money in a day.")
+    budget_per_month: Amount | None = Field(default=None, description="Money in a month.")
+    on_limit: Literal["refuse", "wait"] = Field(
+        default="refuse",
+        description="What becomes of a call that is one too many: it is refused, or waits for its"
+        " turn until its task's deadline. A call that does not fit a budget never waits.",
+    )
 
 
 class GateTable(Table):
@@ -50,11 +84,14 @@ class GateTable(Table):
     drain: Duration = Field(
         default=30.0, description="How long to read on, and to wait at the end of the process."
     )
+    timezone: str = Field(
+        default="UTC", description='Where days and months begin and end, such as `"Europe/Berlin"`.'
+    )
     require_task: bool = Field(default=False, description="Refuse calls that name no task.")
     require_user: bool = Field(default=False, description="Refuse calls that name no end user.")
 
 
-class ProviderTable(Table):
+class ProviderTable(LimitsTable):
     """Who serves models, and with which key."""
 
     api: Literal["openai", "anthropic"] = Field(description="What it speaks.")
@@ -92,7 +129,7 @@ class ModelTable(Table):
     prefer: Literal["order"] = Field(default="order", description="How to choose among them.")
 
 
-class AgentTable(Table):
+class AgentTable(LimitsTable):
     """What one agent may do; nothing is allowed that is not named."""
 
     key: Reference | None = Field(
@@ -107,7 +144,7 @@ class AgentTable(Table):
     task_type: str = Field(default="default", description="The type of its tasks that name none.")
 
 
-class TaskTable(Table):
+class TaskTable(LimitsTable):
     """What holds for every task of a type."""
 
     budget: Amount | None = Field(
@@ -120,12 +157,60 @@ class TaskTable(Table):
     max_retries: Annotated[int, Field(ge=0, le=10_000)] = Field(
         default=20, description="Tries after the first, of all calls of a task together."
     )
+    max_calls: Count | None = Field(default=None, description="Calls of one task.")
+    max_repeats: Count | None = Field(
+        default=None,
+        description="How often a task may make the very same call, the first time included.",
+    )
+    max_depth: Count | None = Field(
+        default=None,
+        description="How many tasks may stand above one; 0 allows only tasks without a parent.",
+    )
+    max_wait: Duration | None = Field(
+        default=None,
+        description="How long a call may wait for its turn, where `on_limit` lets it wait.",
+    )
     max_output_tokens: Tokens = Field(
         default=8192, description="The output limit for requests that name none."
     )
     max_input_tokens: Tokens | None = Field(
         default=None,
         description="The input bound for requests whose bytes do not bound it, such as images.",
+    )
+
+
+class UsersTable(LimitsTable):
+    """What holds for each end user; a call that names none is not held by it.
+
+    A user with a table of its own, `[users.NAME]`, has only the limits that stand there.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    # As pydantic documents it; its own annotation is wider.
+    __pydantic_extra__: dict[str, LimitsTable] = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
+        init=False
+    )
+
+    @property
+    def named(self) -> Mapping[str, LimitsTable]:
+        """The users that have limits of their own."""
+        return self.__pydantic_extra__
+
+
+class CapsTable(Table):
+    """The most that everything together may cost."""
+
+    day: Amount | None = Field(
+        default=None,
+        description='In a day, such as `"$50"`: another name for `budget_per_day` in `[limits]`.',
+    )
+    month: Amount | None = Field(
+        default=None, description="In a month: another name for `budget_per_month` in `[limits]`."
+    )
+    alert_at: Shares = Field(
+        default=ALERT_AT,
+        description="Shares of a cap or a budget, rising, at which somebody is told.",
     )
 
 
@@ -157,6 +242,9 @@ class File(Table):
     models: dict[RouteName, ModelTable] = Field(default_factory=dict)
     agents: dict[Name, AgentTable] = Field(default_factory=dict)
     tasks: dict[Name, TaskTable] = Field(default_factory=dict)
+    users: UsersTable = Field(default_factory=UsersTable)
+    limits: LimitsTable = Field(default_factory=LimitsTable)
+    caps: CapsTable = Field(default_factory=CapsTable)
     prices: dict[str, PriceTable] = Field(default_factory=dict)
 
 

@@ -50,7 +50,24 @@ timeout = "30m"
 # [tasks.research]
 # budget = "$0.50"
 # timeout = "10m"
+# concurrency = 20                    # tasks of this type that run at once
+# max_calls = 60                      # of one task
 # max_output_tokens = 4096            # for requests that name no limit
+
+# The most that everything together may cost. Days and months begin where [gate] timezone says.
+[caps]
+day = "$50"
+month = "$500"
+alert_at = [0.8, 0.95]                # shares at which somebody is told
+
+# What holds for each end user. An agent often makes dozens of calls for one question.
+# [users]
+# per_minute = 60
+# per_day = 500
+# budget_per_day = "$2"
+
+# [users.anna]                        # one user, who then has only the limits that stand here
+# budget_per_day = "$10"
 
 # A price of your own, in US dollars for a million tokens. A model without a price is refused
 # under a budget.

@@ -37,12 +37,11 @@ def problem_of(text: str) -> Problem:
 def toml(page: Mapping[str, Any]) -> str:
     """Return a page of sections as TOML; JSON's scalars and lists are TOML's."""
     lines: list[str] = []
-    for section, tables in page.items():
-        if section == "gate":
-            lines += _table("gate", tables)
-        else:
-            for name, table in tables.items():
-                lines += _table(f"{section}.{json.dumps(name)}", table)
+    for section, table in page.items():
+        own = {key: value for key, value in table.items() if not isinstance(value, dict)}
+        lines += _table(section, own)
+        for name in table.keys() - own.keys():
+            lines += _table(f"{section}.{json.dumps(name)}", table[name])
     return "\n".join(lines) + "\n"
 
 

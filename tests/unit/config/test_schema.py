@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from copy import deepcopy
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -21,6 +22,13 @@ LENGTHS = st.sampled_from(["30s", "10m", "1h30m", "0.5d", "7", 1, 2.5, 31_622_40
 REFERENCES = st.sampled_from(["env:KEY", "file:/run/secrets/key", "file:a b"])
 TOKENS = st.integers(1, 10**9)
 
+COUNTS = st.sampled_from([0, 1, 20, 10**9])
+LIMITS: Mapping[str, st.SearchStrategy[Any]] = {
+    "per_minute": COUNTS, "per_hour": COUNTS, "per_day": COUNTS, "concurrency": COUNTS,
+    "budget_per_hour": AMOUNTS, "budget_per_day": AMOUNTS, "budget_per_month": AMOUNTS,
+    "on_limit": st.sampled_from(["refuse", "wait"]),
+}  # fmt: skip
+
 GATES = st.fixed_dictionaries(
     {},
     optional={
@@ -30,6 +38,7 @@ GATES = st.fixed_dictionaries(
         "max_body_bytes": st.sampled_from(["32MB", "1 kB", 1, 10**12]),
         "on_disconnect": st.sampled_from(["drain", "cancel"]),
         "drain": LENGTHS,
+        "timezone": st.sampled_from(["UTC", "Europe/Berlin"]),
         "require_task": st.booleans(),
         "require_user": st.booleans(),
     },
@@ -46,6 +55,7 @@ PROVIDERS = st.fixed_dictionaries(
         "connect_timeout": LENGTHS,
         "first_byte_timeout": LENGTHS,
         "read_timeout": LENGTHS,
+        **LIMITS,
     },
 )
 TASKS = st.fixed_dictionaries(
@@ -57,6 +67,11 @@ TASKS = st.fixed_dictionaries(
         "max_retries": st.integers(0, 10_000),
         "max_output_tokens": TOKENS,
         "max_input_tokens": TOKENS,
+        "max_calls": COUNTS,
+        "max_repeats": COUNTS,
+        "max_depth": COUNTS,
+        "max_wait": LENGTHS,
+        **LIMITS,
     },
 )
 PRICES = st.fixed_dictionaries(
@@ -67,8 +82,25 @@ PRICES = st.fixed_dictionaries(
     },
 )  # fmt: skip
 AGENTS = st.fixed_dictionaries(
-    {}, optional={"key": REFERENCES, "models": st.just(["*", "smart"]), "tools": st.just([])}
+    {},
+    optional={
+        "key": REFERENCES,
+        "models": st.just(["*", "smart"]),
+        "tools": st.just([]),
+        **LIMITS,
+    },
 )
+ONE_USER = st.fixed_dictionaries({}, optional=LIMITS).map(lambda own: {**own, "per_day": 5})
+USERS = st.fixed_dictionaries({}, optional={"anna": ONE_USER, "b@x.org": ONE_USER, **LIMITS})
+CAPS = st.fixed_dictionaries(
+    {},
+    optional={
+        "day": AMOUNTS,
+        "month": AMOUNTS,
+        "alert_at": st.sampled_from([[], [1], [0.5, 0.8, 0.95]]),
+    },
+)
+NOT_CAPPED = {key: LIMITS[key] for key in LIMITS.keys() - {"budget_per_day", "budget_per_month"}}
 FILES = st.fixed_dictionaries({
     "gate": GATES,
     "providers": st.dictionaries(NAMES, PROVIDERS, max_size=2).map(
@@ -77,6 +109,9 @@ FILES = st.fixed_dictionaries({
     "models": st.just({"smart": {"use": ["p:m", "p/m"], "prefer": "order"}}),
     "agents": st.dictionaries(NAMES, AGENTS, max_size=2),
     "tasks": st.dictionaries(NAMES, TASKS, max_size=2),
+    "users": USERS,
+    "limits": st.fixed_dictionaries({}, optional=NOT_CAPPED),
+    "caps": CAPS,
     "prices": st.dictionaries(st.sampled_from(["p:m", "p/o"]), PRICES, max_size=2),
 })  # fmt: skip
 ODD = st.one_of(
@@ -108,10 +143,10 @@ def test_what_loads_with_one_odd_value_in_it_the_schema_accepts_too(
 
 
 def tables_of(page: Mapping[str, Any]) -> list[dict[str, Any]]:
-    named: list[dict[str, Any]] = [page["gate"]]
-    for section in sorted(page.keys() - {"gate"}):
-        named += page[section].values()
-    return named
+    sections: list[dict[str, Any]] = [page[section] for section in sorted(page)]
+    settings: list[Any] = [setting for section in sections for setting in section.values()]
+    named = (cast("dict[str, Any]", one) for one in settings if isinstance(one, dict))
+    return [*sections, *named]
 
 
 @pytest.mark.parametrize(
@@ -119,7 +154,9 @@ def tables_of(page: Mapping[str, Any]) -> list[dict[str, Any]]:
     [
         "colour = 1", "[gate]\nport = 99999", "[gate]\nport = true", '[tasks.x]\nbudget = "ten"',
         "[tasks.x]\nbudget = 5", '[tasks.x]\ntimeout = "ten"', "[providers.x]", "[models.x]\nuse = []",
-        '[agents.x]\ntools = ["t"]', '[providers.x]\napi = "openai"\nkey = "sk-1"', "[caps]",
+        '[agents.x]\ntools = ["t"]', '[providers.x]\napi = "openai"\nkey = "sk-1"', "[tools]",
+        "[limits]\nper_minute = 1.5", "[users]\nper_day = -1", "[users.anna]\nnonsense = 1",
+        "[caps]\nalert_at = [80]", "[agents.x]\nbudget_per_day = 5",
     ],
 )  # fmt: skip
 def test_the_schema_shows_an_editor_what_would_not_load(text: str) -> None:
@@ -130,3 +167,10 @@ def test_the_schema_shows_an_editor_what_would_not_load(text: str) -> None:
 def test_the_file_that_init_writes_is_valid_as_it_stands() -> None:
     assert problems_of(starter()) == []
     assert accepts(SCHEMA, tomllib.loads(starter()), root=SCHEMA)
+
+
+def test_what_init_writes_as_a_comment_is_valid_without_the_sign() -> None:
+    lines = starter().splitlines()
+    text = "\n".join(re.sub(r"^# (?=\[|\w+ = )", "", line) for line in lines)
+    assert problems_of(text) == []
+    assert "users" in tomllib.loads(text)
