@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, tzinfo
 from typing import Final
 
 import msgspec
@@ -12,7 +13,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
-from callgate.clock import rfc3339
 from callgate.money import Money
 
 WIDE: Final = 1000
@@ -104,6 +104,8 @@ def dollars(nano: int | None) -> str:
     return "unknown" if nano is None else str(Money(nano))
 
 
-def moment(instant: float | None) -> str:
-    """Return an instant for people, in UTC to the second; nothing where there is none."""
-    return "" if instant is None else rfc3339(instant)[:19].replace("T", " ")
+def moment(instant: float | None, zone: tzinfo = UTC) -> str:
+    """Return an instant for people, to the second; nothing where there is none."""
+    if instant is None:
+        return ""
+    return datetime.fromtimestamp(instant, zone).isoformat(sep=" ", timespec="seconds")[:19]
