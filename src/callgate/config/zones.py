@@ -39,5 +39,5 @@ def _nearest(found: str, known: Collection[str]) -> str | None:
     """Return the zone that was meant: people often write the city alone."""
     full = {name.rpartition("/")[2].casefold(): name for name in sorted(known, reverse=True)}
     full |= {name.casefold(): name for name in known}
-    near = get_close_matches(found.casefold().replace(" ", "_"), full, n=1)
+    near = get_close_matches(found.casefold(), full, n=1)
     return full[near[0]] if near else None

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import sys
 import zoneinfo
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -20,6 +22,20 @@ def no_zones() -> Iterator[None]:
     zoneinfo.ZoneInfo.clear_cache()
     yield
     zoneinfo.reset_tzpath()
+
+
+@pytest.fixture
+def zones_of_pip(no_zones: None, tmp_path: Path) -> Iterator[None]:
+    """Make this a machine whose only time zones are those of a package from PyPI."""
+    package = tmp_path / "tzdata" / "zoneinfo"
+    (package / "Europe").mkdir(parents=True)
+    for folder in (package.parent, package):
+        (folder / "__init__.py").touch()
+    sys.path.insert(0, str(tmp_path))
+    yield no_zones
+    sys.path.remove(str(tmp_path))
+    for name in ("tzdata", "tzdata.zoneinfo"):
+        sys.modules.pop(name, None)
 
 
 def test_days_begin_where_the_file_says_or_in_utc() -> None:
@@ -51,6 +67,11 @@ def test_a_zone_that_there_is_not_is_told_with_the_nearest(
 
 def test_a_part_of_the_name_of_a_zone_is_none() -> None:
     assert problem_of('[gate]\ntimezone = "Europe"\n').found == "'Europe'"
+
+
+@pytest.mark.usefixtures("zones_of_pip")
+def test_a_folder_of_zones_is_none() -> None:
+    assert problem_of('[gate]\ntimezone = "Europe"\n').found.startswith("'Europe'")
 
 
 def test_a_zone_that_is_no_text_is_told_once() -> None:
