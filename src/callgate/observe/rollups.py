@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -10,9 +10,12 @@ import msgspec
 from callgate.money import Money
 from callgate.observe.forecast import Forecast, Rate, forecast, looked_back_seconds
 from callgate.observe.thresholds import LONG_SECONDS, SHORT_SECONDS, Crossing, crossings
-from callgate.store import Grouping, LimitRow, Spending, Store
+from callgate.store import CallKind, Grouping, LimitRow, Spending, Store
 from callgate.store.calendar import Calendar, Span, Window
 from callgate.store.limits import BUDGETS, EVERY_USER, GATE, Limit
+
+KINDS: Final[Mapping[Grouping, CallKind]] = {"model": "model", "tool": "tool"}
+"""Calls of the other kind are no part of these."""
 
 LONGEST_DAYS: Final = 3660
 """Days that a view tells one by one: ten years."""
@@ -61,17 +64,22 @@ class Now(msgspec.Struct, frozen=True, kw_only=True):
         return self.calendar.windows(self.at)
 
 
-def spending(now: Now, by: Grouping | None, /, *, since: float, until: float) -> Sequence[Spending]:
-    """Return what was spent, the most first; by day, the first first.
+def spending(
+    now: Now, by: Grouping, /, *, since: float, until: float
+) -> tuple[Sequence[Spending], Spending | None]:
+    """Return what was spent, the most first or by day the first first, and all of it together.
 
     Args:
         now: The store.
-        by: What it is told apart by; None for all of it together.
+        by: What it is told apart by.
         since: The first instant, seconds since 1970.
         until: The first instant that is not in it any more.
     """
     days = _days(now, since, until) if by == "day" else ()
-    return now.store.spending(by, since=since, until=until, days=days)
+    kind = KINDS.get(by)
+    rows = now.store.spending(by, since=since, until=until, days=days, kind=kind)
+    total = now.store.spending(None, since=since, until=until, kind=kind)
+    return rows, total[0] if total else None
 
 
 def _days(now: Now, since: float, until: float) -> Sequence[Window]:

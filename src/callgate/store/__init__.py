@@ -29,6 +29,8 @@ AttemptState = Literal["running", "ok", "failed", "left", "unknown"]
 Grouping = Literal["type", "model", "tool", "user", "agent", "provider", "day"]
 """What spending is told apart by."""
 
+CallKind = Literal["model", "tool"]
+
 
 class Bill(msgspec.Struct, frozen=True, kw_only=True):
     """The most that an attempt can cost, in the parts that admission decides on."""
@@ -394,7 +396,14 @@ class Store(Protocol):
         ...
 
     def spending(
-        self, by: Grouping | None, /, *, since: float, until: float, days: Sequence[Window] = ()
+        self,
+        by: Grouping | None,
+        /,
+        *,
+        since: float,
+        until: float,
+        days: Sequence[Window] = (),
+        kind: CallKind | None = None,
     ) -> Sequence[Spending]:
         """Return what was spent, the most first; by day, the first first.
 
@@ -403,6 +412,7 @@ class Store(Protocol):
             since: The first instant, seconds since 1970.
             until: The first instant that is not in it any more.
             days: The days between them, needed where it is told by day.
+            kind: Calls of this kind only; None for all.
         """
         ...
 

@@ -7,23 +7,16 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TypeVar
 
-from callgate.money import Money
 from callgate.store import (
     AttemptRow,
     CallRow,
     CallState,
     GateRow,
-    Grouping,
-    Hold,
-    Imbalance,
     Key,
     LimitRow,
-    Spending,
     TaskRow,
-    spending,
 )
 from callgate.store.calendar import Window
-from callgate.store.imbalances import imbalances
 from callgate.store.limits import Limits
 from callgate.store.rows import (
     ATTEMPT_COLUMNS,
@@ -147,34 +140,23 @@ class Reader:
         listed = [LimitRow(limit=row, holds=id(row) in holding) for row in rows]
         if not windows:
             return listed
-        return self._ask(partial(used, rows=listed, windows=windows, now=now))
-
-    def spending(
-        self, by: Grouping | None, *, since: float, until: float, days: Sequence[Window]
-    ) -> list[Spending]:
-        """Return what was spent."""
-        return self._ask(partial(spending.spending, by=by, since=since, until=until, days=days))
-
-    def spent_since(self, scope: str, instants: Sequence[float]) -> list[Money]:
-        """Return what the attempts of a scope have cost since each of some instants."""
-        return self._ask(partial(spending.spent_since, scope=scope, instants=instants))
-
-    def first_sent_at(self) -> float | None:
-        """Return when the first attempt of all left."""
-        return self._ask(spending.first_sent_at)
+        return self.ask(partial(used, rows=listed, windows=windows, now=now))
 
     def users(self) -> list[str]:
         """Return every user that a task was for."""
         sql = "SELECT DISTINCT user FROM tasks WHERE user IS NOT NULL ORDER BY user"
         return [user for (user,) in self._all(sql, ())]
 
-    def holds(self, now: float) -> list[Hold]:
-        """Return the attempts that run."""
-        return self._ask(partial(spending.holds, now=now))
+    def ask(self, question: Callable[[sqlite3.Connection], Answer], /) -> Answer:
+        """Return the answer to a question.
 
-    def verify(self) -> list[Imbalance]:
-        """Return every scope whose ledger is not what its attempts add up to."""
-        return self._ask(imbalances)
+        Raises:
+            StoreDown: The database does not tell.
+        """
+        try:
+            return question(self._connection)
+        except sqlite3.Error as error:
+            raise store_down(str(error), fix=LOOK) from error
 
     def _calls(self, where: str, given: Row, *, limit: int | None) -> list[CallRow]:
         chosen = f"FROM calls WHERE {where} ORDER BY seq DESC LIMIT ?"
@@ -195,13 +177,7 @@ class Reader:
         return rows[0] if rows else None
 
     def _all(self, sql: str, given: Row) -> list[Row]:
-        return self._ask(lambda connection: connection.execute(sql, given).fetchall())
-
-    def _ask(self, question: Callable[[sqlite3.Connection], Answer]) -> Answer:
-        try:
-            return question(self._connection)
-        except sqlite3.Error as error:
-            raise store_down(str(error), fix=LOOK) from error
+        return self.ask(lambda connection: connection.execute(sql, given).fetchall())
 
 
 def _with_attempts(calls: Sequence[Row], attempts: Iterable[Row]) -> list[CallRow]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from callgate.money import Money
-from callgate.store import Grouping, Hold, Spending
+from callgate.store import CallKind, Grouping, Hold, Spending
 from callgate.store.calendar import Window
 from callgate.store.heartbeat import identity_of
 from callgate.store.meters import OF_SCOPE
@@ -24,12 +24,6 @@ NAMES: Final[Mapping[Grouping, str]] = {
     "day": "d.name",
 }
 """By what spending is grouped: how an attempt tells it."""
-
-ONLY: Final[Mapping[Grouping, str]] = {
-    "model": " AND c.kind = 'model'",
-    "tool": " AND c.kind = 'tool'",
-}
-"""Attempts that are no part of a grouping are left out of it."""
 
 # An attempt that runs has no cost yet; one that ended without is unknown, and in no sum. The cost
 # of a task counts among those of others only where all of it is known.
@@ -82,7 +76,8 @@ def spending(
     by: Grouping | None,
     since: float,
     until: float,
-    days: Sequence[Window] = (),
+    days: Sequence[Window],
+    kind: CallKind | None,
 ) -> list[Spending]:
     """Return what was spent, the most first; by day, the first first.
 
@@ -92,6 +87,7 @@ def spending(
         since: The first instant, seconds since 1970.
         until: The first instant that is not in it any more.
         days: Every day between them, needed where it is told by day.
+        kind: Calls of this kind only; None for all.
     """
     by_day = by == "day"
     if by_day and not days:
@@ -102,7 +98,7 @@ def spending(
         else "",
         name="NULL" if by is None else NAMES[by],
         attempts=f"{ATTEMPTS}{OF_DAY if by_day else ''}",
-        only="" if by is None else ONLY.get(by, ""),
+        only="" if kind is None else " AND c.kind = ?",
         order="name" if by_day else "sum(cost) DESC, name",
     )
     given = [
@@ -111,7 +107,8 @@ def spending(
         if by_day
         for told in (day.key, micros(day.starts_at), micros(day.ends_at))
     ]
-    rows = connection.execute(sql, (*given, micros(since), micros(until)))
+    only = () if kind is None else (kind,)
+    rows = connection.execute(sql, (*given, micros(since), micros(until), *only))
     return [_spending_of(row) for row in rows.fetchall()]
 
 

@@ -13,6 +13,7 @@ from callgate.errors import Misconfigured
 from callgate.money import Money
 from callgate.store import (
     CallEnd,
+    CallKind,
     CallRow,
     CallState,
     GateIdentity,
@@ -37,9 +38,11 @@ from callgate.store.admission import Admission
 from callgate.store.calendar import Window
 from callgate.store.file import OpenedFile, create_file
 from callgate.store.heartbeat import Heartbeat
+from callgate.store.imbalances import imbalances
 from callgate.store.limits import Limit
 from callgate.store.owners import SILENT_SECONDS
 from callgate.store.reads import Reader
+from callgate.store.spending import first_sent_at, holds, spending, spent_since
 from callgate.store.writer import Opened, Writer
 from callgate.task import Task
 
@@ -169,18 +172,27 @@ class SqliteStore:
         return self._reader.limits(windows, self._clock.now())
 
     def spending(
-        self, by: Grouping | None, /, *, since: float, until: float, days: Sequence[Window] = ()
+        self,
+        by: Grouping | None,
+        /,
+        *,
+        since: float,
+        until: float,
+        days: Sequence[Window] = (),
+        kind: CallKind | None = None,
     ) -> Sequence[Spending]:
         """Return what was spent, the most first; by day, the first first."""
-        return self._reader.spending(by, since=since, until=until, days=days)
+        return self._reader.ask(
+            partial(spending, by=by, since=since, until=until, days=days, kind=kind)
+        )
 
     def spent_since(self, scope: str, instants: Sequence[float], /) -> Sequence[Money]:
         """Return what the attempts of a scope have cost since each of some instants."""
-        return self._reader.spent_since(scope, instants)
+        return self._reader.ask(partial(spent_since, scope=scope, instants=instants))
 
     def first_sent_at(self) -> float | None:
         """Return when the first attempt of all left; None where none has."""
-        return self._reader.first_sent_at()
+        return self._reader.ask(first_sent_at)
 
     def users(self) -> Sequence[str]:
         """Return every user that a task was for."""
@@ -188,7 +200,7 @@ class SqliteStore:
 
     def holds(self) -> Sequence[Hold]:
         """Return the attempts that run, the oldest first."""
-        return self._reader.holds(self._clock.now())
+        return self._reader.ask(partial(holds, now=self._clock.now()))
 
     def set_url(self, url: str, /) -> Future[None]:
         """Note where this process can be reached."""
@@ -238,7 +250,7 @@ class SqliteStore:
 
     def verify(self) -> Sequence[Imbalance]:
         """Return every scope whose ledger is not what its attempts add up to."""
-        return self._reader.verify()
+        return self._reader.ask(imbalances)
 
     async def close(self) -> None:
         """Finish what was submitted, book what still runs as unknown, and close."""

@@ -9,7 +9,7 @@ import pytest
 
 from callgate.call import Candidate
 from callgate.money import Money
-from callgate.store import Grouping, Spending, Store
+from callgate.store import CallKind, Grouping, Spending, Store
 from callgate.store.calendar import Calendar
 from callgate.store.limits import Limit
 from callgate.store.owners import GateIdentity
@@ -25,6 +25,7 @@ from tests.contract.store.making import (
 )
 
 DAY = 86_400.0
+KINDS: tuple[CallKind, ...] = ("tool", "model")
 
 
 async def spend(
@@ -69,7 +70,9 @@ async def test_spending_is_told_apart_the_most_first(
 async def test_tools_are_told_by_their_name_and_are_no_model(store: Store) -> None:
     await spend(store, "c1", 500)
     await spend(store, "c2", 40, kind="tool")
-    (tool,), (model,) = spent(store, "tool"), spent(store, "model")
+    (tool,), (model,) = (
+        store.spending(kind, since=NOW, until=NOW + DAY, kind=kind) for kind in KINDS
+    )
     assert (tool.name, tool.cost, model.cost) == ("smart", Money(40), Money(500))
 
 
