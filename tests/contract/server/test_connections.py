@@ -119,11 +119,13 @@ async def test_a_client_that_is_still_sending_gets_its_refusal() -> None:
 async def test_a_client_that_closes_then_and_sends_slowly_gets_its_refusal_too() -> None:
     waits = {"linger_seconds": 0.1, "head_seconds": 0.3}
     body = b"x" * 10_000_000
-    async with serving(refuse, **waits) as server, visit(server) as visitor, visit(server) as other:
+    async with serving(refuse, **waits) as server, visit(server) as visitor:
         visitor.send(post(body, path=b"/large", headers=b"connection: close\r\n")[:-5])
         async with asyncio.timeout(SOON):
             await visitor.writer.drain()
-        await other.ended()
+        async with visit(server) as other:
+            await other.ended()
+        assert visitor.reader.exception() is None
         visitor.send(b"xxxxx")
         assert (await visitor.answer()).body == b"too large"
         assert await visitor.ended() == b""

@@ -16,6 +16,7 @@ from tests.contract.server.visitors import (
     piece,
     post,
     read,
+    soon,
     start,
     tell,
     visiting,
@@ -108,9 +109,15 @@ async def test_a_client_that_asks_and_does_not_wait_is_not_told_to_go_on() -> No
 
 
 async def test_an_older_client_is_not_told_to_go_on() -> None:
-    request = b"POST / HTTP/1.0\r\nExpect: 100-continue\r\ncontent-length: 2\r\n\r\n"
-    async with visiting(echo) as visitor:
-        visitor.send(request)
+    asked = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        asked.set()
+        await echo(scope, receive, send)
+
+    async with visiting(app) as visitor:
+        visitor.send(b"POST / HTTP/1.0\r\nExpect: 100-continue\r\ncontent-length: 2\r\n\r\n")
+        await soon(asked.wait())
         assert (await visitor.ask(b"hi")).status == 200
 
 
