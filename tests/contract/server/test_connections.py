@@ -118,17 +118,16 @@ async def test_a_client_that_is_still_sending_gets_its_refusal() -> None:
 
 async def test_a_client_that_closes_then_and_sends_slowly_gets_its_refusal_too() -> None:
     waits = {"linger_seconds": 0.1, "head_seconds": 0.3}
-    body = b"x" * 10_000_000
     async with serving(refuse, **waits) as server, visit(server) as visitor:
-        visitor.send(post(body, path=b"/large", headers=b"connection: close\r\n")[:-5])
-        async with asyncio.timeout(SOON):
-            await visitor.writer.drain()
+        visitor.send(post(bytes(500), path=b"/large", headers=b"connection: close\r\n")[:-500])
         async with visit(server) as other:
             await other.ended()
-        assert visitor.reader.exception() is None
-        visitor.send(b"xxxxx")
+        for _ in range(10):
+            visitor.send(bytes(50))
+            async with visit(server) as other:
+                await other.ask()
+        assert not visitor.writer.is_closing()
         assert (await visitor.answer()).body == b"too large"
-        assert await visitor.ended() == b""
 
 
 async def test_a_body_that_nobody_reads_takes_no_memory() -> None:
