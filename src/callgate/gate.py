@@ -8,7 +8,6 @@ import random
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -320,7 +319,7 @@ class Gate:
                 clock=clock,
                 late=self._late,
                 overruns=self._overruns,
-                calendar=Calendar(ZoneInfo(settings.gate.timezone)),
+                calendar=Calendar(settings.gate.zone),
             ),
             SecretsStage: SecretsStage(settings=settings, resolver=secrets),
         }

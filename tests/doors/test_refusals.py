@@ -162,3 +162,30 @@ async def test_a_mistake_of_the_gates_own_is_told_without_its_insides(
         assert house.rows[0].id in page["error"]["message"]
         assert (b"inside" in told, headers["x-should-retry"]) == (False, "false")
         assert "ZeroDivisionError: inside" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("limit", "told"),
+    [
+        ("per_minute = 1", {"retry-after", "retry-after-ms"}),
+        ("per_hour = 1", {"x-should-retry"}),
+        ("concurrency = 0", {"x-should-retry"}),
+    ],
+)
+async def test_a_client_is_told_to_come_back_only_if_that_is_soon(
+    tmp_path: Path, limit: str, told: set[str]
+) -> None:
+    async with open_gatehouse(tmp_path, gate_lines=f"\n[limits]\n{limit}") as house:
+        await house.post(CHAT, GOOD)
+        status, headers, body = await house.post(CHAT, GOOD)
+        known = {"retry-after", "retry-after-ms", "x-should-retry"}
+        assert (status, known & {name.lower() for name in headers}) == (429, told)
+        assert json.loads(body)["callgate"]["code"] == limit.split()[0]
+
+
+async def test_an_empty_header_says_nothing(tmp_path: Path) -> None:
+    async with open_gatehouse(tmp_path, gate_lines="\n[users]\nper_minute = 1") as house:
+        for _ in range(2):
+            status, _, _ = await house.post(CHAT, GOOD, {"callgate-user": ""})
+            assert status == 200
+        assert {row.user for row in house.rows} == {None}

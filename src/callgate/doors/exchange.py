@@ -84,13 +84,13 @@ class Exchange:
 
     @property
     def claims(self) -> Claims:
-        """What the request says about its task."""
+        """What the request says about its task; an empty header says nothing."""
         said = self._first.get
         return Claims(
-            task_id=said("callgate-task"),
-            task_type=said("callgate-task-type"),
-            user=said("callgate-user"),
-            parent=said("callgate-parent-task"),
+            task_id=said("callgate-task") or None,
+            task_type=said("callgate-task-type") or None,
+            user=said("callgate-user") or None,
+            parent=said("callgate-parent-task") or None,
         )
 
     @property

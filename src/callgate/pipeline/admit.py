@@ -8,6 +8,7 @@ from asyncio import Future
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from hashlib import blake2b
+from math import inf
 
 import msgspec
 
@@ -114,15 +115,14 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
 
     async def _in_turn(self, passage: Passage, intent: Intent) -> tuple[Intent, Grant]:
         """Have an attempt admitted; wait for its turn where its limits say so and time allows."""
-        assert passage.task is not None
-        deadline = passage.task.deadline_at
+        latest = _latest_turn(passage, now=intent.sent_at)
         while True:
             try:
                 return intent, await self._granted(intent)
             except OverLimit as refused:
                 now = self.clock.now()
                 due = now + refused.retry_after_seconds
-                if not refused.waits or passage.left or (deadline is not None and due > deadline):
+                if not refused.waits or passage.left or due > latest:
                     raise
                 await self.clock.sleep(due - now)
             now = self.clock.now()
@@ -255,6 +255,16 @@ def _explained(refused: OverBudget, passage: Passage) -> OverBudget:
     )
     fix = f"{remedy}, or {refused.reason.fix}"
     return OverBudget(msg, reason=msgspec.structs.replace(refused.reason, fix=fix))
+
+
+def _latest_turn(passage: Passage, *, now: float) -> float:
+    """Return when an attempt must have its turn at the latest, in seconds since 1970."""
+    task, policy = passage.task, passage.policy
+    assert task is not None
+    assert policy is not None
+    deadline = inf if task.deadline_at is None else task.deadline_at
+    most = policy.max_wait_seconds
+    return deadline if most is None else min(deadline, now + most)
 
 
 def _with_level(why: Refused, refused: Unpriced) -> Refused:

@@ -138,15 +138,19 @@ def _require(settings: Settings, claims: Claims) -> None:
             msg,
             reason=Reason(code="user_required", rule="gate.require_user", fix="send Callgate-User"),
         )
-    if claims.task_id is not None and not 0 < len(claims.task_id) <= LONGEST_ID:
-        msg = f"a task id has 1 to {LONGEST_ID} characters; this one has {len(claims.task_id)}"
-        reason = Reason(
-            code="task_id_length",
-            limit=LONGEST_ID,
-            used=len(claims.task_id),
-            fix="send a shorter Callgate-Task, or none",
-        )
-        raise Malformed(msg, reason=reason)
+    for what, said in (
+        ("task id", claims.task_id),
+        ("user", claims.user),
+        ("parent task's id", claims.parent),
+    ):
+        if said is not None and not 0 < len(said) <= LONGEST_ID:
+            raise _length(what, len(said))
+
+
+def _length(what: str, found: int) -> Malformed:
+    fix = f"send one of 1 to {LONGEST_ID} characters"
+    msg = f"a {what} has 1 to {LONGEST_ID} characters; this one has {found}"
+    return Malformed(msg, reason=Reason(code="id_length", limit=LONGEST_ID, used=found, fix=fix))
 
 
 def _agree(task: Task, caller: Caller, claims: Claims, *, by_key: bool) -> None:

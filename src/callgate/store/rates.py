@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from math import inf
 from typing import Final
 
 import msgspec
@@ -86,14 +87,16 @@ def tick(cursor: sqlite3.Cursor, ticks: Ticks) -> None:
 
 def over_limit(excesses: Sequence[Excess], *, now: float) -> OverLimit:
     """Return the refusal of a call that does not fit into some limits."""
-    worst = max(excesses, key=lambda excess: excess.wait_seconds)
+    worst = max(excesses, key=lambda excess: (excess.limit.value == 0, excess.wait_seconds))
     told = "; ".join(
         f"{excess.limit.setting} allows {excess.limit.value}, and {named(excess.scope)} has "
         f"{excess.used}"
         for excess in excesses
     )
-    resets_at = rfc3339(now + worst.wait_seconds)
-    fix = f"wait until {resets_at}, or raise {worst.limit.setting} in callgate.toml"
+    raising = f"raise {worst.limit.setting} in callgate.toml"
+    never = any(excess.limit.value == 0 for excess in excesses)
+    resets_at = None if never else rfc3339(now + worst.wait_seconds)
+    fix = raising if never else f"wait until {resets_at}, or {raising}"
     reason = Reason(
         code=worst.limit.name,
         rule=worst.limit.setting,
@@ -106,8 +109,8 @@ def over_limit(excesses: Sequence[Excess], *, now: float) -> OverLimit:
     )
     return OverLimit(
         f"{told}; {fix}",
-        retry_after_seconds=worst.wait_seconds,
-        waits=all(excess.limit.waits for excess in excesses),
+        retry_after_seconds=inf if never else worst.wait_seconds,
+        waits=not never and all(excess.limit.waits for excess in excesses),
         reason=reason,
     )
 

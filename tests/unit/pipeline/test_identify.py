@@ -61,6 +61,12 @@ def test_a_task_id_has_a_length_that_can_be_kept(tmp_path: Path, length: int) ->
         made(tmp_path, Claims(task_id="x" * length))
 
 
+@pytest.mark.parametrize("claim", ["user", "parent"])
+def test_a_user_has_a_length_that_can_be_kept_too(tmp_path: Path, claim: str) -> None:
+    with pytest.raises(Malformed, match=f"1 to {LONGEST_ID} characters; this one has 0"):
+        made(tmp_path, Claims(**{claim: ""}))
+
+
 def test_the_longest_task_id_is_taken(tmp_path: Path) -> None:
     assert made(tmp_path, Claims(task_id="x" * LONGEST_ID)).id == "x" * LONGEST_ID
 

@@ -65,6 +65,29 @@ async def test_no_call_waits_longer_than_its_task_has_time(tmp_path: Path) -> No
         assert road.clock.waits == []
 
 
+async def test_no_call_waits_longer_than_its_type_says(tmp_path: Path) -> None:
+    limits = (limit("gate", "per_minute", 1, waits=True),)
+    async with open_road(tmp_path, Answer(), limits=limits) as road:
+        made = road.gate.settings.tasks["default"]
+        short = msgspec.structs.replace(made, max_wait_seconds=30.0)
+        await road.gate.reload(
+            msgspec.structs.replace(road.gate.settings, tasks={"default": short})
+        )
+        await road.ask()
+        with pytest.raises(OverLimit):
+            await road.ask()
+        assert road.clock.waits == []
+
+
+async def test_nobody_waits_for_what_is_never_allowed(tmp_path: Path) -> None:
+    limits = (limit("gate", "per_minute", 0, waits=True),)
+    async with open_road(tmp_path, limits=limits) as road:
+        with pytest.raises(OverLimit, match="raise limits.per_minute") as refused:
+            await road.ask()
+        assert "wait" not in refused.value.message
+        assert road.clock.waits == []
+
+
 async def test_a_retry_is_no_call_more_of_its_agent(tmp_path: Path) -> None:
     limits = (limit("agent:worker", "per_minute", 1),)
     down = Transient("500", billed=False)
