@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import date, datetime, timedelta, tzinfo
 from typing import Final, Literal
 
 import msgspec
@@ -11,13 +11,17 @@ Span = Literal["hour", "day", "month"]
 
 SPANS: Final[tuple[Span, ...]] = ("hour", "day", "month")
 
+HOUR_SECONDS: Final = 3600.0
+
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):
     """One hour, day or month."""
 
     span: Span
+    name: str
+    """What people call it, such as ``2026-11-25``."""
     key: str
-    """Its name, such as ``day 2026-11-25``."""
+    """What no other window is called, such as ``day 2026-11-25 Europe/Berlin``."""
     starts_at: float
     """Seconds since 1970; it belongs to the window."""
     ends_at: float
@@ -37,6 +41,8 @@ class Calendar:
 
     def windows(self, instant: float) -> dict[Span, Window]:
         """Return the windows that an instant, in seconds since 1970, falls into."""
+        # As rows keep it: the last instant of a day is not rounded into the next.
+        instant = round(instant, 6)
         for span in SPANS:
             known = self._latest.get(span)
             if known is None or not known.starts_at <= instant < known.ends_at:
@@ -44,28 +50,33 @@ class Calendar:
         return dict(self._latest)
 
     def _window(self, span: Span, instant: float) -> Window:
+        today = datetime.fromtimestamp(instant, self._zone).date()
         if span == "hour":
-            return self._hour(instant)
-        local = datetime.fromtimestamp(instant, self._zone)
-        first = local.date() if span == "day" else local.date().replace(day=1)
+            return self._hour(self._midnight(today), instant, self._midnight(_after(today)))
+        if span == "day":
+            return self._of_days(span, today.isoformat(), today, _after(today))
+        first = today.replace(day=1)
         # Any day of the next month is less than 31 days after the 28th.
-        following = first + timedelta(days=1 if span == "day" else 31)
-        last = following if span == "day" else following.replace(day=1)
-        key = first.isoformat() if span == "day" else f"{first:%Y-%m}"
-        midnight, next_midnight = (
-            datetime(day.year, day.month, day.day, tzinfo=self._zone).timestamp()
-            for day in (first, last)
-        )
-        return Window(span=span, key=f"{span} {key}", starts_at=midnight, ends_at=next_midnight)
+        last = (first + timedelta(days=31)).replace(day=1)
+        return self._of_days(span, f"{first:%Y-%m}", first, last)
 
-    def _hour(self, instant: float) -> Window:
-        """Return the hour, by what it is called: one that comes twice in autumn is two."""
-        local = datetime.fromtimestamp(instant, self._zone)
-        past = local.minute * 60 + local.second + local.microsecond / 1e6
-        offset = local.utcoffset() or timedelta()
-        starts_at = round(instant - past, 6)
-        name = local.replace(minute=0, second=0, microsecond=0, tzinfo=None)
-        sign = "-" if offset < timedelta() else "+"
-        shift = datetime.min.replace(tzinfo=UTC) + abs(offset)
-        key = f"hour {name:%Y-%m-%dT%H}{sign}{shift:%H:%M}"
-        return Window(span="hour", key=key, starts_at=starts_at, ends_at=starts_at + 3600)
+    def _of_days(self, span: Span, name: str, first: date, last: date) -> Window:
+        return self._named(span, name, self._midnight(first), self._midnight(last))
+
+    def _midnight(self, day: date) -> float:
+        """Return the first instant of a day; where clocks skip midnight, the one they skip to."""
+        return datetime(day.year, day.month, day.day, tzinfo=self._zone).timestamp()
+
+    def _hour(self, midnight: float, instant: float, next_midnight: float) -> Window:
+        """Return an hour of a day, counted from its first: one that comes twice is two."""
+        starts_at = midnight + (instant - midnight) // HOUR_SECONDS * HOUR_SECONDS
+        name = datetime.fromtimestamp(starts_at, self._zone).isoformat(timespec="minutes")
+        return self._named("hour", name, starts_at, min(starts_at + HOUR_SECONDS, next_midnight))
+
+    def _named(self, span: Span, name: str, starts_at: float, ends_at: float) -> Window:
+        key = f"{span} {name} {self._zone}"
+        return Window(span=span, name=name, key=key, starts_at=starts_at, ends_at=ends_at)
+
+
+def _after(day: date) -> date:
+    return day + timedelta(days=1)

@@ -105,7 +105,7 @@ def spending(
         told
         for day in days
         if by_day
-        for told in (day.key, micros(day.starts_at), micros(day.ends_at))
+        for told in (day.name, micros(day.starts_at), micros(day.ends_at))
     ]
     only = () if kind is None else (kind,)
     rows = connection.execute(sql, (*given, micros(since), micros(until), *only))

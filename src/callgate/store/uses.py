@@ -10,8 +10,8 @@ import msgspec
 
 from callgate.store import LimitRow
 from callgate.store.calendar import Span, Window
-from callgate.store.limits import BUDGETS, EVERY_USER, RATES, Limit
-from callgate.store.meters import READ, SPANS_OF, totals
+from callgate.store.limits import BUDGETS, EVERY_USER, RATES, SPANS_OF, Limit
+from callgate.store.meters import READ, totals
 from callgate.store.slots import running_now
 
 MOST_USED: Final = """
@@ -82,5 +82,5 @@ def _now(cursor: sqlite3.Cursor, limit: Limit, now: float) -> int | None:
     if seconds is None:
         return None
     # Both ends belong to the interval.
-    last = Window(span="hour", key="", starts_at=now - seconds, ends_at=now + 1e-6)
+    last = Window(span="hour", name="", key="", starts_at=now - seconds, ends_at=now + 1e-6)
     return totals(cursor, limit.scope, last)[2]

@@ -124,8 +124,8 @@ async def test_days_are_those_of_the_place(store: Store) -> None:
         await spend(store, f"c{n}", 10**n, at=NOW + hour * 3600)
     told = store.spending("day", since=NOW, until=NOW + DAY, days=days)
     assert [(day.name, day.cost.nano) for day in told] == [
-        ("day 2026-01-01", 1),
-        ("day 2026-01-02", 110),
+        ("2026-01-01", 1),
+        ("2026-01-02", 110),
     ]
     assert list(store.spending("day", since=NOW, until=NOW + DAY)) == []
 

@@ -20,7 +20,7 @@ from callgate.store.sqlite import SqliteStore
 from callgate.testing.clocks import FakeClock
 from tests.contract.store.making import NOW, make_intent, make_settlement, make_task
 
-DAY = "day 2026-01-01"
+DAY = "day 2026-01-01 UTC"
 
 
 @pytest.fixture
@@ -86,14 +86,13 @@ async def test_a_task_is_compared_and_one_without_a_ledger_is_found(
     assert (found.window, found.spent, found.attempts_held) == ("all", Money(0), Money(100))
 
 
-async def test_a_meter_without_attempts_is_compared_with_nothing(store: Store, path: Path) -> None:
+async def test_a_meter_without_attempts_and_attempts_without_a_meter_are_found(
+    store: Store, path: Path
+) -> None:
     tamper(path, "UPDATE ledger SET scope = 'agent:nobody' WHERE scope = 'gate'")
-    (found,) = store.verify()
-    assert (found.scope, found.attempts_spent, found.attempts_calls) == (
-        "agent:nobody",
-        Money(0),
-        0,
-    )
+    extra, missing = sorted(store.verify(), key=lambda found: found.scope)
+    assert (extra.scope, extra.spent, extra.attempts_calls) == ("agent:nobody", Money(40), 0)
+    assert (missing.scope, missing.calls, missing.attempts_spent) == ("gate", 0, Money(40))
 
 
 @pytest.mark.usefixtures("store")
@@ -103,7 +102,7 @@ async def test_what_is_written_meanwhile_is_no_difference(path: Path) -> None:
         connection.set_trace_callback(
             lambda sql: (
                 tamper(path, "UPDATE attempts SET cost_nano = cost_nano + 1")
-                if "c.task_type, c.user" in sql
+                if "FROM windows" in sql
                 else None
             )
         )
