@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -18,6 +19,7 @@ from callgate.call import Candidate, Usage, new_id
 from callgate.clock import SystemClock
 from callgate.money import Money
 from callgate.store import Bill, CallEnd, GateIdentity, Intent, Settlement
+from callgate.store.calendar import Calendar
 from callgate.store.sqlite import SqliteStore
 from callgate.task import Task
 
@@ -31,6 +33,7 @@ BILL = Bill(
     output_tokens=8_192,
     least_output_tokens=16,
 )
+CALENDAR = Calendar(ZoneInfo("UTC"))
 CANDIDATE = Candidate(provider="openai", model="gpt-5.5")
 USAGE = Usage(input_tokens=3_000, cache_read_tokens=800, output_tokens=400, reasoning_tokens=100)
 
@@ -142,6 +145,7 @@ def _intent(task: Task, now: float) -> Intent:
         request_bytes=12_000,
         started_at=now,
         sent_at=now,
+        windows=tuple(CALENDAR.windows(now).values()),
     )
 
 

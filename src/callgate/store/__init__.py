@@ -74,7 +74,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     """When the call came in, seconds since 1970."""
     sent_at: float
     """When this attempt was made, seconds since 1970."""
-    windows: tuple[Window, ...] = ()
+    windows: tuple[Window, ...]
     """The hour, the day and the month of that instant, where the gate is."""
     fingerprint: bytes | None = None
     """A digest of what the request asks, the same for the same request; None takes no part in
@@ -165,6 +165,7 @@ class TaskRow(msgspec.Struct, frozen=True, kw_only=True):
 
     task: Task
     spent: Money
+    """What it has cost, with all the tasks below it; as is ``held``."""
     held: Money
     calls: int
     refused: int
@@ -308,7 +309,7 @@ class Imbalance(msgspec.Struct, frozen=True, kw_only=True):
     spent: Money
     held: Money
     calls: int
-    """Counted calls or attempts; 0 for a task, which counts none."""
+    """Counted calls or attempts."""
     attempts_spent: Money
     attempts_held: Money
     attempts_calls: int
@@ -327,7 +328,8 @@ class Store(Protocol):
             Looping: Too many calls of the task, the same call too often, or too deep a task.
             DeadlinePassed: The task's deadline is over.
             Malformed: The task exists and belongs to another agent, user or type
-                (``task_mismatch``), or the bill is beyond reason.
+                (``task_mismatch``), its user has no such parent (``parent_mismatch``), or the bill
+                is beyond reason.
             StoreDown: Nothing could be written.
         """
         ...
@@ -351,7 +353,12 @@ class Store(Protocol):
         ...
 
     def create_task(self, task: Task, /) -> Future[Task]:
-        """Write a task; return the stored one if it exists (Malformed if it is another's)."""
+        """Write a task; return the stored one if it exists.
+
+        Raises (through the future):
+            Malformed: It is somebody else's, or its user has no such parent.
+            Looping: Too many tasks stand above it.
+        """
         ...
 
     def end_task(self, task_id: str, ended_at: float, /) -> Future[None]:

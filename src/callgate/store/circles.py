@@ -9,14 +9,26 @@ from typing import Final
 from callgate.errors import Looping, Reason
 from callgate.store import Intent
 from callgate.store.limits import Limit, Standing
-from callgate.store.tasks import depth_below
 
-CALLS: Final = "SELECT count(*) FROM calls WHERE task_id = ? AND state <> 'refused'"
-ALIKE: Final = f"{CALLS} AND fingerprint = ?"
+ALIKE: Final = "SELECT count(*) FROM calls WHERE task_id = ? AND fingerprint = ?"
 
 
-def refuse_circles(cursor: sqlite3.Cursor, intent: Intent, standing: Sequence[Standing]) -> None:
+def refuse_circles(
+    cursor: sqlite3.Cursor,
+    intent: Intent,
+    standing: Sequence[Standing],
+    *,
+    calls: int,
+    depth: int,
+) -> None:
     """Refuse the first attempt of a call by which a task goes round in circles.
+
+    Args:
+        cursor: Inside the transaction that admits.
+        intent: What is to be admitted.
+        standing: All limits that hold for it.
+        calls: How many calls of its task were admitted.
+        depth: How many tasks stand above its own.
 
     Raises:
         Looping: Too many calls, the same call too often, or too many tasks above this one.
@@ -24,25 +36,16 @@ def refuse_circles(cursor: sqlite3.Cursor, intent: Intent, standing: Sequence[St
     if intent.n > 1:
         return
     for each in standing:
-        used, told = _used(cursor, intent, each.limit)
-        if told is not None and used >= each.limit.value:
-            raise _looping(intent, each.limit, used, told)
-
-
-def _used(cursor: sqlite3.Cursor, intent: Intent, limit: Limit) -> tuple[int, str | None]:
-    """Return how much of a limit is used, and how to say it; nothing where it is another kind."""
-    task = intent.task
-    if limit.name == "max_calls":
-        (calls,) = cursor.execute(CALLS, (task.id,)).fetchone()
-        return calls, f"has made {calls} calls"
-    if limit.name == "max_repeats" and intent.fingerprint is not None:
-        (alike,) = cursor.execute(ALIKE, (task.id, intent.fingerprint)).fetchone()
-        return alike, f"has made this very call {alike} times"
-    if limit.name == "max_depth":
-        # A task of its own has a depth of 0, and one more than the limit is too deep.
-        depth = depth_below(cursor, task.parent)
-        return depth - 1, f"stands {depth} tasks below the first"
-    return 0, None
+        limit = each.limit
+        if limit.name == "max_calls" and calls >= limit.value:
+            raise _looping(intent, limit, calls, f"has made {calls} calls")
+        if limit.name == "max_depth" and depth > limit.value:
+            raise _looping(intent, limit, depth - 1, f"stands {depth} tasks below the first")
+        if limit.name == "max_repeats" and intent.fingerprint is not None:
+            given = (intent.task.id, intent.fingerprint)
+            (alike,) = cursor.execute(ALIKE, given).fetchone()
+            if alike >= limit.value:
+                raise _looping(intent, limit, alike, f"has made this very call {alike} times")
 
 
 def _looping(intent: Intent, limit: Limit, used: int, told: str) -> Looping:

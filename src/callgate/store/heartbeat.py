@@ -1,16 +1,28 @@
-"""The heartbeat of this gate, and the recovery of what dead gates left behind."""
+"""The heartbeat of this gate, and what time does: gates die, tasks and windows end."""
 
 from __future__ import annotations
 
 import sqlite3
+from math import inf
 from typing import Final
 
 from callgate.clock import Clock
+from callgate.store import meters, rates
 from callgate.store.owners import GateIdentity, is_alive
 from callgate.store.rows import Row, maybe_micros, micros
+from callgate.store.tasks import end_by_time
 from callgate.store.writes import abandon
 
 BEAT_SECONDS: Final = 5.0
+
+IDLE_SECONDS: Final = 300.0
+"""How long a task may be without a call before it ends, unless told otherwise."""
+
+KEPT_SECONDS: Final = 3600.0
+"""How long a window is kept after its end: a clock that is set back finds it again."""
+
+SCOPES_A_BEAT: Final = 64
+"""Scopes whose ticks are looked at with each beat: ten thousand in a quarter of an hour."""
 
 BEAT = """
     INSERT INTO gates VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -24,18 +36,26 @@ FORGET = "DELETE FROM gates WHERE id = ?"
 
 
 class Heartbeat:
-    """Says that this gate lives, and books what dead ones held.
+    """Says that this gate lives, books what dead ones held, and ends what time ends.
 
     Its methods are operations of the writer.
 
     Args:
         gate: Who we are.
         clock: Wall time for what is written, monotonic time for when it is due.
+        idle_seconds: How long a task may be without a call before it ends.
     """
 
-    def __init__(self, gate: GateIdentity, clock: Clock) -> None:
+    def __init__(
+        self, gate: GateIdentity, clock: Clock, *, idle_seconds: float = IDLE_SECONDS
+    ) -> None:
         self._gate = gate
         self._clock = clock
+        self._idle_seconds = idle_seconds
+        self._latest = inf
+        """The latest instant that a beat has seen; at the first one nobody knows."""
+        self._tidied = ""
+        """The scope whose ticks were looked at last."""
         self._url: str | None = None
         self._reloaded: tuple[int | None, str | None] = (None, None)
         self._beat_due = clock.monotonic()
@@ -45,11 +65,12 @@ class Heartbeat:
         return self._beat_due - self._clock.monotonic()
 
     def __call__(self, cursor: sqlite3.Cursor, _: None = None, /) -> None:
-        """Beat, and look for dead gates."""
+        """Beat, look for dead gates, and end what time has ended."""
         # Before it is written: if that fails, the next beat is the next try.
         self._beat_due = self._clock.monotonic() + BEAT_SECONDS
         self.beat(cursor)
         self.reap(cursor)
+        self._end(cursor, self._clock.now())
 
     def beat(self, cursor: sqlite3.Cursor, _: None = None, /) -> None:
         """Write this gate's row; it is there again if somebody took us for dead."""
@@ -68,6 +89,14 @@ class Heartbeat:
             if not is_alive(gate, beat_at=beat_at, seen_from=self._gate.place, now=now):
                 cursor.execute(FORGET, (gate.id,))
         abandon(cursor, now)
+
+    def _end(self, cursor: sqlite3.Cursor, now: float) -> None:
+        end_by_time(cursor, now, idle_seconds=self._idle_seconds)
+        meters.forget(cursor, now - KEPT_SECONDS)
+        if now < self._latest:
+            rates.set_back(cursor, now)
+        self._latest = now
+        self._tidied = rates.forget_idle(cursor, self._tidied, now, scopes=SCOPES_A_BEAT)
 
     def set_url(self, cursor: sqlite3.Cursor, url: str, /) -> None:
         """Note where this gate can be reached."""

@@ -3,48 +3,47 @@
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
 from callgate.money import Money
 from callgate.store import Imbalance
-from callgate.store.limits import GATE
-from callgate.store.meters import BY_ATTEMPT
+from callgate.store.limits import kind_of
+from callgate.store.meters import Sums, sums_of
 
 OF_TASKS: Final = """
-    WITH booked AS (
-        SELECT 'task:' || task_id AS scope, 'all' AS "window",
+    WITH RECURSIVE own AS (
+        SELECT task_id AS id,
             coalesce(sum(cost_nano), 0) AS spent,
-            coalesce(sum(CASE WHEN state = 'running' THEN reserved_nano END), 0) AS held
+            coalesce(sum(CASE WHEN state = 'running' THEN reserved_nano END), 0) AS held,
+            count(CASE WHEN n = 1 THEN 1 END) AS calls
         FROM attempts GROUP BY task_id
+    ), line (id, above) AS (
+        SELECT id, id FROM own
+        UNION SELECT line.id, t.parent FROM line JOIN tasks t ON t.id = line.above
+        WHERE t.parent IS NOT NULL
+    ), booked AS (
+        SELECT 'task:' || above AS scope, 'all' AS "window", sum(spent) AS spent,
+            sum(held) AS held, sum(CASE WHEN line.id = above THEN calls ELSE 0 END) AS calls
+        FROM line JOIN own ON own.id = line.id GROUP BY above
     )
-    SELECT scope, "window", l.spent_nano, l.held_nano, 0,
-        coalesce(b.spent, 0), coalesce(b.held, 0), 0
+    SELECT scope, "window", l.spent_nano, l.held_nano, l.calls,
+        coalesce(b.spent, 0), coalesce(b.held, 0), coalesce(b.calls, 0)
     FROM ledger l LEFT JOIN booked b USING (scope, "window")
-    WHERE l."window" = 'all'
-        AND (l.spent_nano <> coalesce(b.spent, 0) OR l.held_nano <> coalesce(b.held, 0))
+    WHERE l."window" = 'all' AND (l.spent_nano <> coalesce(b.spent, 0)
+        OR l.held_nano <> coalesce(b.held, 0) OR l.calls <> coalesce(b.calls, 0))
     UNION ALL
-    SELECT scope, "window", 0, 0, 0, spent, held, 0 FROM booked
+    SELECT scope, "window", 0, 0, 0, spent, held, calls FROM booked
     WHERE (scope, "window") NOT IN (SELECT scope, "window" FROM ledger)
 """
 
+WINDOWS: Final = 'SELECT kind, "window", starts_at, ends_at FROM windows ORDER BY ends_at, kind'
+
 METERS: Final = """
-    SELECT "window", starts_at, ends_at, scope, spent_nano, held_nano, calls FROM ledger
-    WHERE starts_at IS NOT NULL ORDER BY starts_at, ends_at, "window", scope
+    SELECT "window", scope, spent_nano, held_nano, calls FROM ledger WHERE ends_at IS NOT NULL
 """
 
-OF_WINDOW: Final = """
-    SELECT c.agent, c.task_type, c.user, a.provider,
-        coalesce(sum(a.cost_nano), 0),
-        coalesce(sum(CASE WHEN a.state = 'running' THEN a.reserved_nano END), 0),
-        sum(CASE WHEN a.n = 1 THEN 1 ELSE 0 END), count(*)
-    FROM attempts a JOIN calls c ON c.seq = a.call_seq
-    WHERE a.sent_at >= ? AND a.sent_at < ? GROUP BY 1, 2, 3, 4
-"""
-
-Sums = tuple[int, int, int]
-"""Spent, held, and counted calls or attempts."""
+NOTHING: Final[Sums] = (0, 0, 0)
 
 
 def imbalances(connection: sqlite3.Connection) -> list[Imbalance]:
@@ -62,27 +61,24 @@ def _of_tasks(connection: sqlite3.Connection) -> Iterator[Imbalance]:
 
 
 def _of_meters(connection: sqlite3.Connection) -> Iterator[Imbalance]:
-    """Add up the attempts of every window again, all of its scopes at once."""
-    summed, told = None, dict[str, Sums]()
-    for key, starts_at, ends_at, scope, *sums in connection.execute(METERS).fetchall():
-        if summed != (starts_at, ends_at):
-            summed = (starts_at, ends_at)
-            told = _told(connection, summed)
-        attempts = told.get(scope, (0, 0, 0))
-        if tuple(sums) != attempts:
-            yield _imbalance(scope, key, tuple(sums), attempts)
+    """Add up the attempts of every window again, all scopes of a kind at once."""
+    meters: dict[tuple[str, str], dict[str, Sums]] = {}
+    for key, scope, spent, held, calls in connection.execute(METERS).fetchall():
+        meters.setdefault((kind_of(scope), key), {})[scope] = (spent, held, calls)
+    for kind, key, *between in connection.execute(WINDOWS).fetchall():
+        ledger = meters.pop((kind, key), {})
+        attempts = sums_of(connection.cursor(), kind, (between[0], between[1]))
+        yield from _differing(key, ledger, attempts)
+    # What no window is begun for should not be there.
+    for (_, key), ledger in meters.items():
+        yield from _differing(key, ledger, {})
 
 
-def _told(connection: sqlite3.Connection, between: tuple[int, int]) -> dict[str, Sums]:
-    """Return what the attempts between two instants add up to, in every scope that they are in."""
-    sums: dict[str, Counter[int]] = {}
-    for *names, spent, held, calls, attempts in connection.execute(OF_WINDOW, between):
-        agent, task_type, user, provider = names
-        scopes = [GATE, f"agent:{agent}", f"type:{task_type}", f"provider:{provider}"]
-        for scope in scopes if user is None else (*scopes, f"user:{user}"):
-            counted = attempts if scope.startswith(BY_ATTEMPT) else calls
-            sums.setdefault(scope, Counter()).update({0: spent, 1: held, 2: counted})
-    return {scope: (each[0], each[1], each[2]) for scope, each in sums.items()}
+def _differing(key: str, ledger: dict[str, Sums], attempts: dict[str, Sums]) -> Iterator[Imbalance]:
+    for scope in sorted(ledger.keys() | attempts.keys()):
+        written, told = ledger.get(scope, NOTHING), attempts.get(scope, NOTHING)
+        if written != told:
+            yield _imbalance(scope, key, written, told)
 
 
 def _imbalance(scope: str, window: str, ledger: Sums, attempts: Sums) -> Imbalance:

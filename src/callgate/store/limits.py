@@ -23,6 +23,9 @@ BUDGETS: Final[Mapping[LimitName, Span]] = {
 }  # fmt: skip
 """Limits of money in a window of the calendar."""
 
+SPANS_OF: Final[Mapping[LimitName, Span]] = {**BUDGETS, "per_day": "day"}
+"""Limits that are counted in a window of the calendar."""
+
 GATE: Final = "gate"
 EVERY_USER: Final = "user:*"
 
@@ -63,56 +66,99 @@ class Standing(msgspec.Struct, frozen=True):
     scope: str
 
 
+Named = Mapping[str, Sequence[Limit]]
+"""The limits of one scope, by what they are called; of each, the one that wins comes first."""
+
+
 class Limits:
-    """All limits that hold, by scope.
+    """All limits, and which of them hold.
+
+    An override wins over the file. A user that the file names has only what it says there; any
+    other has what is said of every user, and what overrides say of itself.
 
     Args:
         rows: Every row of the store, those of the file and overrides.
     """
 
     def __init__(self, rows: Iterable[Limit]) -> None:
-        self._by_scope: dict[str, dict[str, list[Limit]]] = {}
-        for row in rows:
-            self._by_scope.setdefault(row.scope, {}).setdefault(row.name, []).append(row)
+        by_scope: dict[str, dict[str, list[Limit]]] = {}
+        # Overrides before the file.
+        for row in sorted(rows, key=lambda row: row.source == "file"):
+            by_scope.setdefault(row.scope, {}).setdefault(row.name, []).append(row)
+        self._every_user: Named = by_scope.get(EVERY_USER, {})
+        self._by_scope: dict[str, Named] = {
+            scope: self._with_every_users(own) if _is_unnamed_user(scope, own) else own
+            for scope, own in by_scope.items()
+        }
+        self.ticks: Mapping[str, int] = _ticks(by_scope)
+        """By kind of scope: how many calls of a scope its rates look back on at most."""
 
     def __iter__(self) -> Iterator[str]:
         """Return every scope that has limits."""
         return iter(self._by_scope)
 
     def of(self, scopes: Sequence[str], *, now: float) -> list[Standing]:
-        """Return what holds for a call in some scopes; an override wins over the file."""
+        """Return what holds for a call in some scopes."""
         return [
             Standing(limit, scope)
             for scope in scopes
             for rows in self._named(scope).values()
-            if (limit := _winner(rows, now)) is not None
+            if (limit := _first_holding(rows, now)) is not None
         ]
 
-    def _named(self, scope: str) -> Mapping[str, Sequence[Limit]]:
-        """Return a scope's rows by name, its own first.
-
-        A user whom the file names has its own limits only. An override of one limit of another
-        user leaves the others of every user in force.
-        """
-        own = self._by_scope.get(scope, {})
-        if not scope.startswith("user:") or _is_in_file(own):
+    def _named(self, scope: str) -> Named:
+        own = self._by_scope.get(scope)
+        if own is not None:
             return own
-        every = self._by_scope.get(EVERY_USER, {})
-        if not own:
-            return every
-        return {name: (*own.get(name, ()), *every.get(name, ())) for name in (*every, *own)}
+        return self._every_user if scope.startswith("user:") else NOTHING
+
+    def _with_every_users(self, own: Named) -> Named:
+        names = dict.fromkeys((*own, *self._every_user))
+        return {name: [*own.get(name, ()), *self._every_user.get(name, ())] for name in names}
 
 
-def _is_in_file(rows: Mapping[str, Sequence[Limit]]) -> bool:
-    return any(row.source == "file" for named in rows.values() for row in named)
+NOTHING: Final[Named] = {}
 
 
-def _winner(rows: Sequence[Limit], now: float) -> Limit | None:
-    holding = [row for row in rows if row.until is None or row.until > now]
-    return min(holding, key=lambda row: row.source == "file", default=None)
+def kind_of(scope: str) -> str:
+    """Return the kind of a scope, such as ``agent``."""
+    return scope.partition(":")[0]
 
 
-def scopes_of(*, agent: str, task_type: str, user: str | None) -> tuple[str, ...]:
-    """Return the scopes of who calls, the widest first."""
-    scopes = (GATE, f"agent:{agent}", f"type:{task_type}")
-    return scopes if user is None else (*scopes, f"user:{user}")
+def scopes_of(
+    *, agent: str, task_type: str, user: str | None, provider: str, tool: str | None
+) -> tuple[str, ...]:
+    """Return every scope that an attempt is in, by kind no more than one.
+
+    Args:
+        agent: Who asks.
+        task_type: The type of its task.
+        user: For whom, if for anybody.
+        provider: Who is asked.
+        tool: The tool that is called, if it is one.
+    """
+    scopes = [GATE, f"agent:{agent}", f"type:{task_type}", f"provider:{provider}"]
+    if user is not None:
+        scopes.append(f"user:{user}")
+    if tool is not None:
+        scopes.append(f"tool:{tool}")
+    return tuple(scopes)
+
+
+def _is_unnamed_user(scope: str, own: Named) -> bool:
+    """Whether overrides are all that is said of one user."""
+    if scope == EVERY_USER or not scope.startswith("user:"):
+        return False
+    return all(row.source == "override" for rows in own.values() for row in rows)
+
+
+def _first_holding(rows: Sequence[Limit], now: float) -> Limit | None:
+    return next((row for row in rows if row.until is None or row.until > now), None)
+
+
+def _ticks(by_scope: Mapping[str, Named]) -> Mapping[str, int]:
+    most: dict[str, int] = {}
+    for scope, named in by_scope.items():
+        for row in (row for name in RATES for row in named.get(name, ())):
+            most[kind_of(scope)] = max(row.value, most.get(kind_of(scope), 0))
+    return most

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from callgate.money import Money
-from callgate.store.limits import Limit
-from callgate.store.rows import maybe_micros
+from callgate.store.limits import Limit, Limits
+from callgate.store.rates import write_again
+from callgate.store.rows import LIMIT_COLUMNS, limit_of, maybe_micros
 
+READ: Final = f"SELECT {LIMIT_COLUMNS} FROM limits"
 WRITE: Final = "INSERT OR REPLACE INTO limits VALUES (?, ?, ?, ?, ?, ?)"
-CHANGED: Final = "UPDATE limits_state SET changes = changes + 1"
+LIFT: Final = "DELETE FROM limits WHERE scope = ? AND name = ? AND source = 'override'"
+
+# Not a number that counts up: one that is rolled back would come again, for another change.
+CHANGED: Final = "UPDATE limits_state SET edition = random()"
+
+
+def read(cursor: sqlite3.Cursor) -> Limits:
+    """Return all limits."""
+    return Limits(map(limit_of, cursor.execute(READ).fetchall()))
 
 
 def load(cursor: sqlite3.Cursor, loaded: tuple[Sequence[Limit], int]) -> bool:
@@ -20,28 +30,29 @@ def load(cursor: sqlite3.Cursor, loaded: tuple[Sequence[Limit], int]) -> bool:
     (known,) = cursor.execute("SELECT revision FROM limits_state").fetchone()
     if revision < known:
         return False
-    rows = [_row(limit) for limit in limits]
-    before = cursor.execute("SELECT * FROM limits WHERE source = 'file'").fetchall()
-    if sorted(before) != sorted(rows):
+    cursor.execute("UPDATE limits_state SET revision = ?", (revision,))
+    rows = set(map(_row, limits))
+    if rows != set(cursor.execute(f"{READ} WHERE source = 'file'").fetchall()):
+        before = read(cursor)
         cursor.execute("DELETE FROM limits WHERE source = 'file'")
         cursor.executemany(WRITE, rows)
-        cursor.execute(CHANGED)
-    cursor.execute("UPDATE limits_state SET revision = ?", (revision,))
+        _note_change(cursor, before)
     return True
 
 
 def override(cursor: sqlite3.Cursor, limit: Limit) -> None:
     """Let an override hold."""
+    before = read(cursor)
     cursor.execute(WRITE, _row(limit))
-    cursor.execute(CHANGED)
+    _note_change(cursor, before)
 
 
 def lift(cursor: sqlite3.Cursor, named: tuple[str, str]) -> bool:
     """Take an override back; False if there is none."""
-    sql = "DELETE FROM limits WHERE scope = ? AND name = ? AND source = 'override'"
-    if not cursor.execute(sql, named).rowcount:
+    before = read(cursor)
+    if not cursor.execute(LIFT, named).rowcount:
         return False
-    cursor.execute(CHANGED)
+    _note_change(cursor, before)
     return True
 
 
@@ -55,6 +66,14 @@ def raise_budget(cursor: sqlite3.Cursor, raised: tuple[str, Money | None]) -> bo
     return cursor.rowcount == 1
 
 
-def _row(limit: Limit) -> tuple[str, str, str, int, int, int | None]:
+def _note_change(cursor: sqlite3.Cursor, before: Limits) -> None:
+    """Have every gate read the limits again, and have as many ticks as they look back on."""
+    cursor.execute(CHANGED)
+    for kind, keep in read(cursor).ticks.items():
+        if keep > before.ticks.get(kind, -1):
+            write_again(cursor, kind, keep=keep)
+
+
+def _row(limit: Limit) -> tuple[Any, ...]:
     until = maybe_micros(limit.until)
     return (limit.scope, limit.name, limit.source, limit.value, int(limit.waits), until)

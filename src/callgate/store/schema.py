@@ -160,8 +160,8 @@ MIGRATIONS: Final[Sequence[Sequence[str]]] = (
             PRIMARY KEY (scope, name, source)
         ) WITHOUT ROWID
         """,
-        # `changes` counts every change, `revision` is that of the settings file whose limits hold.
-        "CREATE TABLE limits_state (changes INTEGER NOT NULL, revision INTEGER NOT NULL)",
+        # `edition` is another with every change, `revision` is that of the file whose limits hold.
+        "CREATE TABLE limits_state (edition INTEGER NOT NULL, revision INTEGER NOT NULL)",
         "INSERT INTO limits_state VALUES (0, 0)",
         # A scope's last calls, numbered: the one that N calls ago came tells whether N fit.
         """
@@ -172,15 +172,35 @@ MIGRATIONS: Final[Sequence[Sequence[str]]] = (
             PRIMARY KEY (scope, n)
         ) WITHOUT ROWID
         """,
+        # A window of the calendar in which each scope of a kind is metered, as rows of the ledger.
+        """
+        CREATE TABLE windows (
+            kind TEXT NOT NULL,
+            "window" TEXT NOT NULL,
+            starts_at INTEGER NOT NULL,
+            ends_at INTEGER NOT NULL,
+            PRIMARY KEY (kind, "window")
+        ) WITHOUT ROWID
+        """,
         "ALTER TABLE ledger ADD COLUMN calls INTEGER NOT NULL DEFAULT 0",
+        """
+        UPDATE ledger SET calls = (SELECT count(*) FROM calls c
+            WHERE c.task_id = substr(ledger.scope, 6) AND c.owner IS NOT NULL)
+        """,
         "ALTER TABLE ledger ADD COLUMN starts_at INTEGER",
         "ALTER TABLE ledger ADD COLUMN ends_at INTEGER",
-        # The scopes and windows besides its task's that an attempt is booked in.
-        "ALTER TABLE attempts ADD COLUMN booked TEXT",
+        "CREATE INDEX ledger_by_end ON ledger (ends_at) WHERE ends_at IS NOT NULL",
         "ALTER TABLE calls ADD COLUMN fingerprint BLOB",
         "CREATE INDEX calls_alike ON calls (task_id, fingerprint) WHERE fingerprint IS NOT NULL",
-        "ALTER TABLE tasks ADD COLUMN depth INTEGER NOT NULL DEFAULT 0",
-        "CREATE INDEX tasks_open ON tasks (type) WHERE ended_at IS NULL",
+        # Whoever was named as a parent was never asked, and has paid for nothing.
+        "UPDATE tasks SET parent = NULL",
+        "ALTER TABLE tasks ADD COLUMN has_slot INTEGER NOT NULL DEFAULT 0",
+        "CREATE INDEX tasks_running ON tasks (type, user, deadline_at) WHERE has_slot = 1",
+        "CREATE INDEX tasks_open ON tasks (parent) WHERE ended_at IS NULL",
+        "DROP INDEX calls_running",
+        "CREATE INDEX calls_running ON calls (agent) WHERE state = 'running'",
+        "DROP INDEX attempts_running",
+        "CREATE INDEX attempts_running ON attempts (provider) WHERE state = 'running'",
         "CREATE INDEX attempts_by_time ON attempts (sent_at)",
     ),
 )

@@ -7,13 +7,19 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from callgate.store import Intent
-from callgate.store.limits import Standing
+from callgate.store.limits import Standing, kind_of
 from callgate.store.meters import BY_ATTEMPT
 from callgate.store.rates import Excess, over_limit
 from callgate.store.rows import micros
 
 LOOK_AGAIN_SECONDS: Final = 1.0
 """What a caller is told to wait: nobody knows when something ends."""
+
+OF_TASKS: Final = """
+    SELECT count(*) FROM tasks
+    WHERE has_slot = 1 AND (deadline_at IS NULL OR deadline_at > ?){of_scope}
+"""
+"""A task has a slot from its first attempt on until it ends."""
 
 RUNNING_TASKS: Final[Mapping[str, str]] = {
     "gate": "",
@@ -22,8 +28,15 @@ RUNNING_TASKS: Final[Mapping[str, str]] = {
 }
 """By kind of scope: the tasks that it counts, where it counts tasks."""
 
-RUNNING_CALLS: Final = "SELECT count(*) FROM calls WHERE state = 'running' AND agent = ?"
-RUNNING_ATTEMPTS: Final = "SELECT count(*) FROM attempts WHERE state = 'running' AND provider = ?"
+RUNNING: Final[Mapping[str, str]] = {
+    "agent": "SELECT count(*) FROM calls WHERE state = 'running' AND agent = ?",
+    "provider": "SELECT count(*) FROM attempts WHERE state = 'running' AND provider = ?",
+    "tool": """
+        SELECT count(*) FROM attempts a JOIN calls c ON c.seq = a.call_seq
+        WHERE a.state = 'running' AND c.kind = 'tool' AND c.target = ?
+    """,
+}
+"""By kind of scope: the calls or attempts in flight that it counts, where it counts those."""
 
 
 def refuse_over_slots(
@@ -44,7 +57,8 @@ def refuse_over_slots(
     excesses = [
         Excess(each.limit, each.scope, running, LOOK_AGAIN_SECONDS)
         for each in limited
-        if (running := _running(cursor, intent, each, opens_task=opens_task)) >= each.limit.value
+        if _takes_one(intent, each.scope, opens_task=opens_task)
+        and (running := running_now(cursor, each.scope, intent.sent_at)) >= each.limit.value
     ]
     if excesses:
         raise over_limit(excesses, now=intent.sent_at)
@@ -53,31 +67,17 @@ def refuse_over_slots(
 def running_now(cursor: sqlite3.Cursor, scope: str, now: float) -> int:
     """Return how many take a slot of a scope."""
     kind, _, name = scope.partition(":")
-    if kind in RUNNING_TASKS:
-        return _tasks(cursor, kind, name, now)
-    sql = RUNNING_ATTEMPTS if scope.startswith(BY_ATTEMPT) else RUNNING_CALLS
-    return _count(cursor, sql, (name,))
+    if kind in RUNNING:
+        return _count(cursor, RUNNING[kind], (name,))
+    sql = OF_TASKS.format(of_scope=RUNNING_TASKS[kind])
+    return _count(cursor, sql, (micros(now), name) if name else (micros(now),))
 
 
-def _running(
-    cursor: sqlite3.Cursor, intent: Intent, standing: Standing, *, opens_task: bool
-) -> int:
-    """Return how many take a slot, besides what is to be admitted; -1 if that has one already."""
-    kind = standing.scope.partition(":")[0]
-    if kind in RUNNING_TASKS:
-        takes_one = opens_task
-    else:
-        takes_one = intent.n == 1 or standing.scope.startswith(BY_ATTEMPT)
-    return running_now(cursor, standing.scope, intent.sent_at) if takes_one else -1
-
-
-def _tasks(cursor: sqlite3.Cursor, kind: str, name: str, now: float) -> int:
-    sql = f"""
-        SELECT count(*) FROM tasks WHERE ended_at IS NULL
-            AND (deadline_at IS NULL OR deadline_at > ?){RUNNING_TASKS[kind]}
-    """
-    at = micros(now)
-    return _count(cursor, sql, (at, name) if name else (at,))
+def _takes_one(intent: Intent, scope: str, *, opens_task: bool) -> bool:
+    """Whether what is to be admitted takes one more slot."""
+    if kind_of(scope) in RUNNING_TASKS:
+        return opens_task
+    return intent.n == 1 or scope.startswith(BY_ATTEMPT)
 
 
 def _count(cursor: sqlite3.Cursor, sql: str, given: tuple[object, ...]) -> int:

@@ -37,7 +37,7 @@ from callgate.store import (
 from callgate.store.admission import Admission
 from callgate.store.calendar import Window
 from callgate.store.file import OpenedFile, create_file
-from callgate.store.heartbeat import Heartbeat
+from callgate.store.heartbeat import IDLE_SECONDS, Heartbeat
 from callgate.store.imbalances import imbalances
 from callgate.store.limits import Limit
 from callgate.store.owners import SILENT_SECONDS
@@ -85,6 +85,7 @@ class SqliteStore:
         gate: GateIdentity | None,
         synchronous: Synchronous = "FULL",
         busy_seconds: float = schema.BUSY_SECONDS,
+        idle_seconds: float = IDLE_SECONDS,
     ) -> Self:
         """Open the file, make or migrate its tables, and take over what dead gates left.
 
@@ -95,6 +96,7 @@ class SqliteStore:
                 which is not listed as a gate and cannot admit.
             synchronous: ``FULL`` makes a commit survive a power failure, ``NORMAL`` only a crash.
             busy_seconds: How long a write waits for another process before it is StoreDown.
+            idle_seconds: How long a task may be without a call before it ends.
 
         Raises:
             Misconfigured: The file is of a newer version, on a network filesystem, not a
@@ -102,7 +104,7 @@ class SqliteStore:
             StoreDown: Another process does not let it write.
         """
         create_file(path)
-        heartbeat = None if gate is None else Heartbeat(gate, clock)
+        heartbeat = None if gate is None else Heartbeat(gate, clock, idle_seconds=idle_seconds)
         connect = partial(_connect, path, synchronous=synchronous, busy_seconds=busy_seconds)
         reader = Reader(schema.connect(path, busy_seconds=min(busy_seconds, READ_BUSY_SECONDS)))
         writer = Writer(connect, busy_seconds=busy_seconds, chore=heartbeat)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from callgate.errors import Malformed, Reason
+from callgate.store.lines import find_line
 from callgate.store.rows import TASK_COLUMNS, maybe_micros, micros, task_of
 from callgate.task import Task
 
@@ -16,7 +17,7 @@ READ_TASK: Final = f"""
 """
 
 INSERT_TASK: Final = """
-    INSERT INTO tasks (id, type, agent, user, parent, started_at, deadline_at, ended_at, depth)
+    INSERT INTO tasks (id, type, agent, user, parent, started_at, deadline_at, ended_at, has_slot)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
@@ -24,7 +25,28 @@ INSERT_SCOPE: Final = """
     INSERT INTO ledger (scope, "window", cap_nano, spent_nano, held_nano) VALUES (?, 'all', ?, 0, 0)
 """
 
-END_TASK: Final = "UPDATE tasks SET ended_at = ? WHERE id = ? AND ended_at IS NULL"
+OPEN_TASK: Final = "UPDATE tasks SET ended_at = NULL, has_slot = 1 WHERE id = ?"
+
+END_TASK: Final = """
+    UPDATE tasks SET ended_at = ?, has_slot = 0 WHERE id = ? AND ended_at IS NULL
+"""
+
+END_LATE: Final = """
+    UPDATE tasks SET ended_at = deadline_at, has_slot = 0
+    WHERE ended_at IS NULL AND deadline_at < ?
+"""
+
+# Most have made a call lately, which tells at once; the others are looked through.
+END_IDLE: Final = """
+    UPDATE tasks SET ended_at = ?, has_slot = 0
+    WHERE ended_at IS NULL AND started_at <= ?
+        AND coalesce((SELECT c.started_at FROM calls c WHERE c.task_id = tasks.id
+            ORDER BY c.seq DESC LIMIT 1), 0) <= ?
+        AND NOT EXISTS (SELECT 1 FROM calls c WHERE c.task_id = tasks.id
+            AND (c.state = 'running' OR c.ended_at > ?))
+        AND NOT EXISTS (SELECT 1 FROM tasks below WHERE below.parent = tasks.id
+            AND below.ended_at IS NULL)
+"""
 
 
 def create_task(cursor: sqlite3.Cursor, task: Task) -> Task:
@@ -34,7 +56,8 @@ def create_task(cursor: sqlite3.Cursor, task: Task) -> Task:
         stored = task_of(found)
         require_same(task, (stored.type, stored.agent, stored.user))
         return stored
-    insert_task(cursor, task)
+    find_line(cursor, task)
+    insert_task(cursor, task, has_slot=False)
     return task
 
 
@@ -44,24 +67,36 @@ def end_task(cursor: sqlite3.Cursor, end: tuple[str, float]) -> None:
     cursor.execute(END_TASK, (micros(ended_at), task_id))
 
 
-def insert_task(cursor: sqlite3.Cursor, task: Task) -> None:
-    """Write a task that is not there."""
-    depth = depth_below(cursor, task.parent)
+def end_by_time(cursor: sqlite3.Cursor, now: float, *, idle_seconds: float) -> None:
+    """End the tasks whose deadline is over, and those that have done nothing for a while.
+
+    Who waits for a task below has something to do.
+
+    Args:
+        cursor: Inside a transaction.
+        now: Seconds since 1970.
+        idle_seconds: How long a task may be without a call.
+    """
+    since = micros(now - idle_seconds)
+    cursor.execute(END_LATE, (micros(now),))
+    cursor.execute(END_IDLE, (micros(now), since, since, since))
+
+
+def insert_task(cursor: sqlite3.Cursor, task: Task, *, has_slot: bool) -> None:
+    """Write a task that is not there.
+
+    Args:
+        cursor: Inside a transaction.
+        task: Its parent, if it has one, is known to be good.
+        has_slot: Whether it runs from now on, and so counts among the tasks that do.
+    """
     cursor.execute(
         INSERT_TASK,
         (task.id, task.type, task.agent, task.user, task.parent, micros(task.started_at),
-         maybe_micros(task.deadline_at), maybe_micros(task.ended_at), depth),
+         maybe_micros(task.deadline_at), maybe_micros(task.ended_at), has_slot),
     )  # fmt: skip
     cap = None if task.budget is None else task.budget.nano
     cursor.execute(INSERT_SCOPE, (f"task:{task.id}", cap))
-
-
-def depth_below(cursor: sqlite3.Cursor, parent: str | None) -> int:
-    """Return how many tasks stand above one whose parent is ``parent``."""
-    if parent is None:
-        return 0
-    found = cursor.execute("SELECT depth FROM tasks WHERE id = ?", (parent,)).fetchone()
-    return 1 if found is None else int(found[0]) + 1
 
 
 def require_same(task: Task, stored: Sequence[Any]) -> None:

@@ -15,7 +15,7 @@ from contextlib import closing, suppress
 from functools import partial
 from typing import Any, Final, NamedTuple, Protocol
 
-from callgate.errors import Reason, StoreDown
+from callgate.errors import Reason, Refused, StoreDown
 from callgate.store.thread import Thread
 
 LARGEST_GROUP: Final = 64
@@ -26,7 +26,8 @@ TRY_AGAIN_SECONDS: Final = 1.0
 
 Operation = Callable[[sqlite3.Cursor, Any], Any]
 """Something to do inside a transaction, with its argument. It touches nothing but the database,
-and decides before it writes: it may be rolled back and run again."""
+and decides before it writes: it may be rolled back and run again. Where it raises :class:`Kept`,
+what it has written stays."""
 
 Job = tuple[Operation, Any, "Future[Any]"]
 Outcome = tuple["Future[Any]", Any, Exception | None]
@@ -40,6 +41,18 @@ MOVED: Final = "its file was moved or deleted"
 PUT_BACK: Final = "put the file back, or restart the gate to begin a new one"
 
 log = logging.getLogger("callgate")
+
+
+class Kept(Exception):
+    """A refusal of an operation that wrote something which stays all the same.
+
+    Attributes:
+        refused: What its caller is told.
+    """
+
+    def __init__(self, refused: Refused) -> None:
+        super().__init__(refused)
+        self.refused = refused
 
 
 class Chore(Protocol):
@@ -309,6 +322,8 @@ def _run(cursor: sqlite3.Cursor, jobs: Sequence[Job]) -> list[Outcome]:
         before = connection.total_changes
         try:
             outcomes.append((future, operation(cursor, argument), None))
+        except Kept as kept:
+            outcomes.append((future, None, kept.refused))
         except Exception as error:
             if _is_store_trouble(error):
                 raise
@@ -328,6 +343,8 @@ def _run_apart(cursor: sqlite3.Cursor, jobs: Sequence[Job]) -> list[Outcome]:
         cursor.execute("SAVEPOINT job")
         try:
             outcomes.append((future, operation(cursor, argument), None))
+        except Kept as kept:
+            outcomes.append((future, None, kept.refused))
         except Exception as error:
             if _is_store_trouble(error):
                 raise

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 import msgspec
 
 from callgate.call import Usage
-from callgate.store import CallEnd, Key, Refusal, Settlement
-from callgate.store.meters import book, bookings_of
+from callgate.errors import Refused
+from callgate.store import CallEnd, Key, Refusal, Settlement, lines, meters
+from callgate.store.limits import scopes_of
+from callgate.store.lines import find_line
 from callgate.store.reservation import LARGEST_COST
 from callgate.store.rows import Row, maybe_micros, micros
 from callgate.store.tasks import END_TASK, insert_task
+from callgate.task import Task
 
 GATE_DIED: Final = "gate_died"
 """The code of a call whose process died under it."""
@@ -49,9 +53,17 @@ ABANDON_CALLS = """
     WHERE state = 'running' AND owner NOT IN (SELECT id FROM gates)
 """
 
-FIND_ABANDONED = """
-    SELECT a.seq, a.task_id, a.reserved_nano, a.booked FROM attempts a JOIN calls c ON c.seq = a.call_seq
-    WHERE a.state = 'running' AND c.owner NOT IN (SELECT id FROM gates)
+# What an attempt is, and everything that tells where it is booked.
+ATTEMPT = """
+    SELECT a.seq, a.state, a.reserved_nano, a.cost_nano, a.task_id, t.parent, a.sent_at,
+        c.agent, c.task_type, c.user, a.provider, CASE WHEN c.kind = 'tool' THEN c.target END
+    FROM attempts a JOIN calls c ON c.seq = a.call_seq JOIN tasks t ON t.id = a.task_id
+"""
+
+FIND = f"{ATTEMPT} WHERE a.id = ?"
+
+FIND_ABANDONED = f"""
+    {ATTEMPT} WHERE a.state = 'running' AND c.owner NOT IN (SELECT id FROM gates)
 """
 
 ABANDON_ATTEMPT = """
@@ -63,14 +75,11 @@ ABANDON_ATTEMPT = """
 
 def settle(cursor: sqlite3.Cursor, settlement: Settlement) -> None:
     """Free the hold and book the cost, once; correct what the death of a gate had booked."""
-    found = cursor.execute(
-        "SELECT seq, task_id, state, reserved_nano, cost_nano, booked FROM attempts WHERE id = ?",
-        (settlement.attempt_id,),
-    ).fetchone()
+    found = cursor.execute(FIND, (settlement.attempt_id,)).fetchone()
     if found is None:
         msg = f"attempt {settlement.attempt_id} was never admitted to this store"
         raise LookupError(msg)
-    seq, task_id, state, reserved, before, booked = found
+    seq, state, reserved, before, *places = found
     if state == "running":
         before, held = 0, reserved or 0
     elif state == "unknown":
@@ -84,17 +93,17 @@ def settle(cursor: sqlite3.Cursor, settlement: Settlement) -> None:
     cost = reserved if told is None else told.nano
     estimated = cost is not None and (settlement.estimated or told is None)
     cursor.execute(SETTLE, (*_outcome(settlement, cost, estimated=estimated), seq))
-    _book(cursor, task_id, booked, spent=(cost or 0) - before, held=held)
+    _book(cursor, places, spent=(cost or 0) - before, held=held)
     if settlement.call is not None:
         end_call(cursor, settlement.call)
 
 
-def _book(
-    cursor: sqlite3.Cursor, task_id: str, booked: str | None, *, spent: int, held: int
-) -> None:
-    """Add to what is spent and take off what is held, of its task and wherever else."""
-    bookings = [(f"task:{task_id}", "all"), *bookings_of(booked)]
-    book(cursor, bookings, spent=spent, held=held)
+def _book(cursor: sqlite3.Cursor, places: Sequence[Any], *, spent: int, held: int) -> None:
+    """Add to what is spent and take off what is held, wherever an attempt is booked."""
+    task_id, parent, sent_at, agent, task_type, user, provider, tool = places
+    lines.book(cursor, task_id, parent, spent=spent, held=held)
+    scopes = scopes_of(agent=agent, task_type=task_type, user=user, provider=provider, tool=tool)
+    meters.book(cursor, scopes, sent_at, spent=spent, held=held)
 
 
 def _outcome(settlement: Settlement, cost: int | None, *, estimated: bool) -> Row:
@@ -133,8 +142,8 @@ def refuse(cursor: sqlite3.Cursor, refusal: Refusal) -> None:
     task_id, task_type, user = _named_task(refusal)
     owner = cursor.execute("SELECT agent FROM tasks WHERE id = ?", (task_id,)).fetchone()
     if owner is None:
-        if task is not None:
-            insert_task(cursor, task)
+        if task is not None and _may_stand(cursor, task):
+            insert_task(cursor, task, has_slot=False)
     elif owner != (refusal.caller.agent,):
         task_id = None
     cursor.execute(
@@ -145,6 +154,15 @@ def refuse(cursor: sqlite3.Cursor, refusal: Refusal) -> None:
     )  # fmt: skip
     # A caller may hang up while its admission is being written; then its row is there already.
     end_call(cursor, end)
+
+
+def _may_stand(cursor: sqlite3.Cursor, task: Task) -> bool:
+    """Whether a task that is not stored may be where it says."""
+    try:
+        find_line(cursor, task)
+    except Refused:
+        return False
+    return True
 
 
 def _named_task(refusal: Refusal) -> tuple[str | None, str | None, str | None]:
@@ -177,7 +195,7 @@ def revoke_key(cursor: sqlite3.Cursor, revocation: tuple[str, float]) -> bool:
 def abandon(cursor: sqlite3.Cursor, now: float) -> None:
     """Book what the attempts of dead gates held as spent, and fail their calls."""
     ended_at = micros(now)
-    for seq, task_id, reserved, booked in cursor.execute(FIND_ABANDONED).fetchall():
+    for seq, _, reserved, _, *places in cursor.execute(FIND_ABANDONED).fetchall():
         cursor.execute(ABANDON_ATTEMPT, (ended_at, seq))
-        _book(cursor, task_id, booked, spent=reserved or 0, held=reserved or 0)
+        _book(cursor, places, spent=reserved or 0, held=reserved or 0)
     cursor.execute(ABANDON_CALLS, (ended_at,))

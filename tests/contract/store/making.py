@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+from zoneinfo import ZoneInfo
+
 from callgate.call import Caller, Candidate, Claims, Usage
 from callgate.money import Money
 from callgate.store import Bill, CallEnd, Intent, Key, Refusal, Settlement
+from callgate.store.calendar import Calendar, Window
+from callgate.store.limits import Limit, LimitName
 from callgate.task import Task
 
 NOW = 1_767_225_600.0
@@ -29,6 +34,7 @@ def make_task(
     agent: str = "researcher",
     type: str = "research",
     user: str | None = "u1",
+    parent: str | None = None,
     deadline_at: float | None = None,
 ) -> Task:
     """Return a task; the budget is in nano-dollars."""
@@ -37,7 +43,7 @@ def make_task(
         type=type,
         agent=agent,
         user=user,
-        parent="t0",
+        parent=parent,
         budget=None if budget is None else Money(budget),
         started_at=NOW + 0.25,
         deadline_at=deadline_at,
@@ -62,6 +68,8 @@ def make_intent(
     bill: Bill | None = None,
     nano: int | None = 100,
     sent_at: float = NOW + 1,
+    zone: str = "UTC",
+    **more: Any,
 ) -> Intent:
     """Return an intent; without a bill it is one of ``nano``, unless that is None too."""
     return Intent(
@@ -78,7 +86,24 @@ def make_intent(
         request_bytes=321,
         started_at=NOW + 0.5,
         sent_at=sent_at,
+        windows=windows_of(sent_at, zone),
+        **more,
     )
+
+
+def windows_of(instant: float, zone: str = "UTC") -> tuple[Window, ...]:
+    """Return the hour, the day and the month of an instant."""
+    return tuple(Calendar(ZoneInfo(zone)).windows(instant).values())
+
+
+def make_limit(scope: str, name: LimitName, value: int, *, waits: bool = False) -> Limit:
+    """Return a limit of a settings file."""
+    return Limit(scope=scope, name=name, value=value, waits=waits)
+
+
+def make_override(scope: str, name: LimitName, value: int, until: float | None = None) -> Limit:
+    """Return an override of a limit."""
+    return Limit(scope=scope, name=name, value=value, source="override", until=until)
 
 
 def make_settlement(

@@ -31,7 +31,7 @@ def bills(draw: st.DrawFn) -> Bill:
 
 
 def level(cap: int, spent: int = 0, held: int = 0, **more: Any) -> Level:
-    named = {
+    named: dict[str, Any] = {
         "rule": "task budget",
         "what": "task t1",
         "scope": "task:t1",

@@ -1,0 +1,119 @@
+"""The line of a task: those above it, up to the first. What it costs is booked in all of them."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+import msgspec
+
+from callgate.errors import Looping, Malformed, Reason
+from callgate.store.reservation import Level
+from callgate.task import Task
+
+DEEPEST: Final = 16
+"""Tasks that may stand above one; each costs a look at every admission."""
+
+LINE: Final = """
+    WITH RECURSIVE line (id, parent) AS (
+        SELECT id, parent FROM tasks WHERE id = ?
+        UNION SELECT t.id, t.parent FROM line JOIN tasks t ON t.id = line.parent
+    )
+"""
+
+READ: Final = f"""
+    {LINE}
+    SELECT t.id, t.type, t.user, l.cap_nano, l.spent_nano, l.held_nano
+    FROM line JOIN tasks t ON t.id = line.id
+    JOIN ledger l ON l.scope = 'task:' || line.id AND l."window" = 'all'
+"""
+
+HOLD: Final = """
+    UPDATE ledger SET held_nano = held_nano + ?, calls = calls + ?
+    WHERE scope = ? AND "window" = 'all'
+"""
+
+BOOK: Final = """
+    UPDATE ledger SET spent_nano = spent_nano + ?, held_nano = held_nano - ?
+    WHERE scope = ? AND "window" = 'all'
+"""
+
+BOOK_ABOVE: Final = f"""
+    {LINE}
+    UPDATE ledger SET spent_nano = spent_nano + ?, held_nano = held_nano - ?
+    WHERE scope IN (SELECT 'task:' || id FROM line) AND "window" = 'all'
+"""
+
+
+class Above(msgspec.Struct, frozen=True):
+    """A task that stands above another, and its ledger."""
+
+    id: str
+    type: str
+    user: str | None
+    cap: int | None
+    spent: int
+    held: int
+
+
+def find_line(cursor: sqlite3.Cursor, task: Task) -> list[Above]:
+    """Return the tasks above one.
+
+    Raises:
+        Malformed: It names a parent that its user does not have.
+        Looping: Too many stand above it.
+    """
+    if task.parent is None:
+        return []
+    line = [Above(*row) for row in cursor.execute(READ, (task.parent,)).fetchall()]
+    if not line or line[0].user != task.user:
+        raise _no_parent(task)
+    if len(line) > DEEPEST:
+        raise _too_deep(task)
+    return line
+
+
+def level_of(above: Above) -> Level | None:
+    """Return a task's own budget as a level; None where it has none."""
+    if above.cap is None:
+        return None
+    return Level(
+        rule="task budget",
+        what=f"task {above.id}",
+        scope=f"task:{above.id}",
+        window="all",
+        cap=above.cap,
+        spent=above.spent,
+        held=above.held,
+        fix=f"raise budget in [tasks.{above.type}] of callgate.toml, or start the run with --budget",
+    )
+
+
+def hold(
+    cursor: sqlite3.Cursor, task_id: str, line: list[Above], *, reserved: int, calls: int
+) -> None:
+    """Hold an attempt's money in its task and in all that stand above it."""
+    cursor.execute(HOLD, (reserved, calls, f"task:{task_id}"))
+    cursor.executemany(HOLD, ((reserved, 0, f"task:{above.id}") for above in line))
+
+
+def book(
+    cursor: sqlite3.Cursor, task_id: str, parent: str | None, *, spent: int, held: int
+) -> None:
+    """Add to what is spent and take off what is held, of a task and of all that stand above it."""
+    cursor.execute(BOOK, (spent, held, f"task:{task_id}"))
+    if parent is not None:
+        cursor.execute(BOOK_ABOVE, (parent, spent, held))
+
+
+def _no_parent(task: Task) -> Malformed:
+    fix = "name a task of the same user that has been begun, or send no Callgate-Parent-Task"
+    msg = f"task {task.id} names the parent {task.parent!r}, and its user has no such task; {fix}"
+    return Malformed(msg, reason=Reason(code="parent_mismatch", scope=f"task:{task.id}", fix=fix))
+
+
+def _too_deep(task: Task) -> Looping:
+    fix = "have a task higher up begin it"
+    msg = f"task {task.id} stands more than {DEEPEST} tasks below the first; {fix}"
+    reason = Reason(code="max_depth", scope=f"task:{task.id}", limit=DEEPEST, fix=fix)
+    return Looping(msg, reason=reason)
