@@ -103,6 +103,9 @@ class Meter(msgspec.Struct, kw_only=True):
     reply_id: str | None = None
     finish_reason: str | None = None
     service_tier: str | None = None
+    has_fees: bool = False
+    """Whether the reply tells of work that is charged besides its tokens, such as a web search of
+    the provider's own: what it cost is not known then."""
 
 
 class Reply(msgspec.Struct, kw_only=True):

@@ -66,7 +66,7 @@ def settlement_of(passage: Passage, ending: Ending, *, ended_at: float) -> Settl
 def _known_cost(ending: Ending, meter: Meter) -> Money | None:
     if ending.free or _surely_unbilled(ending):
         return Money()
-    if meter.usage is None or not meter.finished:
+    if meter.usage is None or not meter.finished or meter.has_fees:
         return None
     return told_cost(ending.prices, meter.usage, service_tier=meter.service_tier)
 

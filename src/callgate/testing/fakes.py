@@ -24,6 +24,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the reply has its own end."""
     service_tier: str | None = None
     """How it says that it was served; None says nothing."""
+    has_fees: bool = False
+    """Whether it tells of work that is charged besides its tokens."""
 
 
 class FakeProvider:
@@ -64,4 +66,4 @@ async def _play(line: Answer, meter: Meter) -> AsyncIterator[bytes]:
 
 def _finish(line: Answer, meter: Meter) -> None:
     meter.usage, meter.finished = line.usage, line.finished
-    meter.service_tier = line.service_tier
+    meter.service_tier, meter.has_fees = line.service_tier, line.has_fees

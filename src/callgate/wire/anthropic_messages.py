@@ -165,7 +165,8 @@ class AnthropicMessages:
             problem = "is no message"
             raise unreadable(problem, body)
         _note_message(page, meter)
-        meter.usage = usage_of(member(page, "usage"))
+        usage = member(page, "usage")
+        meter.usage, meter.has_fees = usage_of(usage), has_fees(usage)
         meter.finished = True
 
     def scanner(self, request: Request, meter: Meter, /) -> MessageScanner:
@@ -272,6 +273,7 @@ class MessageScanner(EventScanner):
         usage = member(page, "usage")
         self._counters.update({key: value for key, value in usage.items() if value is not None})
         self._meter.usage = usage_of(self._counters)
+        self._meter.has_fees = has_fees(self._counters)
 
     def _stop(self) -> None:
         if not self._counted_output:
@@ -308,6 +310,14 @@ def usage_of(usage: dict[str, Any]) -> Usage | None:
         output_tokens=total["output_tokens"] - thinking,
         reasoning_tokens=thinking,
     )
+
+
+def has_fees(usage: dict[str, Any]) -> bool:
+    """Whether a message has used tools that the provider runs, and charges by their uses.
+
+    Source: anthropic-python 2.13 (``ServerToolUsage``).
+    """
+    return any(map(bool, member(usage, "server_tool_use").values()))
 
 
 def _written(usage: dict[str, Any], beside: Iterable[dict[str, Any]], told: int) -> tuple[int, int]:

@@ -208,6 +208,16 @@ async def test_a_reply_that_tells_no_usage_is_booked_at_its_bound(tmp_path: Path
         assert (attempt.cost, attempt.estimated, attempt.state) == (attempt.reserved, True, "ok")
 
 
+async def test_a_reply_with_fees_besides_its_tokens_is_booked_at_its_bound(
+    tmp_path: Path,
+) -> None:
+    async with open_road(tmp_path, Answer(has_fees=True)) as road:
+        await road.ask()
+        attempt = road.last.attempts[0]
+        assert (attempt.cost, attempt.estimated) == (attempt.reserved, True)
+        assert attempt.usage is not None
+
+
 async def test_a_stream_that_breaks_is_a_failure_booked_at_its_bound(tmp_path: Path) -> None:
     broken = Answer(chunks=(b"a", BrokenReply("cut", billed=True)))
     async with open_road(tmp_path, broken) as road:
