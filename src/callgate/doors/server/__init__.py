@@ -1,6 +1,6 @@
 """The HTTP server under the doors: one, in the running event loop.
 
-Why it is our own is in ``docs/decisions/0003-http-server.md``.
+Why it is our own is in ``docs/decisions/0003-http-server-on-httptools.md``.
 """
 
 from __future__ import annotations
