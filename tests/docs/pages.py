@@ -20,7 +20,7 @@ class Example(msgspec.Struct, frozen=True, kw_only=True):
     """Where it starts, counted from 1."""
     language: str
     marks: tuple[str, ...]
-    """What stands behind the language: ``run``, ``sample``, ``exit=N``."""
+    """What stands behind the language: ``run``, ``sample``, ``exit=N``, ``file=NAME``."""
     text: str
 
     @property
@@ -32,6 +32,11 @@ class Example(msgspec.Struct, frozen=True, kw_only=True):
     def exit_status(self) -> int:
         """The status that its last command must end with."""
         return next((int(mark[5:]) for mark in self.marks if mark.startswith("exit=")), 0)
+
+    @property
+    def file(self) -> str | None:
+        """The file that a block in ``toml`` is; None for the settings."""
+        return next((mark[5:] for mark in self.marks if mark.startswith("file=")), None)
 
 
 def pages() -> list[Path]:

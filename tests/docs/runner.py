@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from callgate.config import load
+from callgate.config import FILE_NAME, load
 from tests.docs.pages import Example
 
 LONGEST_SECONDS = 60.0
@@ -53,10 +53,11 @@ def run_python(example: Example, folder: Path) -> None:
 
 
 def run_toml(example: Example, folder: Path) -> None:
-    """Load a settings file that must be valid as it stands."""
-    path = folder / "callgate.toml"
+    """Write a file; settings must be valid as they stand."""
+    path = folder / (example.file or FILE_NAME)
     path.write_text(example.text, encoding="utf-8")
-    load(path, environ={})
+    if example.file is None:
+        load(path, environ={})
 
 
 def execute(example: Example, command: list[str], folder: Path, *, status: int) -> str:
