@@ -20,12 +20,27 @@ from callgate.clock import SystemClock
 from callgate.money import Money
 from callgate.store import Bill, CallEnd, GateIdentity, Intent, Settlement
 from callgate.store.calendar import Calendar
+from callgate.store.limits import Limit
 from callgate.store.sqlite import SqliteStore
 from callgate.task import Task
 
 GROUPS = (1, 16, 64)
 CALLS = 3_200
 TASKS = 100
+
+USERS = 200
+
+MUCH = Money.dollars("1000000").nano
+
+LIMITS = (
+    Limit(scope="gate", name="budget_per_month", value=MUCH),
+    Limit(scope="agent:researcher", name="budget_per_day", value=MUCH),
+    Limit(scope="agent:researcher", name="per_minute", value=10 * CALLS),
+    Limit(scope="type:default", name="budget_per_hour", value=MUCH),
+    Limit(scope="user:*", name="budget_per_day", value=MUCH),
+    Limit(scope="user:*", name="budget_per_month", value=MUCH),
+    Limit(scope="user:*", name="per_minute", value=3 * CALLS // USERS),
+)
 
 BILL = Bill(
     input_femto=4_000 * 2_500_000,
@@ -71,11 +86,26 @@ async def measure(*, calls: int = CALLS, groups: Sequence[int] = GROUPS) -> list
                 results.append(await _timed("settle", store.settle, ends, together=together))
             fresh = [_intent(_task(clock.now()), clock.now()) for _ in range(calls)]
             results.append(await _timed("admit, new task", store.admit, fresh, together=16))
+            results += await _with_limits(store, calls, clock.now())
             results.append(_read(store, tasks, calls))
             assert store.verify() == []
         finally:
             await store.close()
     return results
+
+
+async def _with_limits(store: SqliteStore, calls: int, now: float) -> list[Result]:
+    """Measure the same where seven limits hold: five of money, in three windows, and two rates."""
+    await store.load_limits(LIMITS, 1)
+    tasks = [_task(now, user=f"user-{n}") for n in range(USERS)]
+    # The first of each user begins its windows.
+    await asyncio.gather(*(store.admit(_intent(task, now)) for task in tasks))
+    intents = [_intent(tasks[n % USERS], now) for n in range(calls)]
+    ends = [_settlement(intent, now) for intent in intents]
+    return [
+        await _timed("admit, seven limits", store.admit, intents, together=16),
+        await _timed("settle, seven limits", store.settle, ends, together=16),
+    ]
 
 
 def fsync_ms(*, times: int = 200) -> float:
@@ -120,11 +150,11 @@ def _result(what: str, together: int, *, cpu: float, wall: float, calls: int) ->
     )
 
 
-def _task(now: float) -> Task:
+def _task(now: float, *, user: str = "u1") -> Task:
     return Task(
         id=new_id("task"),
         agent="researcher",
-        user="u1",
+        user=user,
         budget=Money.dollars("10000"),
         started_at=now,
     )
@@ -170,9 +200,9 @@ def _settlement(intent: Intent, now: float) -> Settlement:
 def main() -> None:
     """Print the table."""
     print(f"python {sys.version.split()[0]}, fsync of 4 KB {fsync_ms():.2f} ms")
-    print(f"{'':18}{'together':>9}{'CPU us':>9}{'wall us':>9}")
+    print(f"{'':22}{'together':>9}{'CPU us':>9}{'wall us':>9}")
     for line in asyncio.run(measure()):
-        print(f"{line.what:18}{line.together:>9}{line.cpu_us:>9.1f}{line.wall_us:>9.1f}")
+        print(f"{line.what:22}{line.together:>9}{line.cpu_us:>9.1f}{line.wall_us:>9.1f}")
 
 
 if __name__ == "__main__":

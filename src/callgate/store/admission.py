@@ -7,32 +7,37 @@ which a limit needed has begun.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 
 import msgspec
 
 from callgate.errors import DeadlinePassed, Reason, Refused
-from callgate.store import Grant, Intent, lines, rules
+from callgate.store import Grant, Intent, meters, rulebook
 from callgate.store.circles import refuse_circles
-from callgate.store.limits import Limits, Standing, scopes_of
 from callgate.store.lines import Above, find_line, level_of
-from callgate.store.meters import Meters
-from callgate.store.rates import Ticks, refuse_over_rate, tick, ticks_of
-from callgate.store.reservation import reserve
+from callgate.store.meters import NOTHING, Sums
+from callgate.store.rates import Ticks, read_ticks, refuse_over_rate, tick
+from callgate.store.reservation import Level, reserve
 from callgate.store.rows import maybe_micros, micros
+from callgate.store.rulebook import Rulebook, Terms
 from callgate.store.slots import refuse_over_slots
 from callgate.store.tasks import OPEN_TASK, insert_task, require_same
 from callgate.store.writer import Kept
 from callgate.task import Task
 
-TASK: Final = """
-    SELECT t.type, t.agent, t.user, t.deadline_at, t.has_slot,
+FIND: Final = """
+    SELECT s.edition, t.id, t.type, t.agent, t.user, t.deadline_at, t.has_slot,
         l.cap_nano, l.spent_nano, l.held_nano, l.calls
-    FROM tasks t JOIN ledger l ON l.scope = ? AND l."window" = 'all' WHERE t.id = ?
+    FROM limits_state s LEFT JOIN tasks t ON t.id = ?
+    LEFT JOIN ledger l ON l.scope = ? AND l."window" = 'all'
 """
+"""A task, if it is stored, and the edition of the rulebook in any case."""
 
-EDITION: Final = "SELECT edition FROM limits_state"
+HOLD: Final = """
+    UPDATE ledger SET held_nano = held_nano + ?, calls = calls + ?
+    WHERE scope = ? AND "window" = ?
+"""
 
 INSERT_CALL: Final = """
     INSERT INTO calls (id, owner, task_id, task_type, agent, user, door, kind, target, stream,
@@ -59,6 +64,27 @@ class Stored(msgspec.Struct, frozen=True):
     """The tasks above it."""
 
 
+class Found(msgspec.Struct, frozen=True):
+    """How everything stands that an attempt is held to, as the transaction sees it."""
+
+    task: Stored
+    terms: Terms
+    sums: Sequence[Sums | None]
+    """What the meters of its places say."""
+    ticks: Sequence[Ticks]
+
+    def levels(self) -> Iterable[Level]:
+        """Return every budget that the attempt draws from."""
+        for task in (self.task.own, *self.task.line):
+            level = level_of(task)
+            if level is not None:
+                yield level
+        for metered in self.terms.metered:
+            spent, held, _ = self.sums[metered.place] or NOTHING
+            for budget in metered.budgets:
+                yield Level(budget, spent, held)
+
+
 class Admission:
     """Admits attempts for one gate; its calls are operations of the writer and nothing else.
 
@@ -68,107 +94,101 @@ class Admission:
 
     def __init__(self, owner: str) -> None:
         self._owner = owner
-        self._limits = Limits(())
+        self._rulebook = Rulebook((), ())
         self._edition: int | None = None
 
     def __call__(self, cursor: sqlite3.Cursor, intent: Intent, /) -> Grant:
         """Hold all that an attempt needs and write its intent."""
-        task = _stored(cursor, intent)
-        limits = self._read_limits(cursor)
-        scopes = _scopes_of(intent)
-        standing = limits.of(scopes, now=intent.sent_at)
-        meters = Meters(cursor, scopes, intent)
-        has_begun = meters.begin(standing)
+        edition, *stored = cursor.execute(
+            FIND, (intent.task.id, f"task:{intent.task.id}")
+        ).fetchone()
+        task = _stored(cursor, intent, stored)
+        if edition != self._edition:
+            self._read(cursor, edition)
+        terms = self._rulebook.terms(intent)
+        has_begun = bool(terms.missing)
+        if has_begun:
+            meters.begin(cursor, terms.missing)
+            self._read(cursor, None)
+            terms = self._rulebook.terms(intent)
         try:
-            ticks = ticks_of(cursor, intent, scopes, limits.ticks)
-            grant = _decide(cursor, intent, standing, task=task, meters=meters, ticks=ticks)
+            return self._admit(cursor, intent, task, terms)
         except Refused as refused:
             if has_begun:
                 raise Kept(refused) from refused
             raise
-        _write(cursor, intent, grant, owner=self._owner, task=task)
-        meters.hold(_nano(grant))
-        for each in ticks:
-            tick(cursor, each)
+
+    def _read(self, cursor: sqlite3.Cursor, edition: int | None) -> None:
+        # Without an edition: the transaction that changes it may yet be rolled back.
+        self._rulebook, self._edition = rulebook.read(cursor), edition
+
+    def _admit(self, cursor: sqlite3.Cursor, intent: Intent, task: Stored, terms: Terms) -> Grant:
+        found = Found(
+            task,
+            terms,
+            meters.read(cursor, terms.places),
+            read_ticks(cursor, intent, terms.rated),
+        )
+        grant = _decide(cursor, intent, found)
+        _open_task(cursor, intent.task, task)
+        _insert(cursor, intent, grant, owner=self._owner)
+        _hold(cursor, intent, found, reserved=0 if grant.reserved is None else grant.reserved.nano)
         return grant
 
-    def _read_limits(self, cursor: sqlite3.Cursor) -> Limits:
-        """Return all limits, as they are in this transaction."""
-        (edition,) = cursor.execute(EDITION).fetchone()
-        if edition != self._edition:
-            self._limits, self._edition = rules.read(cursor), edition
-        return self._limits
 
-
-def _scopes_of(intent: Intent) -> tuple[str, ...]:
+def _stored(cursor: sqlite3.Cursor, intent: Intent, found: Sequence[Any]) -> Stored:
     task = intent.task
-    return scopes_of(
-        agent=task.agent,
-        task_type=task.type,
-        user=task.user,
-        provider=intent.candidate.provider,
-        tool=intent.target if intent.kind == "tool" else None,
-    )
-
-
-def _stored(cursor: sqlite3.Cursor, intent: Intent) -> Stored:
-    task = intent.task
-    found = cursor.execute(TASK, (f"task:{task.id}", task.id)).fetchone()
-    if found is None:
+    id, *identity, deadline_at, has_slot, cap, spent, held, calls = found
+    if id is None:
         deadline_at = maybe_micros(task.deadline_at)
         has_slot, calls = False, 0
         cap, spent, held = (None if task.budget is None else task.budget.nano), 0, 0
     else:
-        *identity, deadline_at, has_slot, cap, spent, held, calls = found
         require_same(task, identity)
     late = 0 if deadline_at is None else micros(intent.sent_at) - deadline_at
     if late > 0:
         raise _deadline_passed(task, late / 1_000_000)
-    own = Above(id=task.id, type=task.type, user=task.user, cap=cap, spent=spent, held=held)
-    line = find_line(cursor, task)
-    return Stored(
-        is_new=found is None, has_slot=bool(has_slot), calls=calls, own=own, line=line
-    )  # fmt: skip
+    own = Above(task.id, task.type, task.user, cap, spent, held)
+    return Stored(id is None, bool(has_slot), calls, own, find_line(cursor, task))
 
 
-def _decide(
-    cursor: sqlite3.Cursor,
-    intent: Intent,
-    standing: Sequence[Standing],
-    *,
-    task: Stored,
-    meters: Meters,
-    ticks: Sequence[Ticks],
-) -> Grant:
+def _decide(cursor: sqlite3.Cursor, intent: Intent, found: Found) -> Grant:
     """Return what is granted; nothing is written.
 
     Raises:
         Refused: Something does not fit.
     """
-    limited = meters.of(standing)
-    if standing:
-        refuse_circles(cursor, intent, standing, calls=task.calls, depth=len(task.line))
-        refuse_over_slots(cursor, intent, standing, opens_task=not task.has_slot)
-        refuse_over_rate(cursor, intent, standing, ticks=ticks, meters=limited)
-    tasks = (level for each in (task.own, *task.line) if (level := level_of(each)) is not None)
-    levels = (*tasks, *(level for meter in limited for level in meter.levels))
-    return reserve(intent.bill, levels, candidate=intent.candidate)
+    task, terms = found.task, found.terms
+    if terms.circles:
+        refuse_circles(cursor, intent, terms.circles, calls=task.calls, depth=len(task.line))
+    if terms.slots:
+        refuse_over_slots(cursor, intent, terms.slots, opens_task=not task.has_slot)
+    refuse_over_rate(intent, terms, found.ticks, found.sums)
+    return reserve(intent.bill, tuple(found.levels()), candidate=intent.candidate)
 
 
-def _write(
-    cursor: sqlite3.Cursor, intent: Intent, grant: Grant, *, owner: str, task: Stored
-) -> None:
-    """Open the task, hold the money in its line, and write the intent."""
-    if task.is_new:
-        insert_task(cursor, intent.task, has_slot=True)
-    elif not task.has_slot:
-        cursor.execute(OPEN_TASK, (intent.task.id,))
-    _insert(cursor, intent, grant, owner=owner)
-    lines.hold(cursor, intent.task.id, task.line, reserved=_nano(grant), calls=int(intent.n == 1))
+def _open_task(cursor: sqlite3.Cursor, task: Task, stored: Stored) -> None:
+    if stored.is_new:
+        insert_task(cursor, task, has_slot=True)
+    elif not stored.has_slot:
+        cursor.execute(OPEN_TASK, (task.id,))
 
 
-def _nano(grant: Grant) -> int:
-    return 0 if grant.reserved is None else grant.reserved.nano
+def _hold(cursor: sqlite3.Cursor, intent: Intent, found: Found, *, reserved: int) -> None:
+    """Hold the money and count the call, of its task and those above it and in every meter."""
+    task, terms = found.task, found.terms
+    if None in found.sums:
+        meters.insert_missing(cursor, terms.places, found.sums)
+    first = int(intent.n == 1)
+    holds = [(reserved, first, f"task:{task.own.id}", "all")]
+    holds += [(reserved, 0, f"task:{above.id}", "all") for above in task.line]
+    holds += [
+        (reserved, 1 if place.counts_attempts else first, place.scope, place.window.key)
+        for place in terms.places
+    ]
+    cursor.executemany(HOLD, holds)
+    for ticks in found.ticks:
+        tick(cursor, ticks)
 
 
 def _insert(cursor: sqlite3.Cursor, intent: Intent, grant: Grant, *, owner: str) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Final
 
 from callgate.errors import Looping, Reason
 from callgate.store import Intent
-from callgate.store.limits import Limit, Standing
+from callgate.store.limits import Limit
 
 ALIKE: Final = "SELECT count(*) FROM calls WHERE task_id = ? AND fingerprint = ?"
 
@@ -16,7 +16,7 @@ ALIKE: Final = "SELECT count(*) FROM calls WHERE task_id = ? AND fingerprint = ?
 def refuse_circles(
     cursor: sqlite3.Cursor,
     intent: Intent,
-    standing: Sequence[Standing],
+    limits: Iterable[Limit],
     *,
     calls: int,
     depth: int,
@@ -26,7 +26,7 @@ def refuse_circles(
     Args:
         cursor: Inside the transaction that admits.
         intent: What is to be admitted.
-        standing: All limits that hold for it.
+        limits: Those of what one task does that hold for it.
         calls: How many calls of its task were admitted.
         depth: How many tasks stand above its own.
 
@@ -35,8 +35,7 @@ def refuse_circles(
     """
     if intent.n > 1:
         return
-    for each in standing:
-        limit = each.limit
+    for limit in limits:
         if limit.name == "max_calls" and calls >= limit.value:
             raise _looping(intent, limit, calls, f"has made {calls} calls")
         if limit.name == "max_depth" and depth > limit.value:

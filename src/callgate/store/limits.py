@@ -26,11 +26,22 @@ BUDGETS: Final[Mapping[LimitName, Span]] = {
 SPANS_OF: Final[Mapping[LimitName, Span]] = {**BUDGETS, "per_day": "day"}
 """Limits that are counted in a window of the calendar."""
 
+CIRCLES: Final[frozenset[LimitName]] = frozenset({"max_calls", "max_repeats", "max_depth"})
+"""Limits of what one task does."""
+
+BY_ATTEMPT: Final = frozenset({"provider", "tool"})
+"""Kinds of scope that count attempts; the others count calls, at their first attempt."""
+
 GATE: Final = "gate"
 EVERY_USER: Final = "user:*"
 
 TABLES: Final[Mapping[str, str]] = {
     "agent": "agents", "type": "tasks", "user": "users", "provider": "providers", "tool": "tools",
+}  # fmt: skip
+
+
+NOUNS: Final[Mapping[str, str]] = {
+    "agent": "agent", "type": "task type", "user": "user", "provider": "provider", "tool": "tool",
 }  # fmt: skip
 
 
@@ -123,6 +134,12 @@ NOTHING: Final[Named] = {}
 def kind_of(scope: str) -> str:
     """Return the kind of a scope, such as ``agent``."""
     return scope.partition(":")[0]
+
+
+def named(scope: str) -> str:
+    """Return a scope in words."""
+    kind, _, name = scope.partition(":")
+    return "the whole gate" if not name else f"{NOUNS[kind]} {name}"
 
 
 def scopes_of(

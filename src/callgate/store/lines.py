@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from callgate.errors import Looping, Malformed, Reason
-from callgate.store.reservation import Level
+from callgate.store.reservation import Budget, Level
 from callgate.task import Task
 
 DEEPEST: Final = 16
@@ -26,11 +26,6 @@ READ: Final = f"""
     SELECT t.id, t.type, t.user, l.cap_nano, l.spent_nano, l.held_nano
     FROM line JOIN tasks t ON t.id = line.id
     JOIN ledger l ON l.scope = 'task:' || line.id AND l."window" = 'all'
-"""
-
-HOLD: Final = """
-    UPDATE ledger SET held_nano = held_nano + ?, calls = calls + ?
-    WHERE scope = ? AND "window" = 'all'
 """
 
 BOOK: Final = """
@@ -73,28 +68,19 @@ def find_line(cursor: sqlite3.Cursor, task: Task) -> list[Above]:
     return line
 
 
-def level_of(above: Above) -> Level | None:
-    """Return a task's own budget as a level; None where it has none."""
-    if above.cap is None:
+def level_of(task: Above) -> Level | None:
+    """Return how a task's own budget stands; None where it has none."""
+    if task.cap is None:
         return None
-    return Level(
+    fix = f"raise budget in [tasks.{task.type}] of callgate.toml, or start the run with --budget"
+    budget = Budget(
         rule="task budget",
-        what=f"task {above.id}",
-        scope=f"task:{above.id}",
-        window="all",
-        cap=above.cap,
-        spent=above.spent,
-        held=above.held,
-        fix=f"raise budget in [tasks.{above.type}] of callgate.toml, or start the run with --budget",
+        what=f"task {task.id}",
+        scope=f"task:{task.id}",
+        cap=task.cap,
+        fix=fix,
     )
-
-
-def hold(
-    cursor: sqlite3.Cursor, task_id: str, line: list[Above], *, reserved: int, calls: int
-) -> None:
-    """Hold an attempt's money in its task and in all that stand above it."""
-    cursor.execute(HOLD, (reserved, calls, f"task:{task_id}"))
-    cursor.executemany(HOLD, ((reserved, 0, f"task:{above.id}") for above in line))
+    return Level(budget, task.spent, task.held)
 
 
 def book(

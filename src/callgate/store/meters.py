@@ -10,33 +10,16 @@ missed nothing, and a scope without a meter has done nothing.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, Final
 
-import msgspec
-
-from callgate.store import Intent
-from callgate.store.calendar import Span, Window
-from callgate.store.limits import BUDGETS, SPANS_OF, Limit, Standing, kind_of
-from callgate.store.reservation import Level
+from callgate.store.calendar import Window
+from callgate.store.limits import BY_ATTEMPT
 from callgate.store.rows import micros
-
-MOST_SCOPES: Final = 6
-"""Kinds of scope, and so the scopes of one attempt at most."""
-
-OF_ATTEMPT: Final = f"""
-    scope IN ({", ".join("?" * MOST_SCOPES)}) AND starts_at <= ? AND ends_at > ?
-"""
-
-BEGUN: Final = """
-    SELECT kind, "window", starts_at, ends_at FROM windows WHERE starts_at <= ? AND ends_at > ?
-"""
+from callgate.store.rulebook import CHANGE, Place
 
 BEGIN: Final = "INSERT INTO windows VALUES (?, ?, ?, ?)"
-
-METERS: Final = f"""
-    SELECT scope, "window", spent_nano, held_nano, calls FROM ledger WHERE {OF_ATTEMPT}
-"""
 
 READ: Final = """
     SELECT spent_nano, held_nano, calls FROM ledger WHERE scope = ? AND "window" = ?
@@ -45,14 +28,6 @@ READ: Final = """
 INSERT: Final = """
     INSERT INTO ledger (scope, "window", starts_at, ends_at, spent_nano, held_nano, calls)
     VALUES (?, ?, ?, ?, ?, ?, ?)
-"""
-
-HOLD: Final = f"""
-    UPDATE ledger SET held_nano = held_nano + ?, calls = calls + ? WHERE {OF_ATTEMPT}
-"""
-
-BOOK: Final = f"""
-    UPDATE ledger SET spent_nano = spent_nano + ?, held_nano = held_nano - ? WHERE {OF_ATTEMPT}
 """
 
 SCOPE: Final[Mapping[str, str]] = {
@@ -75,134 +50,47 @@ OF_SCOPE: Final[Mapping[str, str]] = {
 }
 """By kind of scope: which attempts are its own."""
 
-BY_ATTEMPT: Final = ("provider:", "tool:")
-"""Scopes that count attempts; the others count calls, at their first attempt."""
-
-NOUNS: Final[Mapping[str, str]] = {
-    "agent": "agent", "type": "task type", "user": "user", "provider": "provider", "tool": "tool",
-}  # fmt: skip
-
 Sums = tuple[int, int, int]
 """Spent, held, and counted calls or attempts."""
 
-
-class Meter(msgspec.Struct, frozen=True, kw_only=True):
-    """What a scope has in a window, and which limits hold for that."""
-
-    scope: str
-    window: Window
-    limits: Sequence[Limit]
-    spent: int
-    held: int
-    calls: int
-
-    @property
-    def levels(self) -> Iterable[Level]:
-        """Its budgets."""
-        return (self._level(limit) for limit in self.limits if limit.name in BUDGETS)
-
-    def _level(self, limit: Limit) -> Level:
-        return Level(
-            rule=limit.setting,
-            what=f"{named(self.scope)} in this {self.window.span}",
-            scope=self.scope,
-            window=self.window.key,
-            cap=limit.value,
-            spent=self.spent,
-            held=self.held,
-            resets_at=self.window.ends_at,
-            fix=f"callgate budget set {self.scope} {self.window.span} AMOUNT raises it",
-        )
+NOTHING: Final[Sums] = (0, 0, 0)
 
 
-class Meters:
-    """All meters that an attempt is booked in.
+def begin(cursor: sqlite3.Cursor, windows: Mapping[tuple[str, str], Window]) -> None:
+    """Begin windows: every scope of a kind gets the meter that its attempts add up to.
 
     Args:
-        cursor: Inside the transaction that admits.
-        scopes: Every scope of the attempt.
-        intent: What is to be admitted.
+        cursor: Inside a transaction.
+        windows: By kind and key.
     """
-
-    def __init__(self, cursor: sqlite3.Cursor, scopes: Sequence[str], intent: Intent) -> None:
-        self._cursor = cursor
-        self._scopes = scopes
-        self._intent = intent
-        self._windows: Mapping[Span, Window] = {each.span: each for each in intent.windows}
-        self._at = micros(intent.sent_at)
-        begun = cursor.execute(BEGUN, (self._at, self._at)).fetchall()
-        self._begun = {(kind, key): (starts, ends) for kind, key, starts, ends in begun}
-        self._sums = self._read() if begun else {}
-
-    def begin(self, standing: Iterable[Standing]) -> bool:
-        """Begin the windows that some limits need; return whether any had not been before."""
-        needed = {(kind_of(scope), window.key): window for scope, window in self._needed(standing)}
-        missing = needed.keys() - self._begun.keys()
-        for kind, key in missing:
-            window = needed[kind, key]
-            between = (micros(window.starts_at), micros(window.ends_at))
-            self._cursor.execute(BEGIN, (kind, key, *between))
-            sums = sums_of(self._cursor, kind, between).items()
-            rows = ((scope, key, *between, *each) for scope, each in sums)
-            self._cursor.executemany(INSERT, rows)
-            self._begun[kind, key] = between
-        if missing:
-            self._sums = self._read()
-        return bool(missing)
-
-    def of(self, standing: Iterable[Standing]) -> list[Meter]:
-        """Return those that some limits are held against."""
-        return [
-            self._meter(scope, window, limits)
-            for (scope, window), limits in self._needed(standing).items()
-        ]
-
-    def hold(self, reserved: int) -> None:
-        """Hold so many nano-dollars and count the attempt, in every meter."""
-        if not self._begun:
-            return
-        self._insert_missing()
-        if self._intent.n == 1:
-            self._hold(reserved, 1, self._scopes)
-            return
-        by_attempt = [scope for scope in self._scopes if scope.startswith(BY_ATTEMPT)]
-        self._hold(reserved, 1, by_attempt)
-        self._hold(reserved, 0, [scope for scope in self._scopes if scope not in by_attempt])
-
-    def _needed(self, standing: Iterable[Standing]) -> dict[tuple[str, Window], list[Limit]]:
-        """Return the scopes and windows that some limits are counted in."""
-        needed: dict[tuple[str, Window], list[Limit]] = {}
-        for each in standing:
-            span = SPANS_OF.get(each.limit.name)
-            if span is not None:
-                needed.setdefault((each.scope, self._windows[span]), []).append(each.limit)
-        return needed
-
-    def _hold(self, reserved: int, calls: int, scopes: Sequence[str]) -> None:
-        self._cursor.execute(HOLD, (reserved, calls, *_filled(scopes), self._at, self._at))
-
-    def _insert_missing(self) -> None:
-        by_kind = {kind_of(scope): scope for scope in self._scopes}
-        for (kind, key), between in self._begun.items():
-            scope = by_kind.get(kind)
-            if scope is not None and (scope, key) not in self._sums:
-                self._cursor.execute(INSERT, (scope, key, *between, 0, 0, 0))
-
-    def _meter(self, scope: str, window: Window, limits: Sequence[Limit]) -> Meter:
-        spent, held, calls = self._sums.get((scope, window.key), (0, 0, 0))
-        return Meter(
-            scope=scope, window=window, limits=limits, spent=spent, held=held, calls=calls
-        )  # fmt: skip
-
-    def _read(self) -> dict[tuple[str, str], Sums]:
-        rows = self._cursor.execute(METERS, (*_filled(self._scopes), self._at, self._at))
-        return {(scope, key): (spent, held, calls) for scope, key, spent, held, calls in rows}
+    for (kind, key), window in windows.items():
+        between = (micros(window.starts_at), micros(window.ends_at))
+        cursor.execute(BEGIN, (kind, key, *between))
+        sums = sums_of(cursor, kind, between).items()
+        rows = ((scope, key, *between, *each) for scope, each in sums)
+        cursor.executemany(INSERT, rows)
+    cursor.execute(CHANGE)
 
 
-def named(scope: str) -> str:
-    """Return a scope in words."""
-    kind, _, name = scope.partition(":")
-    return "the whole gate" if not name else f"{NOUNS[kind]} {name}"
+def read(cursor: sqlite3.Cursor, places: Sequence[Place]) -> list[Sums | None]:
+    """Return what the meters of some places say; None for one that is not there."""
+    if not places:
+        return []
+    names = [name for place in places for name in (place.scope, place.window.key)]
+    rows = cursor.execute(_read_sql(len(places)), names).fetchall()
+    found: dict[int, Sums] = {n: (spent, held, calls) for n, spent, held, calls in rows}
+    return [found.get(n) for n in range(len(places))]
+
+
+def insert_missing(
+    cursor: sqlite3.Cursor, places: Sequence[Place], found: Sequence[Sums | None]
+) -> None:
+    """Write the meters that were not there: their scopes have done nothing yet."""
+    for place, sums in zip(places, found, strict=True):
+        if sums is None:
+            window = place.window
+            row = (place.scope, window.key, window.starts_at, window.ends_at, *NOTHING)
+            cursor.execute(INSERT, row)
 
 
 def book(
@@ -217,7 +105,7 @@ def book(
         spent: Nano-dollars.
         held: Nano-dollars.
     """
-    cursor.execute(BOOK, (spent, held, *_filled(scopes), sent_at, sent_at))
+    cursor.execute(_book_sql(len(scopes)), (spent, held, *scopes, sent_at, sent_at))
 
 
 def forget(cursor: sqlite3.Cursor, ended_before: float) -> None:
@@ -225,6 +113,7 @@ def forget(cursor: sqlite3.Cursor, ended_before: float) -> None:
     at = micros(ended_before)
     if cursor.execute("DELETE FROM windows WHERE ends_at < ?", (at,)).rowcount:
         cursor.execute("DELETE FROM ledger WHERE ends_at < ?", (at,))
+        cursor.execute(CHANGE)
 
 
 def totals(cursor: sqlite3.Cursor, scope: str, window: Window) -> Sums:
@@ -244,7 +133,7 @@ def sums_of(cursor: sqlite3.Cursor, kind: str, between: tuple[int, int]) -> dict
 
 
 def _sums(kind: str) -> str:
-    counted = "count(*)" if f"{kind}:" in BY_ATTEMPT else "count(CASE WHEN a.n = 1 THEN 1 END)"
+    counted = "count(*)" if kind in BY_ATTEMPT else "count(CASE WHEN a.n = 1 THEN 1 END)"
     return f"""
         coalesce(sum(a.cost_nano), 0),
         coalesce(sum(CASE WHEN a.state = 'running' THEN a.reserved_nano END), 0),
@@ -253,6 +142,16 @@ def _sums(kind: str) -> str:
     """
 
 
-def _filled(scopes: Sequence[str]) -> tuple[str, ...]:
-    """Return as many names as a statement asks for; no scope has the name that is none."""
-    return (*scopes, *[""] * (MOST_SCOPES - len(scopes)))
+@cache
+def _read_sql(places: int) -> str:
+    """Return the statement that reads so many meters: one look-up each, and nothing to sort."""
+    one = 'SELECT {n}, spent_nano, held_nano, calls FROM ledger WHERE scope = ? AND "window" = ?'
+    return " UNION ALL ".join(one.format(n=n) for n in range(places))
+
+
+@cache
+def _book_sql(scopes: int) -> str:
+    return f"""
+        UPDATE ledger SET spent_nano = spent_nano + ?, held_nano = held_nano - ?
+        WHERE scope IN ({", ".join("?" * scopes)}) AND starts_at <= ? AND ends_at > ?
+    """

@@ -9,7 +9,7 @@ change of limits that asks for more has them written again, from the audit log.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from math import inf
 from typing import Final
 
@@ -18,15 +18,24 @@ import msgspec
 from callgate.clock import rfc3339
 from callgate.errors import OverLimit, Reason
 from callgate.store import Intent
-from callgate.store.limits import RATES, Limit, Standing, kind_of
-from callgate.store.meters import BY_ATTEMPT, SCOPE, Meter, named
+from callgate.store.limits import BY_ATTEMPT, RATES, Limit, kind_of, named
+from callgate.store.meters import NOTHING, SCOPE, Sums
 from callgate.store.rows import MICROS, micros
+from callgate.store.rulebook import Metered, Rated, Terms
 
-LATEST: Final = "SELECT n, at FROM ticks WHERE scope = ? ORDER BY n DESC LIMIT 1"
-TICK: Final = "SELECT at FROM ticks WHERE scope = ? AND n = ?"
+BACK: Final = ", (SELECT at FROM ticks b WHERE b.scope = a.scope AND b.n = a.n - ?)"
+LATEST: Final = tuple(
+    f"SELECT n, at{BACK * rates} FROM ticks a WHERE scope = ? ORDER BY n DESC LIMIT 1"
+    for rates in range(len(RATES) + 1)
+)
+"""By number of rates: the newest tick, and for each rate the time of the one that it looks back on."""
+
 INSERT: Final = "INSERT INTO ticks VALUES (?, ?, ?)"
 DROP: Final = "DELETE FROM ticks WHERE scope = ? AND n <= ?"
 NEXT_SCOPE: Final = "SELECT min(scope) FROM ticks WHERE scope > ?"
+
+DROPPED_TOGETHER: Final = 16
+"""How many ticks are deleted at once; until then as many more are kept than any rate needs."""
 
 LONGEST_SECONDS: Final = max(RATES.values())
 
@@ -52,17 +61,17 @@ FROM_LOG: Final = """
 """
 
 
-class Ticks(msgspec.Struct, frozen=True, kw_only=True):
+class Ticks(msgspec.Struct, frozen=True):
     """A scope's calls, as the transaction sees them."""
 
-    scope: str
-    keep: int
-    """How many are kept."""
+    rated: Rated
     last: int
     """The number of the newest."""
     now: int
     """The time of the call that is judged, in microseconds; never before the newest tick, so that
     a clock that is set back opens no gap."""
+    backs: list[int | None]
+    """For each rate: the time of the call that it looks back on, if there were so many."""
 
 
 class Excess(msgspec.Struct, frozen=True):
@@ -74,61 +83,51 @@ class Excess(msgspec.Struct, frozen=True):
     wait_seconds: float
 
 
-def ticks_of(
-    cursor: sqlite3.Cursor, intent: Intent, scopes: Sequence[str], keep: Mapping[str, int]
-) -> list[Ticks]:
-    """Return the ticks that an attempt adds to.
-
-    Args:
-        cursor: Inside the transaction that admits.
-        intent: What is to be admitted.
-        scopes: Every scope that it is in.
-        keep: By kind of scope, how many are kept.
-    """
+def read_ticks(cursor: sqlite3.Cursor, intent: Intent, rated: Iterable[Rated]) -> list[Ticks]:
+    """Return the ticks that an attempt adds to, of the scopes where it may."""
+    sent_at = micros(intent.sent_at)
     return [
-        _ticks(cursor, intent, scope, keep[kind_of(scope)])
-        for scope in scopes
-        if kind_of(scope) in keep and counts(scope, intent)
+        _ticks(cursor, each, sent_at)
+        for each in rated
+        if intent.n == 1 or kind_of(each.scope) in BY_ATTEMPT
     ]
 
 
 def refuse_over_rate(
-    cursor: sqlite3.Cursor,
-    intent: Intent,
-    standing: Sequence[Standing],
-    *,
-    ticks: Sequence[Ticks],
-    meters: Sequence[Meter],
+    intent: Intent, terms: Terms, ticks: Iterable[Ticks], sums: Sequence[Sums | None]
 ) -> None:
     """Refuse a call that is one too many.
+
+    Args:
+        intent: What is to be admitted.
+        terms: What it is held to.
+        ticks: Those that it adds to.
+        sums: What the meters of its places say.
 
     Raises:
         OverLimit: It does not fit; every limit is named, the longest wait counts.
     """
-    by_scope = {each.scope: each for each in ticks}
-    excesses = [
-        excess
-        for each in standing
-        if each.limit.name in RATES
-        and each.scope in by_scope
-        and (excess := _over_rate(cursor, intent, each, by_scope[each.scope])) is not None
-    ]
-    excesses += [excess for meter in meters for excess in _over_days(intent, meter)]
+    sent_at = micros(intent.sent_at)
+    excesses = [excess for each in ticks for excess in _over_rates(each, sent_at)]
+    for metered in terms.metered:
+        if metered.days and (intent.n == 1 or kind_of(metered.scope) in BY_ATTEMPT):
+            excesses += _over_days(intent, metered, sums[metered.place] or NOTHING)
     if excesses:
         raise over_limit(excesses, now=intent.sent_at)
 
 
 def tick(cursor: sqlite3.Cursor, ticks: Ticks) -> None:
-    """Count a call, and forget those that no limit looks back on."""
-    n = ticks.last + 1
-    cursor.execute(INSERT, (ticks.scope, n, ticks.now))
-    cursor.execute(DROP, (ticks.scope, n - ticks.keep))
+    """Count a call, and forget some that no limit looks back on."""
+    scope, n = ticks.rated.scope, ticks.last + 1
+    cursor.execute(INSERT, (scope, n, ticks.now))
+    if n % DROPPED_TOGETHER == 0:
+        cursor.execute(DROP, (scope, n - ticks.rated.keep))
 
 
 def write_again(cursor: sqlite3.Cursor, kind: str, *, keep: int) -> None:
     """Write the ticks of every scope of a kind from the audit log."""
     cursor.execute(f"DELETE FROM ticks WHERE {OF_KIND}", (kind, f"{kind}:", f"{kind};"))
-    counted = "" if f"{kind}:" in BY_ATTEMPT else " AND a.n = 1"
+    counted = "" if kind in BY_ATTEMPT else " AND a.n = 1"
     sql = FROM_LOG.format(scope=SCOPE[kind], counted=counted)
     cursor.execute(sql, (int(LOOK_BACK_SECONDS * MICROS), keep))
 
@@ -155,16 +154,11 @@ def forget_idle(cursor: sqlite3.Cursor, after: str, now: float, *, scopes: int) 
         (scope,) = cursor.execute(NEXT_SCOPE, (after,)).fetchone()
         if scope is None:
             return ""
-        last, at = cursor.execute(LATEST, (scope,)).fetchone()
+        last, at = cursor.execute(LATEST[0], (scope,)).fetchone()
         if at < since:
             cursor.execute(DROP, (scope, last))
         after = scope
     return after
-
-
-def counts(scope: str, intent: Intent) -> bool:
-    """Whether an attempt counts as a call in a scope: a call is counted once, at its first."""
-    return intent.n == 1 or scope.startswith(BY_ATTEMPT)
 
 
 def over_limit(excesses: Sequence[Excess], *, now: float) -> OverLimit:
@@ -197,38 +191,28 @@ def over_limit(excesses: Sequence[Excess], *, now: float) -> OverLimit:
     )
 
 
-def _ticks(cursor: sqlite3.Cursor, intent: Intent, scope: str, keep: int) -> Ticks:
-    last, at = cursor.execute(LATEST, (scope,)).fetchone() or (0, 0)
-    return Ticks(scope=scope, keep=keep, last=last, now=max(micros(intent.sent_at), at))
+def _ticks(cursor: sqlite3.Cursor, rated: Rated, sent_at: int) -> Ticks:
+    sql, given = LATEST[len(rated.backs)], (*rated.backs, rated.scope)
+    found = cursor.execute(sql, given).fetchone()
+    if found is None:
+        return Ticks(rated, 0, sent_at, [None] * len(rated.backs))
+    last, at, *backs = found
+    return Ticks(rated, last, max(sent_at, at), backs)
 
 
-def _over_rate(
-    cursor: sqlite3.Cursor, intent: Intent, standing: Standing, ticks: Ticks
-) -> Excess | None:
-    limit = standing.limit
-    length = int(RATES[limit.name] * MICROS)
-    back = _back(cursor, ticks, limit.value)
-    # Both ends belong to the interval.
-    if back is None or ticks.now - back > length:
-        return None
-    wait = min(length, back + length + 1 - micros(intent.sent_at))
-    return Excess(limit, standing.scope, limit.value, wait / MICROS)
+def _over_rates(ticks: Ticks, sent_at: int) -> Iterable[Excess]:
+    for limit, known in zip(ticks.rated.limits, ticks.backs, strict=False):
+        length = int(RATES[limit.name] * MICROS)
+        back = known if limit.value else ticks.now
+        # Both ends belong to the interval.
+        if back is not None and ticks.now - back <= length:
+            wait = min(length, back + length + 1 - sent_at)
+            yield Excess(limit, ticks.rated.scope, limit.value, wait / MICROS)
 
 
-def _back(cursor: sqlite3.Cursor, ticks: Ticks, calls: int) -> int | None:
-    """Return the time of the call that is so many back; None where there were not so many."""
-    if calls == 0:
-        return ticks.now
-    found = cursor.execute(TICK, (ticks.scope, ticks.last - calls + 1)).fetchone()
-    return None if found is None else int(found[0])
-
-
-def _over_days(intent: Intent, meter: Meter) -> list[Excess]:
-    if not counts(meter.scope, intent):
-        return []
-    wait = meter.window.ends_at - intent.sent_at
-    return [
-        Excess(limit, meter.scope, meter.calls, wait)
-        for limit in meter.limits
-        if limit.name == "per_day" and meter.calls >= limit.value
-    ]
+def _over_days(intent: Intent, metered: Metered, sums: Sums) -> Iterable[Excess]:
+    calls = sums[2]
+    wait = metered.window.ends_at - intent.sent_at
+    return (
+        Excess(limit, metered.scope, calls, wait) for limit in metered.days if calls >= limit.value
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 from typing import Final
 
 import msgspec
@@ -18,27 +19,38 @@ LARGEST_COST: Final = Money.dollars("1000000")
 still fit into 64 bits."""
 
 
-class Level(msgspec.Struct, frozen=True, kw_only=True):
-    """One budget that an attempt draws from, in nano-dollars, as the transaction sees it."""
+class Budget(msgspec.Struct, frozen=True, kw_only=True):
+    """Money that is allowed for a scope and a window, and how a sentence tells of it."""
 
     rule: str
     """The setting, such as ``tasks.research.budget``."""
     what: str
-    """What it limits, as a sentence names it: ``task t1``, ``agent researcher today``."""
+    """What it limits, as a sentence names it: ``task t1``, ``agent researcher in this day``."""
     scope: str
-    window: str
     cap: int
-    spent: int = 0
-    held: int = 0
+    """Nano-dollars."""
     resets_at: float | None = None
     """When its window ends, seconds since 1970; None where it never does."""
     fix: str
     """How to lift it."""
 
+
+class Level(msgspec.Struct, frozen=True):
+    """How a budget stands, in nano-dollars, as the transaction sees it."""
+
+    budget: Budget
+    spent: int
+    held: int
+
     @property
     def left(self) -> int:
         """What is neither spent nor held; a bill above its reservation may have passed the cap."""
-        return max(0, self.cap - self.spent - self.held)
+        return max(0, self.budget.cap - self.spent - self.held)
+
+    def resets_at(self, needed: int) -> float:
+        """Return when so much fits again by itself, seconds since 1970; infinity for never."""
+        budget = self.budget
+        return inf if budget.resets_at is None or needed > budget.cap else budget.resets_at
 
 
 def reserve(bill: Bill | None, levels: Sequence[Level], /, *, candidate: Candidate) -> Grant:
@@ -58,7 +70,7 @@ def reserve(bill: Bill | None, levels: Sequence[Level], /, *, candidate: Candida
     if bill is None:
         if not levels:
             return Grant(reserved=None, output_tokens=None)
-        raise _unpriced(levels[0], candidate)
+        raise _unpriced(levels[0].budget, candidate)
     tokens = bill.output_tokens
     needed = from_femto(bill.femto(tokens))
     left = min((level.left for level in levels), default=needed.nano)
@@ -82,51 +94,48 @@ def _affordable_tokens(bill: Bill, left_nano: int) -> int:
 
 
 def _over_budget(bill: Bill, levels: Sequence[Level]) -> OverBudget:
-    """Name every level that is too low, and let the one with the least left speak for them."""
+    """Name every level that is too low, and let the one that stays so longest speak for them."""
     needed = from_femto(bill.femto(bill.least_output_tokens))
-    short = sorted((level for level in levels if level.left < needed.nano), key=_left)
-    told = "; ".join(_told(level, needed) for level in short)
-    fixes = " and ".join(dict.fromkeys(level.fix for level in short))
-    worst = short[0]
+    low = [level for level in levels if level.left < needed.nano]
+    low.sort(key=lambda level: (-level.resets_at(needed.nano), level.left))
+    told = "; ".join(_told(level, needed) for level in low)
+    fixes = " and ".join(dict.fromkeys(level.budget.fix for level in low))
+    worst = low[0]
+    resets_at = worst.resets_at(needed.nano)
     reason = Reason(
         code="over_budget",
-        rule=worst.rule,
-        scope=worst.scope,
-        limit=worst.cap,
+        rule=worst.budget.rule,
+        scope=worst.budget.scope,
+        limit=worst.budget.cap,
         used=worst.spent,
         held=worst.held,
         needed=needed.nano,
-        resets_at=None if worst.resets_at is None else rfc3339(worst.resets_at),
+        resets_at=None if resets_at == inf else rfc3339(resets_at),
         fix=fixes,
     )
-    msg = f"{worst.rule}: this call may cost {needed}, and {told}; {fixes}"
+    msg = f"{worst.budget.rule}: this call may cost {needed}, and {told}; {fixes}"
     return OverBudget(msg, reason=reason)
-
-
-def _left(level: Level) -> int:
-    return level.left
 
 
 def _told(level: Level, needed: Money) -> str:
     """Tell how a level stands: money that is held may come free, money that is spent does not."""
-    spent, held = Money(level.spent), Money(level.held)
-    told = f"of the {Money(level.cap)} of {level.what} {spent} is spent and {held} is held by running calls"
-    if level.held and level.spent + needed.nano <= level.cap:
+    budget, spent, held = level.budget, Money(level.spent), Money(level.held)
+    told = f"of the {Money(budget.cap)} of {budget.what} {spent} is spent and {held} is held by running calls"
+    if level.held and level.spent + needed.nano <= budget.cap:
         told += ", which may come free when they end"
-    if level.resets_at is not None:
-        told += f" ({level.rule}, until {rfc3339(level.resets_at)})"
+    if budget.resets_at is not None:
+        told += f" ({budget.rule}, until {rfc3339(budget.resets_at)})"
     return told
 
 
-def _unpriced(level: Level, candidate: Candidate) -> Unpriced:
+def _unpriced(budget: Budget, candidate: Candidate) -> Unpriced:
     fix = f'add [prices."{candidate.name}"] to callgate.toml'
     msg = (
-        f"what {candidate.name} costs is not known, so the budget of {level.what} could not hold "
+        f"what {candidate.name} costs is not known, so the budget of {budget.what} could not hold "
         f"it; {fix}"
     )
-    return Unpriced(
-        msg, reason=Reason(code="unpriced", rule=level.rule, scope=level.scope, fix=fix)
-    )
+    reason = Reason(code="unpriced", rule=budget.rule, scope=budget.scope, fix=fix)
+    return Unpriced(msg, reason=reason)
 
 
 def _unreasonable(needed: Money) -> Malformed:

@@ -9,19 +9,11 @@ from typing import Any, Final
 from callgate.money import Money
 from callgate.store.limits import Limit, Limits
 from callgate.store.rates import write_again
-from callgate.store.rows import LIMIT_COLUMNS, limit_of, maybe_micros
+from callgate.store.rows import limit_of, maybe_micros
+from callgate.store.rulebook import CHANGE, LIMITS
 
-READ: Final = f"SELECT {LIMIT_COLUMNS} FROM limits"
 WRITE: Final = "INSERT OR REPLACE INTO limits VALUES (?, ?, ?, ?, ?, ?)"
 LIFT: Final = "DELETE FROM limits WHERE scope = ? AND name = ? AND source = 'override'"
-
-# Not a number that counts up: one that is rolled back would come again, for another change.
-CHANGED: Final = "UPDATE limits_state SET edition = random()"
-
-
-def read(cursor: sqlite3.Cursor) -> Limits:
-    """Return all limits."""
-    return Limits(map(limit_of, cursor.execute(READ).fetchall()))
 
 
 def load(cursor: sqlite3.Cursor, loaded: tuple[Sequence[Limit], int]) -> bool:
@@ -32,8 +24,8 @@ def load(cursor: sqlite3.Cursor, loaded: tuple[Sequence[Limit], int]) -> bool:
         return False
     cursor.execute("UPDATE limits_state SET revision = ?", (revision,))
     rows = set(map(_row, limits))
-    if rows != set(cursor.execute(f"{READ} WHERE source = 'file'").fetchall()):
-        before = read(cursor)
+    if rows != set(cursor.execute(f"{LIMITS} WHERE source = 'file'").fetchall()):
+        before = _read(cursor)
         cursor.execute("DELETE FROM limits WHERE source = 'file'")
         cursor.executemany(WRITE, rows)
         _note_change(cursor, before)
@@ -42,14 +34,14 @@ def load(cursor: sqlite3.Cursor, loaded: tuple[Sequence[Limit], int]) -> bool:
 
 def override(cursor: sqlite3.Cursor, limit: Limit) -> None:
     """Let an override hold."""
-    before = read(cursor)
+    before = _read(cursor)
     cursor.execute(WRITE, _row(limit))
     _note_change(cursor, before)
 
 
 def lift(cursor: sqlite3.Cursor, named: tuple[str, str]) -> bool:
     """Take an override back; False if there is none."""
-    before = read(cursor)
+    before = _read(cursor)
     if not cursor.execute(LIFT, named).rowcount:
         return False
     _note_change(cursor, before)
@@ -66,10 +58,14 @@ def raise_budget(cursor: sqlite3.Cursor, raised: tuple[str, Money | None]) -> bo
     return cursor.rowcount == 1
 
 
+def _read(cursor: sqlite3.Cursor) -> Limits:
+    return Limits(map(limit_of, cursor.execute(LIMITS).fetchall()))
+
+
 def _note_change(cursor: sqlite3.Cursor, before: Limits) -> None:
     """Have every gate read the limits again, and have as many ticks as they look back on."""
-    cursor.execute(CHANGED)
-    for kind, keep in read(cursor).ticks.items():
+    cursor.execute(CHANGE)
+    for kind, keep in _read(cursor).ticks.items():
         if keep > before.ticks.get(kind, -1):
             write_again(cursor, kind, keep=keep)
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from callgate.store import Intent
-from callgate.store.limits import Standing, kind_of
-from callgate.store.meters import BY_ATTEMPT
+from callgate.store.limits import BY_ATTEMPT, Standing, kind_of
 from callgate.store.rates import Excess, over_limit
 from callgate.store.rows import micros
 
@@ -40,23 +39,22 @@ RUNNING: Final[Mapping[str, str]] = {
 
 
 def refuse_over_slots(
-    cursor: sqlite3.Cursor, intent: Intent, standing: Sequence[Standing], *, opens_task: bool
+    cursor: sqlite3.Cursor, intent: Intent, slots: Iterable[Standing], *, opens_task: bool
 ) -> None:
     """Refuse what would be one too many at once.
 
     Args:
         cursor: Inside the transaction that admits.
         intent: What is to be admitted.
-        standing: All limits that hold for it.
+        slots: The limits of how many may run that hold for it.
         opens_task: Whether its task does not run yet.
 
     Raises:
         OverLimit: Every slot of some scope is taken.
     """
-    limited = [each for each in standing if each.limit.name == "concurrency"]
     excesses = [
         Excess(each.limit, each.scope, running, LOOK_AGAIN_SECONDS)
-        for each in limited
+        for each in slots
         if _takes_one(intent, each.scope, opens_task=opens_task)
         and (running := running_now(cursor, each.scope, intent.sent_at)) >= each.limit.value
     ]
@@ -75,9 +73,10 @@ def running_now(cursor: sqlite3.Cursor, scope: str, now: float) -> int:
 
 def _takes_one(intent: Intent, scope: str, *, opens_task: bool) -> bool:
     """Whether what is to be admitted takes one more slot."""
-    if kind_of(scope) in RUNNING_TASKS:
+    kind = kind_of(scope)
+    if kind in RUNNING_TASKS:
         return opens_task
-    return intent.n == 1 or scope.startswith(BY_ATTEMPT)
+    return intent.n == 1 or kind in BY_ATTEMPT
 
 
 def _count(cursor: sqlite3.Cursor, sql: str, given: tuple[object, ...]) -> int:

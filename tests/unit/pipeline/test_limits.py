@@ -97,12 +97,13 @@ async def test_a_retry_is_no_call_more_of_its_agent(tmp_path: Path) -> None:
 
 
 async def test_a_cap_over_everything_holds_where_a_task_has_no_budget(tmp_path: Path) -> None:
-    limits = (limit("gate", "budget_per_day", DOLLAR // 1_000),)
+    limits = (limit("gate", "budget_per_day", 1_250_000),)
     async with open_road(tmp_path, Answer(), budget=None, limits=limits) as road:
+        await road.ask()
         with pytest.raises(OverBudget, match=r"limits\.budget_per_day: this call may cost") as no:
             await road.ask()
         assert no.value.reason.resets_at == "2026-01-02T00:00:00.000000Z"
-        assert road.providers["first"].sent == []
+        assert len(road.providers["first"].sent) == 1
 
 
 async def test_a_cap_lowers_an_output_limit_that_the_gate_inserts(tmp_path: Path) -> None:

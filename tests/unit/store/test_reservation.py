@@ -12,7 +12,7 @@ from callgate.call import Candidate
 from callgate.errors import Malformed, OverBudget
 from callgate.money import FEMTO_PER_NANO, from_femto
 from callgate.store import Bill, Grant
-from callgate.store.reservation import LARGEST_COST, Level, reserve
+from callgate.store.reservation import LARGEST_COST, Budget, Level, reserve
 
 AMOUNTS = st.integers(0, 10**15)
 CANDIDATE = Candidate(provider="openai", model="gpt-5.5")
@@ -38,7 +38,7 @@ def level(cap: int, spent: int = 0, held: int = 0, **more: Any) -> Level:
         "fix": "raise it",
         **more,
     }
-    return Level(window="all", cap=cap, spent=spent, held=held, **named)
+    return Level(Budget(cap=cap, **named), spent, held)
 
 
 def granted(bill: Bill, *levels: Level) -> Grant:
@@ -104,18 +104,39 @@ def test_the_least_of_several_budgets_decides(bill: Bill, caps: list[int]) -> No
     assert outcome(*map(level, caps)) == outcome(level(min(caps)))
 
 
-def test_a_refusal_names_every_budget_that_is_too_low_and_when_it_resets() -> None:
+def refusal_of(nano: int, *levels: Level) -> OverBudget:
     bill = Bill(
-        input_femto=50 * FEMTO_PER_NANO, output_femto=0, output_tokens=0, least_output_tokens=0
+        input_femto=nano * FEMTO_PER_NANO, output_femto=0, output_tokens=0, least_output_tokens=0
     )
-    day = level(40, rule="agents.a.budget_per_day", what="agent a today", resets_at=86_400.0)
     with pytest.raises(OverBudget) as refused:
-        granted(bill, level(49), day, level(50, what="the whole gate"))
-    message, reason = refused.value.message, refused.value.reason
-    assert "agent a today" in message
-    assert "task t1" in message
-    assert "the whole gate" not in message
-    assert (reason.rule, reason.resets_at) == (
-        "agents.a.budget_per_day",
-        "1970-01-02T00:00:00.000000Z",
-    )
+        granted(bill, *levels)
+    return refused.value
+
+
+def test_a_refusal_names_every_budget_that_is_too_low() -> None:
+    day = level(40, what="agent a today", fix="raise the day")
+    refused = refusal_of(50, level(49), day, level(50, what="the whole gate"))
+    assert "of the $0.00000004 of agent a today" in refused.message
+    assert "of the $0.000000049 of task t1" in refused.message
+    assert "the whole gate" not in refused.message
+    assert refused.reason.fix == "raise the day and raise it"
+
+
+@pytest.mark.parametrize(
+    ("levels", "speaks", "resets_at"),
+    [
+        ([level(60, 40, rule="day", resets_at=1.0)], "day", "1970-01-01T00:00:01.000000Z"),
+        (
+            [level(60, 40, rule="day", resets_at=1.0), level(60, 30, rule="month", resets_at=2.0)],
+            "month",
+            "1970-01-01T00:00:02.000000Z",
+        ),
+        ([level(60, 40, rule="day", resets_at=1.0), level(60, 30, rule="task")], "task", None),
+        ([level(49, rule="day", resets_at=1.0)], "day", None),
+    ],
+)
+def test_the_budget_that_stays_too_low_longest_speaks_for_all(
+    levels: list[Level], speaks: str, resets_at: str | None
+) -> None:
+    reason = refusal_of(50, *levels).reason
+    assert (reason.rule, reason.resets_at) == (speaks, resets_at)
