@@ -2,38 +2,28 @@
 
 from __future__ import annotations
 
-from zoneinfo import ZoneInfo
-
-import msgspec
 import pytest
 
 from callgate.errors import OverBudget, OverLimit
 from callgate.store import Intent, Store
-from callgate.store.calendar import Calendar
-from callgate.store.limits import Limit, LimitName
-from tests.contract.store.making import NOW, make_intent, make_task
-
-CALENDAR = Calendar(ZoneInfo("UTC"))
-
-
-def limit(scope: str, name: LimitName, value: int) -> Limit:
-    return Limit(scope=scope, name=name, value=value)
-
-
-def override(scope: str, name: LimitName, value: int, *, until: float | None = None) -> Limit:
-    return Limit(scope=scope, name=name, value=value, source="override", until=until)
+from tests.contract.store.making import (
+    NOW,
+    make_intent,
+    make_limit,
+    make_override,
+    make_task,
+    windows_of,
+)
 
 
 def intent_at(at: float, call: str, *, user: str | None = "u1", nano: int = 100) -> Intent:
-    """Return an intent that knows its windows."""
-    task = make_task(f"t-{user}", user=user)
-    made = make_intent(task, call, nano=nano, sent_at=at)
-    return msgspec.structs.replace(made, windows=tuple(CALENDAR.windows(at).values()))
+    """Return an intent of a user's task."""
+    return make_intent(make_task(f"t-{user}", user=user), call, nano=nano, sent_at=at)
 
 
 async def test_an_override_wins_over_the_file_until_it_ends(store: Store) -> None:
-    await store.load_limits([limit("gate", "budget_per_day", 100)], 1)
-    await store.override(override("gate", "budget_per_day", 300, until=NOW + 60))
+    await store.load_limits([make_limit("gate", "budget_per_day", 100)], 1)
+    await store.override(make_override("gate", "budget_per_day", 300, NOW + 60))
     for n in range(3):
         await store.admit(intent_at(NOW + 1, f"c{n}"))
     with pytest.raises(OverBudget, match=r"of the \$0\.0000003 of the whole gate"):
@@ -45,9 +35,9 @@ async def test_an_override_wins_over_the_file_until_it_ends(store: Store) -> Non
 async def test_an_override_of_one_user_leaves_the_other_limits_of_every_user_in_force(
     store: Store,
 ) -> None:
-    limits = [limit("user:*", "per_minute", 2), limit("user:*", "budget_per_day", 100)]
+    limits = [make_limit("user:*", "per_minute", 2), make_limit("user:*", "budget_per_day", 100)]
     await store.load_limits(limits, 1)
-    await store.override(override("user:u1", "budget_per_day", 1_000))
+    await store.override(make_override("user:u1", "budget_per_day", 1_000))
     for n in range(2):
         await store.admit(intent_at(NOW + 1, f"c{n}"))
     with pytest.raises(OverLimit, match="per_minute allows 2"):
@@ -55,15 +45,15 @@ async def test_an_override_of_one_user_leaves_the_other_limits_of_every_user_in_
 
 
 async def test_a_user_whose_override_has_ended_has_the_limits_of_every_user(store: Store) -> None:
-    await store.load_limits([limit("user:*", "budget_per_day", 100)], 1)
-    await store.override(override("user:u1", "budget_per_day", 1_000, until=NOW + 60))
+    await store.load_limits([make_limit("user:*", "budget_per_day", 100)], 1)
+    await store.override(make_override("user:u1", "budget_per_day", 1_000, NOW + 60))
     await store.admit(intent_at(NOW + 1, "c1"))
     with pytest.raises(OverBudget):
         await store.admit(intent_at(NOW + 61, "c2"))
 
 
 async def test_a_user_whom_the_file_names_has_its_own_limits_only(store: Store) -> None:
-    limits = [limit("user:*", "per_minute", 1), limit("user:u1", "budget_per_day", 1_000)]
+    limits = [make_limit("user:*", "per_minute", 1), make_limit("user:u1", "budget_per_day", 1_000)]
     await store.load_limits(limits, 1)
     for n in range(3):
         await store.admit(intent_at(NOW + 1, f"c{n}"))
@@ -74,11 +64,15 @@ async def test_a_user_whom_the_file_names_has_its_own_limits_only(store: Store) 
 
 async def test_limits_tell_whether_they_hold_and_what_is_used_of_them(store: Store) -> None:
     await store.load_limits(
-        [limit("gate", "budget_per_day", 100), limit("agent:researcher", "per_minute", 9)], 1
+        [
+            make_limit("gate", "budget_per_day", 100),
+            make_limit("agent:researcher", "per_minute", 9),
+        ],
+        1,
     )
-    await store.override(override("gate", "budget_per_day", 500))
+    await store.override(make_override("gate", "budget_per_day", 500))
     await store.admit(intent_at(NOW, "c1"))
-    windows = list(CALENDAR.windows(NOW).values())
+    windows = windows_of(NOW)
     told = {
         (row.limit.scope, row.limit.source): (row.holds, row.used, row.held, row.resets_at)
         for row in store.limits(windows)
@@ -91,20 +85,20 @@ async def test_limits_tell_whether_they_hold_and_what_is_used_of_them(store: Sto
 
 
 async def test_a_limit_of_every_user_tells_who_has_used_most_of_it(store: Store) -> None:
-    await store.load_limits([limit("user:*", "budget_per_day", 1_000)], 1)
-    await store.override(override("user:u3", "budget_per_day", 5_000))
+    await store.load_limits([make_limit("user:*", "budget_per_day", 1_000)], 1)
+    await store.override(make_override("user:u3", "budget_per_day", 5_000))
     for n, (user, nano) in enumerate([("u1", 100), ("u2", 300), ("u3", 900)]):
         await store.admit(intent_at(NOW + 1, f"c{n}", user=user, nano=nano))
-    rows = store.limits(list(CALENDAR.windows(NOW).values()))
+    rows = store.limits(windows_of(NOW))
     assert [(row.user, row.held) for row in rows] == [("u2", 300), (None, 900)]
 
 
 async def test_slots_tell_how_many_are_taken(store: Store) -> None:
     scopes = ("gate", "agent:researcher", "provider:openai", "type:research", "user:u1", "user:*")
-    await store.load_limits([limit(scope, "concurrency", 9) for scope in scopes], 1)
+    await store.load_limits([make_limit(scope, "concurrency", 9) for scope in scopes], 1)
     for n in range(3):
         await store.admit(intent_at(NOW, f"c{n}", user="u1" if n else "u2"))
-    rows = store.limits(list(CALENDAR.windows(NOW).values()))
+    rows = store.limits(windows_of(NOW))
     assert {row.limit.scope: row.used for row in rows} == {
         "gate": 2, "agent:researcher": 3, "provider:openai": 3, "type:research": 2, "user:u1": 1,
         "user:*": None,

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from zoneinfo import ZoneInfo
-
 import msgspec
 import pytest
 
 from callgate.call import Candidate
 from callgate.money import Money
 from callgate.store import CallKind, Grouping, Spending, Store
-from callgate.store.calendar import Calendar
-from callgate.store.limits import Limit
 from callgate.store.owners import GateIdentity
 from callgate.testing.clocks import FakeClock
 from tests.contract.store.conftest import Database
@@ -20,8 +16,10 @@ from tests.contract.store.making import (
     USAGE,
     make_end,
     make_intent,
+    make_limit,
     make_settlement,
     make_task,
+    windows_of,
 )
 
 DAY = 86_400.0
@@ -34,10 +32,9 @@ async def spend(
     """Have a task make a call that costs so many nano-dollars; None: nobody knows."""
     made = make_task(task, type=other.get("type", "research"), user=other.get("user"))
     model = Candidate(provider="openai", model=other.get("model", "gpt-5.5"))
-    intent = make_intent(made, call, nano=None if cost is None else 10_000, sent_at=at)
-    await store.admit(
-        msgspec.structs.replace(intent, candidate=model, kind=other.get("kind", "model"))
-    )
+    nano, kind = None if cost is None else 10_000, other.get("kind", "model")
+    intent = make_intent(made, call, nano=nano, sent_at=at, kind=kind)
+    await store.admit(msgspec.structs.replace(intent, candidate=model))
     await store.settle(make_settlement(f"{call}.1", cost=cost, end=make_end(call)))
 
 
@@ -117,8 +114,7 @@ async def test_only_attempts_of_the_time_asked_for_are_told(store: Store) -> Non
 
 
 async def test_days_are_those_of_the_place(store: Store) -> None:
-    calendar = Calendar(ZoneInfo("Asia/Tokyo"))
-    days = [calendar.windows(NOW + n * DAY)["day"] for n in range(2)]
+    days = [windows_of(NOW + n * DAY, "Asia/Tokyo")[1] for n in range(2)]
     # 15:00 in UTC is midnight there.
     for n, hour in enumerate((14, 15, 16)):
         await spend(store, f"c{n}", 10**n, at=NOW + hour * 3600)
@@ -169,12 +165,9 @@ async def test_a_hold_whose_gate_is_silent_has_no_owner_that_lives(
 
 async def test_every_scope_adds_up_while_attempts_run_and_after(store: Store) -> None:
     scopes = ("gate", "agent:researcher", "type:research", "user:u1", "provider:openai")
-    limits = [Limit(scope=scope, name="budget_per_day", value=10_000) for scope in scopes]
-    await store.load_limits(limits, 1)
+    await store.load_limits([make_limit(scope, "budget_per_day", 10_000) for scope in scopes], 1)
     for call, n in (("c1", 1), ("c1", 2), ("c2", 1)):
-        intent = make_intent(make_task(), call, n=n, nano=70)
-        windows = tuple(Calendar(ZoneInfo("UTC")).windows(intent.sent_at).values())
-        await store.admit(msgspec.structs.replace(intent, windows=windows))
+        await store.admit(make_intent(make_task(), call, n=n, nano=70))
         assert store.verify() == []
     await store.settle(make_settlement(cost=40))
     assert store.verify() == []

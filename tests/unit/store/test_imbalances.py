@@ -6,19 +6,15 @@ import sqlite3
 from collections.abc import AsyncGenerator
 from contextlib import closing
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
-import msgspec
 import pytest
 
 from callgate.money import Money
-from callgate.store import GateIdentity, Intent, Store
-from callgate.store.calendar import Calendar
+from callgate.store import GateIdentity, Store
 from callgate.store.imbalances import imbalances
-from callgate.store.limits import Limit
 from callgate.store.sqlite import SqliteStore
 from callgate.testing.clocks import FakeClock
-from tests.contract.store.making import NOW, make_intent, make_settlement, make_task
+from tests.contract.store.making import NOW, make_intent, make_limit, make_settlement, make_task
 
 DAY = "day 2026-01-01 UTC"
 
@@ -33,18 +29,12 @@ async def store(path: Path) -> AsyncGenerator[Store]:
     """A store with one attempt that cost 40 and one that holds 100, and a budget for each day."""
     gate = GateIdentity.of_this_process(started_at=NOW)
     store = await SqliteStore.open(path, clock=FakeClock(NOW), gate=gate)
-    await store.load_limits([Limit(scope="gate", name="budget_per_day", value=10_000)], 1)
+    await store.load_limits([make_limit("gate", "budget_per_day", 10_000)], 1)
     for call in ("c1", "c2"):
-        await store.admit(with_windows(call))
+        await store.admit(make_intent(make_task(), call))
     await store.settle(make_settlement(cost=40))
     yield store
     await store.close()
-
-
-def with_windows(call: str) -> Intent:
-    intent = make_intent(make_task(), call)
-    windows = tuple(Calendar(ZoneInfo("UTC")).windows(intent.sent_at).values())
-    return msgspec.structs.replace(intent, windows=windows)
 
 
 def tamper(path: Path, sql: str) -> None:
