@@ -23,8 +23,7 @@ from callgate.doors.cli.settings import ConfigOption, JsonOption
 from callgate.errors import Unknown
 from callgate.money import Money
 from callgate.store import Store
-from callgate.store.limits import BUDGETS, EVERY_USER, GATE, Limit, LimitName
-from callgate.store.meters import named
+from callgate.store.limits import BUDGETS, EVERY_USER, GATE, Limit, LimitName, named
 
 BudgetWindow = Literal["hour", "day", "month", "task"]
 

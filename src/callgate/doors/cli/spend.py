@@ -26,8 +26,7 @@ from callgate.observe.rollups import CapUse, MonthSoFar, Now, cap_uses, month_so
 from callgate.observe.thresholds import Crossing
 from callgate.store import Grouping, Spending, Store
 from callgate.store.calendar import Calendar
-from callgate.store.limits import EVERY_USER
-from callgate.store.meters import named
+from callgate.store.limits import EVERY_USER, named
 
 COLUMNS: Final = (
     Column("tasks", right=True, rank=5),
