@@ -41,6 +41,24 @@ async def test_an_application_that_fails_before_its_answer_is_a_500() -> None:
             assert (await visitor.ask(post(b"next"))).status == 200
 
 
+async def test_an_application_that_fails_for_a_client_that_vanished_is_told_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    go = asyncio.Event()
+
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await start(send)
+        await go.wait()
+        raise ValueError(1)
+
+    async with visiting(app) as visitor:
+        visitor.send(post(b"0123456789")[:-5])
+        await visitor.hear(b"\r\n\r\n")
+        visitor.vanish()
+        go.set()
+    assert [record.message for record in caplog.records] == ["a request to / failed"]
+
+
 @pytest.mark.parametrize("length", [[], [(b"content-length", b"9")]], ids=["chunked", "length"])
 async def test_an_application_that_fails_within_its_answer_never_looks_whole(
     length: list[tuple[bytes, bytes]],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import math
 from collections import deque
@@ -194,8 +195,9 @@ class Connection(asyncio.Protocol):
         return not self._traffic.is_draining
 
     def write(self, data: bytes) -> None:
-        """Send bytes to the client."""
-        self._transport.write(data)
+        """Send bytes to the client; nowhere once the connection is being closed."""
+        if not self._transport.is_closing():
+            self._transport.write(data)
 
     def took(self) -> None:
         """Note that the application has read what was here of a body."""
@@ -331,7 +333,9 @@ class Connection(asyncio.Protocol):
         if words:
             self._transport.write(words)
         if lingers:
-            self._transport.write_eof()
+            # A reset that asyncio's loop has not told yet is an error here.
+            with contextlib.suppress(OSError):
+                self._transport.write_eof()
         else:
             self._transport.close()
         bounds = self._bounds
