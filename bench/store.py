@@ -176,6 +176,7 @@ def _intent(task: Task, now: float) -> Intent:
         started_at=now,
         sent_at=now,
         windows=tuple(CALENDAR.windows(now).values()),
+        fingerprint=os.urandom(16),
     )
 
 

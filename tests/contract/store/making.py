@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from callgate.call import Caller, Candidate, Claims, Usage
 from callgate.money import Money
 from callgate.store import Bill, CallEnd, Intent, Key, Refusal, Settlement
@@ -72,7 +74,7 @@ def make_intent(
     **more: Any,
 ) -> Intent:
     """Return an intent; without a bill it is one of ``nano``, unless that is None too."""
-    return Intent(
+    made = Intent(
         task=task,
         call_id=call,
         attempt_id=f"{call}.{n}",
@@ -87,8 +89,23 @@ def make_intent(
         started_at=NOW + 0.5,
         sent_at=sent_at,
         windows=windows_of(sent_at, zone),
-        **more,
     )
+    return msgspec.structs.replace(made, **more)
+
+
+def ask(
+    call: str,
+    *,
+    task: str | None = None,
+    user: str | None = "u1",
+    at: float = NOW + 1,
+    **more: Any,
+) -> Intent:
+    """Return an intent by who asks and when; without a task it is of one for each user."""
+    kinds = ("agent", "type", "parent", "budget", "deadline_at")
+    of_task = {name: more.pop(name) for name in kinds if name in more}
+    made = make_task(f"t-{user}" if task is None else task, user=user, **of_task)
+    return make_intent(made, call, sent_at=at, **more)
 
 
 def windows_of(instant: float, zone: str = "UTC") -> tuple[Window, ...]:
@@ -131,9 +148,11 @@ def make_settlement(
     )
 
 
-def make_end(call: str = "c1", *, ends_task: str | None = None) -> CallEnd:
+def make_end(
+    call: str = "c1", *, ends_task: str | None = None, ended_at: float = NOW + 3
+) -> CallEnd:
     """Return the good end of a call."""
-    return CallEnd(call_id=call, state="ok", status=200, ended_at=NOW + 3, ends_task=ends_task)
+    return CallEnd(call_id=call, state="ok", status=200, ended_at=ended_at, ends_task=ends_task)
 
 
 def make_refusal(
