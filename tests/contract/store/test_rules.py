@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import pytest
 
 from callgate.errors import OverBudget
@@ -11,7 +13,7 @@ from callgate.testing.clocks import FakeClock
 from tests.contract.store.conftest import Database
 from tests.contract.store.making import NOW, ask, make_limit, make_override
 
-DAY = "budget_per_day"
+DAY: Final = "budget_per_day"
 
 
 def values(store: Store) -> dict[str, int]:
