@@ -17,7 +17,7 @@ DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 TIME: Final = re.compile(
     DAY.pattern + r"[T ][0-9]{2}:[0-9]{2}(:[0-9]{2})?(Z|[+-][0-9]{2}:[0-9]{2})?"
 )
-LENGTH: Final = re.compile(r".*[a-z]")
+LENGTH: Final = re.compile(r"[0-9].*[a-z]")
 """A length of time has a unit; a bare number would be a year to one and seconds to another."""
 
 
