@@ -85,6 +85,20 @@ async def test_a_cap_of_one_does_not_hold_for_another(
     assert await fits(store, "c3", task="another", **other)
 
 
+async def test_users_who_fit_by_themselves_may_not_fit_together(store: Store) -> None:
+    limits = [
+        make_limit("user:*", "budget_per_day", 200),
+        make_limit("gate", "budget_per_day", 350),
+    ]
+    await store.load_limits(limits, 1)
+    assert await fits(store, "c1", user="u1", nano=200)
+    assert await fits(store, "c2", user="u2", nano=150)
+    assert not await fits(store, "c3", user="u1", nano=1)
+    assert not await fits(store, "c4", user="u2", nano=1)
+    assert not await fits(store, "c5", user="u3", nano=1)
+    assert store.verify() == []
+
+
 async def test_a_refusal_names_every_level_that_is_low_and_speaks_for_the_longest(
     store: Store,
 ) -> None:

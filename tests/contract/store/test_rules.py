@@ -11,7 +11,7 @@ from callgate.store import GateIdentity, Store
 from callgate.store.limits import Limit
 from callgate.testing.clocks import FakeClock
 from tests.contract.store.conftest import Database
-from tests.contract.store.making import NOW, ask, make_limit, make_override
+from tests.contract.store.making import NOW, ask, make_limit, make_override, windows_of
 
 DAY: Final = "budget_per_day"
 
@@ -137,3 +137,10 @@ async def test_limits_survive_a_restart(database: Database, clock: FakeClock) ->
     assert sorted((row.limit for row in again.limits()), key=lambda one: one.value) == kept[::-1]
     assert not await again.load_limits([], 6)
     await again.close()
+
+
+async def test_what_each_task_has_of_its_own_is_not_told_for_all(store: Store) -> None:
+    await store.load_limits([make_limit("type:research", "max_calls", 5)], 1)
+    await store.admit(ask("c1"))
+    (row,) = store.limits(windows_of(NOW + 1))
+    assert (row.holds, row.used) == (True, None)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from callgate.errors import StoreDown
-from callgate.store.writer import LARGEST_GROUP, Opened, Operation, Writer
+from callgate.errors import Refused, StoreDown
+from callgate.store.writer import LARGEST_GROUP, Kept, Opened, Operation, Writer
 from callgate.testing.clocks import Turn
 
 Cursor = sqlite3.Cursor
@@ -31,6 +31,11 @@ def refuse(cursor: Cursor, number: int) -> None:
 def insert_and_fail(cursor: Cursor, number: int) -> None:
     insert(cursor, number)
     raise ValueError(number)
+
+
+def insert_and_refuse(cursor: Cursor, number: int) -> None:
+    insert(cursor, number)
+    raise Kept(Refused(f"no {number}"))
 
 
 def find_no_table(cursor: Cursor, _: None) -> None:
@@ -146,6 +151,20 @@ async def test_a_bad_operation_is_rolled_back_alone(tmp_path: Path, bad: Operati
         assert [str(answer) for answer in answers] == ["0", "1", "2", "3", "4"]
         assert [isinstance(answer, ValueError) for answer in answers] == [False, True] * 2 + [False]
         assert numbers.read() == [0, 2, 4]
+
+
+async def test_what_a_refusal_says_is_kept_stays(tmp_path: Path) -> None:
+    async with open_numbers(tmp_path) as numbers:
+        kept = numbers.writer.submit(insert_and_refuse, 1)
+        with pytest.raises(Refused, match="no 1"):
+            await kept
+        assert (numbers.transactions, numbers.read()) == ([1], [1])
+        # Also beside an operation that is rolled back, where each runs apart.
+        jobs = ((insert_and_refuse, 2), (insert_and_fail, 3), (insert, 4))
+        futures = [numbers.writer.submit(job, n) for job, n in jobs]
+        two, three, four = await asyncio.gather(*futures, return_exceptions=True)
+        assert [type(two), type(three), four] == [Refused, ValueError, 4]
+        assert numbers.read() == [1, 2, 4]
 
 
 @pytest.mark.parametrize("before", [refuse, insert_and_fail])
