@@ -84,6 +84,13 @@ async def test_limits_tell_whether_they_hold_and_what_is_used_of_them(store: Sto
     }
 
 
+async def test_a_limit_of_each_task_has_no_use_of_its_own(store: Store) -> None:
+    await store.load_limits([make_limit("type:research", "max_calls", 5)], 1)
+    await store.admit(intent_at(NOW, "c1"))
+    (row,) = store.limits(windows_of(NOW))
+    assert (row.used, row.resets_at) == (None, None)
+
+
 async def test_a_limit_of_every_user_tells_who_has_used_most_of_it(store: Store) -> None:
     await store.load_limits([make_limit("user:*", "budget_per_day", 1_000)], 1)
     await store.override(make_override("user:u3", "budget_per_day", 5_000))
