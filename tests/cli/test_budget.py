@@ -73,6 +73,8 @@ async def test_a_task_that_its_budget_stopped_goes_on_when_that_is_raised(settle
     run = ("run", "--task", "t", "--budget", "0.065", "--", PYTHON, "-c", UNTIL_REFUSED)
     await settled.run(*run, environ=SECRETS)
     (before,) = (await settled.run("tasks", "--json")).page
+    (refused, *_) = (await settled.run("calls", "--json")).page
+    assert "callgate budget set task:t task AMOUNT lets it go on" in refused["message"]
     done = await settled.run("budget", "set", "task:t", "task", "0.13")
     assert "task t may spend $0.13, from the next call on; $0.0" in done.err
     await settled.run(*run, environ=SECRETS)

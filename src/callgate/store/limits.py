@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from shlex import quote
 from typing import Final, Literal
 
 import msgspec
@@ -134,6 +135,16 @@ NOTHING: Final[Named] = {}
 def kind_of(scope: str) -> str:
     """Return the kind of a scope, such as ``agent``."""
     return scope.partition(":")[0]
+
+
+def raising(scope: str, window: str) -> str:
+    """Return the command that raises a budget; names come from agents, and a shell must not run them.
+
+    Args:
+        scope: Whose budget.
+        window: ``hour``, ``day``, ``month``, or ``task`` for the scope of a task.
+    """
+    return f"callgate budget set {quote(scope)} {window} AMOUNT"
 
 
 def named(scope: str) -> str:

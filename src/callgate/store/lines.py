@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from callgate.errors import Looping, Malformed, Reason
+from callgate.store.limits import raising
 from callgate.store.reservation import Budget, Level
 from callgate.task import Task
 
@@ -72,13 +73,16 @@ def level_of(task: Above) -> Level | None:
     """Return how a task's own budget stands; None where it has none."""
     if task.cap is None:
         return None
-    fix = f"raise budget in [tasks.{task.type}] of callgate.toml, or start the run with --budget"
+    scope = f"task:{task.id}"
     budget = Budget(
         rule="task budget",
         what=f"task {task.id}",
-        scope=f"task:{task.id}",
+        scope=scope,
         cap=task.cap,
-        fix=fix,
+        fix=(
+            f"{raising(scope, 'task')} lets it go on; for new tasks raise budget in"
+            f" [tasks.{task.type}] of callgate.toml, or --budget"
+        ),
     )
     return Level(budget, task.spent, task.held)
 

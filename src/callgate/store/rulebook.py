@@ -25,6 +25,7 @@ from callgate.store.limits import (
     Standing,
     kind_of,
     named,
+    raising,
     scopes_of,
 )
 from callgate.store.reservation import Budget
@@ -215,7 +216,7 @@ def _budget(scope: str, window: Window, limit: Limit) -> Budget:
         scope=scope,
         cap=limit.value,
         resets_at=window.ends_at,
-        fix=f"callgate budget set {scope} {window.span} AMOUNT raises it",
+        fix=f"{raising(scope, window.span)} raises it",
     )
 
 

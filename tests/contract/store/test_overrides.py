@@ -62,6 +62,18 @@ async def test_a_user_whom_the_file_names_has_its_own_limits_only(store: Store) 
         await store.admit(intent_at(NOW + 2, "c4", user="u2"))
 
 
+@pytest.mark.parametrize(
+    ("user", "scope"), [("u1", "user:u1"), ("u 1; $(reboot)", "'user:u 1; $(reboot)'")]
+)
+async def test_a_refusal_names_the_command_that_lifts_it_and_nothing_else_to_run(
+    store: Store, user: str, scope: str
+) -> None:
+    await store.load_limits([make_limit("user:*", "budget_per_day", 99)], 1)
+    with pytest.raises(OverBudget) as refused:
+        await store.admit(intent_at(NOW, "c1", user=user))
+    assert refused.value.reason.fix == f"callgate budget set {scope} day AMOUNT raises it"
+
+
 async def test_limits_tell_whether_they_hold_and_what_is_used_of_them(store: Store) -> None:
     await store.load_limits(
         [

@@ -26,7 +26,7 @@ from callgate.observe.rollups import CapUse, MonthSoFar, Now, cap_uses, month_so
 from callgate.observe.thresholds import Crossing
 from callgate.store import Grouping, Spending, Store
 from callgate.store.calendar import Calendar
-from callgate.store.limits import EVERY_USER, named
+from callgate.store.limits import EVERY_USER, named, raising
 
 COLUMNS: Final = (
     Column("tasks", right=True, rank=5),
@@ -225,7 +225,7 @@ def about(money: Money | None) -> str:
 def _warnings(use: CapUse, zone: ZoneInfo) -> Iterator[str]:
     """Yield the highest share that is crossed, and when the cap is hit at this rate."""
     what = f"the {dollars(use.cap.nano)} of {named(use.scope)} in this {use.window.span}"
-    fix = f"callgate budget set {use.scope} {use.window.span} AMOUNT raises it"
+    fix = f"{raising(use.scope, use.window.span)} raises it"
     shares = [one for one in use.crossings if one.kind == "share"]
     if shares:
         resets = moment(use.window.ends_at, zone)[:16]
