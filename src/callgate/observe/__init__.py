@@ -1,1 +1,1 @@
-"""What people see of calls: receipts today. Reads the audit log; never decides."""
+"""What people see of calls: receipts, spending, forecasts, thresholds. Reads the store; never decides."""
