@@ -37,7 +37,7 @@ from callgate.secrets import Secrets
 from callgate.store import GateIdentity, Key, Store
 from callgate.store.calendar import Calendar
 from callgate.store.limits import Limit
-from callgate.store.sqlite import SqliteStore
+from callgate.store.opening import open_store
 from callgate.task import Task
 from callgate.wire import Format
 from callgate.wire.formats import FORMATS
@@ -117,7 +117,8 @@ class Gate:
         """
         clock = clock or SystemClock()
         identity = GateIdentity.of_this_process(started_at=clock.now())
-        store = await SqliteStore.open(settings.gate.store_file, clock=clock, gate=identity)
+        store = await open_store(settings.gate.store, clock=clock, gate=identity)
+        clock = store.clock
         # Jitter needs no secrecy, only that a test can seed it.
         rng = rng or random.Random()  # noqa: S311
         gate = cls(

@@ -94,7 +94,11 @@ def _read_candidate(value: object) -> tuple[str, str]:
 NUMBER: Final = r"[0-9]+(\.[0-9]+)?"
 URL: Final = r"^https?://[^\s/?#]+[^\s?#]*$"
 REFERENCE: Final = r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:[^\x00]+)$"
-STORE: Final = r"^sqlite:[^\x00]+$"
+STORE: Final = (
+    r"^(sqlite:[^\x00]+"
+    r"|postgres(ql)?://(?!\S*:\S*@)(?!\S*[?&](ssl)?password=)[^\s\x00]+)$"
+)
+"""A password is in ``PGPASSWORD`` or ``~/.pgpass``, where libpq looks for it."""
 CANDIDATE: Final = r"^([^:/\s]+:\S+|[^:/\s]+/\S+)$"
 
 Amount = Annotated[
@@ -180,9 +184,12 @@ StorePlace = Annotated[
     str,
     Kind(
         _text(STORE),
-        'sqlite: and a file, such as "sqlite:callgate.db"',
+        'sqlite: and a file, such as "sqlite:callgate.db", or a database without its password, such '
+        'as "postgresql://user@host/name"',
         name="store",
         schema={"type": "string", "pattern": STORE},
+        # It may hold a password.
+        secret=True,
     ),
 ]
 UseEntry = Annotated[

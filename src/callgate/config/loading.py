@@ -97,9 +97,11 @@ def _ordered(problems: list[Problem]) -> list[Problem]:
 
 
 def _gate(table: GateTable, path: Path) -> GatePolicy:
-    file = (path.parent / table.store.removeprefix("sqlite:")).resolve()
+    store = table.store
+    if store.startswith("sqlite:"):
+        store = f"sqlite:{(path.parent / store.removeprefix('sqlite:')).resolve()}"
     return GatePolicy(
-        store=f"sqlite:{file}",
+        store=store,
         host=table.host,
         port=table.port,
         max_body_bytes=table.max_body_bytes,

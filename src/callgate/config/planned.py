@@ -29,7 +29,6 @@ VALUES: Final[Mapping[str, frozenset[str]]] = {
 
 PREFIXES: Final[Mapping[str, tuple[str, ...]]] = {
     "key": ("keyring:", "vault:", "aws:", "gcp:", "azure:"),
-    "store": ("postgresql:", "postgres:"),
 }
 """By setting: how values begin that the design has and this version does not."""
 

@@ -30,7 +30,7 @@ class GatePolicy(msgspec.Struct, frozen=True, kw_only=True):
     """``[gate]``: the process and its store."""
 
     store: str
-    """``sqlite:`` and an absolute path."""
+    """``sqlite:`` and an absolute path, or the URL of a PostgreSQL database."""
     host: str = "127.0.0.1"
     port: int = 4180
     max_body_bytes: int = 32_000_000
@@ -50,9 +50,10 @@ class GatePolicy(msgspec.Struct, frozen=True, kw_only=True):
         return parse_zone(self.timezone)
 
     @property
-    def store_file(self) -> Path:
-        """The file of the store."""
-        return Path(self.store.removeprefix("sqlite:"))
+    def store_file(self) -> Path | None:
+        """The file of the store; None where it is on a server."""
+        kind, _, file = self.store.partition(":")
+        return Path(file) if kind == "sqlite" else None
 
 
 class ProviderPolicy(msgspec.Struct, frozen=True, kw_only=True):

@@ -66,7 +66,9 @@ class GateTable(Table):
 
     store: StorePlace = Field(
         default="sqlite:callgate.db",
-        description="Where everything durable is: `sqlite:` and a file, relative to this one.",
+        description="Where everything durable is: `sqlite:` and a file, relative to this one, or"
+        " `postgresql://user@host/name`, which gates of several machines may share. Its password is"
+        " in `PGPASSWORD` or `~/.pgpass`.",
     )
     host: str = Field(
         default="127.0.0.1", description="The address that `callgate serve` listens at."

@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from callgate.call import Caller, Candidate, Claims, Usage
+from callgate.clock import Clock
 from callgate.money import Money
 from callgate.store.accounts import CallKind as CallKind
 from callgate.store.accounts import Grouping as Grouping
@@ -250,6 +251,11 @@ class GateRow(msgspec.Struct, frozen=True, kw_only=True):
 
 class Store(Protocol):
     """Ledger, audit log, tasks and keys in one database."""
+
+    @property
+    def clock(self) -> Clock:
+        """The time that every gate of this store goes by."""
+        ...
 
     def admit(self, intent: Intent, /) -> Future[Grant]:
         """Hold the money and write the attempt's intent, in one transaction, or do neither.

@@ -6,7 +6,6 @@ which a limit needed has begun.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -22,8 +21,9 @@ from callgate.store.reservation import Level, reserve
 from callgate.store.rows import maybe_micros, micros
 from callgate.store.rulebook import Rulebook, Terms
 from callgate.store.slots import refuse_over_slots
+from callgate.store.sql import Cursor
 from callgate.store.tasks import OPEN_TASK, insert_task, require_same
-from callgate.store.writer import Kept
+from callgate.store.transaction import Kept
 from callgate.task import Task
 
 FIND: Final = """
@@ -40,9 +40,9 @@ HOLD: Final = """
 """
 
 INSERT_CALL: Final = """
-    INSERT INTO calls (id, owner, task_id, task_type, agent, user, door, kind, target, stream,
+    INSERT INTO calls (id, owner, task_id, task_type, agent, "user", door, kind, target, stream,
         state, started_at, request_bytes, fingerprint)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'running', ?, ?, ?)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'running', ?, ?, ?) RETURNING seq
 """
 
 INSERT_ATTEMPT: Final = """
@@ -97,7 +97,7 @@ class Admission:
         self._rulebook = Rulebook((), ())
         self._edition: int | None = None
 
-    def __call__(self, cursor: sqlite3.Cursor, intent: Intent, /) -> Grant:
+    def __call__(self, cursor: Cursor, intent: Intent, /) -> Grant:
         """Hold all that an attempt needs and write its intent."""
         edition, *stored = cursor.execute(
             FIND, (intent.task.id, f"task:{intent.task.id}")
@@ -118,11 +118,11 @@ class Admission:
                 raise Kept(refused) from refused
             raise
 
-    def _read(self, cursor: sqlite3.Cursor, edition: int | None) -> None:
+    def _read(self, cursor: Cursor, edition: int | None) -> None:
         # Without an edition: the transaction that changes it may yet be rolled back.
         self._rulebook, self._edition = rulebook.read(cursor), edition
 
-    def _admit(self, cursor: sqlite3.Cursor, intent: Intent, task: Stored, terms: Terms) -> Grant:
+    def _admit(self, cursor: Cursor, intent: Intent, task: Stored, terms: Terms) -> Grant:
         found = Found(
             task,
             terms,
@@ -136,7 +136,7 @@ class Admission:
         return grant
 
 
-def _stored(cursor: sqlite3.Cursor, intent: Intent, found: Sequence[Any]) -> Stored:
+def _stored(cursor: Cursor, intent: Intent, found: Sequence[Any]) -> Stored:
     task = intent.task
     id, *identity, deadline_at, has_slot, cap, spent, held, calls = found
     if id is None:
@@ -152,7 +152,7 @@ def _stored(cursor: sqlite3.Cursor, intent: Intent, found: Sequence[Any]) -> Sto
     return Stored(id is None, bool(has_slot), calls, own, find_line(cursor, task))
 
 
-def _decide(cursor: sqlite3.Cursor, intent: Intent, found: Found) -> Grant:
+def _decide(cursor: Cursor, intent: Intent, found: Found) -> Grant:
     """Return what is granted; nothing is written.
 
     Raises:
@@ -167,14 +167,14 @@ def _decide(cursor: sqlite3.Cursor, intent: Intent, found: Found) -> Grant:
     return reserve(intent.bill, tuple(found.levels()), candidate=intent.candidate)
 
 
-def _open_task(cursor: sqlite3.Cursor, task: Task, stored: Stored) -> None:
+def _open_task(cursor: Cursor, task: Task, stored: Stored) -> None:
     if stored.is_new:
         insert_task(cursor, task, has_slot=True)
     elif not stored.has_slot:
         cursor.execute(OPEN_TASK, (task.id,))
 
 
-def _hold(cursor: sqlite3.Cursor, intent: Intent, found: Found, *, reserved: int) -> None:
+def _hold(cursor: Cursor, intent: Intent, found: Found, *, reserved: int) -> None:
     """Hold the money and count the call, of its task and those above it and in every meter."""
     task, terms = found.task, found.terms
     if None in found.sums:
@@ -191,19 +191,18 @@ def _hold(cursor: sqlite3.Cursor, intent: Intent, found: Found, *, reserved: int
         tick(cursor, ticks)
 
 
-def _insert(cursor: sqlite3.Cursor, intent: Intent, grant: Grant, *, owner: str) -> None:
+def _insert(cursor: Cursor, intent: Intent, grant: Grant, *, owner: str) -> None:
     task, candidate = intent.task, intent.candidate
     if intent.n == 1:
-        cursor.execute(
+        found = cursor.execute(
             INSERT_CALL,
             (intent.call_id, owner, task.id, task.type, task.agent, task.user, intent.door,
-             intent.kind, intent.target, intent.stream, micros(intent.started_at),
+             intent.kind, intent.target, int(intent.stream), micros(intent.started_at),
              intent.request_bytes, intent.fingerprint),
         )  # fmt: skip
-        call_seq = cursor.lastrowid
     else:
         found = cursor.execute("SELECT seq FROM calls WHERE id = ?", (intent.call_id,))
-        (call_seq,) = found.fetchone()
+    (call_seq,) = found.fetchone()
     reserved = None if grant.reserved is None else grant.reserved.nano
     cursor.execute(
         INSERT_ATTEMPT,

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable
 from typing import Final
 
 from callgate.errors import Looping, Reason
 from callgate.store import Intent
 from callgate.store.limits import Limit
+from callgate.store.sql import Cursor
 
 ALIKE: Final = "SELECT count(*) FROM calls WHERE task_id = ? AND fingerprint = ?"
 
 
 def refuse_circles(
-    cursor: sqlite3.Cursor,
+    cursor: Cursor,
     intent: Intent,
     limits: Iterable[Limit],
     *,

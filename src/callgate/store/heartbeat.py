@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from math import inf
 from typing import Final
 
@@ -10,6 +9,7 @@ from callgate.clock import Clock
 from callgate.store import meters, rates
 from callgate.store.owners import GateIdentity, is_alive
 from callgate.store.rows import Row, maybe_micros, micros
+from callgate.store.sql import Cursor
 from callgate.store.tasks import end_by_time
 from callgate.store.writes import abandon
 
@@ -64,7 +64,7 @@ class Heartbeat:
         """Return how long until the next beat."""
         return self._beat_due - self._clock.monotonic()
 
-    def __call__(self, cursor: sqlite3.Cursor, _: None = None, /) -> None:
+    def __call__(self, cursor: Cursor, _: None = None, /) -> None:
         """Beat, look for dead gates, and end what time has ended."""
         # Before it is written: if that fails, the next beat is the next try.
         self._beat_due = self._clock.monotonic() + BEAT_SECONDS
@@ -72,7 +72,7 @@ class Heartbeat:
         self.reap(cursor)
         self._end(cursor, self._clock.now())
 
-    def beat(self, cursor: sqlite3.Cursor, _: None = None, /) -> None:
+    def beat(self, cursor: Cursor, _: None = None, /) -> None:
         """Write this gate's row; it is there again if somebody took us for dead."""
         gate = self._gate
         cursor.execute(
@@ -81,7 +81,7 @@ class Heartbeat:
              micros(gate.started_at), micros(self._clock.now()), *self._reloaded),
         )  # fmt: skip
 
-    def reap(self, cursor: sqlite3.Cursor, _: None = None, /) -> None:
+    def reap(self, cursor: Cursor, _: None = None, /) -> None:
         """Take dead gates off the list, and book what gates held that are not on it."""
         now = self._clock.now()
         for row in cursor.execute(OTHERS, (self._gate.id,)).fetchall():
@@ -90,7 +90,7 @@ class Heartbeat:
                 cursor.execute(FORGET, (gate.id,))
         abandon(cursor, now)
 
-    def _end(self, cursor: sqlite3.Cursor, now: float) -> None:
+    def _end(self, cursor: Cursor, now: float) -> None:
         end_by_time(cursor, now, idle_seconds=self._idle_seconds)
         meters.forget(cursor, now - KEPT_SECONDS)
         if now < self._latest:
@@ -98,18 +98,18 @@ class Heartbeat:
         self._latest = now
         self._tidied = rates.forget_idle(cursor, self._tidied, now, scopes=SCOPES_A_BEAT)
 
-    def set_url(self, cursor: sqlite3.Cursor, url: str, /) -> None:
+    def set_url(self, cursor: Cursor, url: str, /) -> None:
         """Note where this gate can be reached."""
         self._url = url
         self.beat(cursor)
 
-    def set_reload(self, cursor: sqlite3.Cursor, reload: tuple[float, str | None], /) -> None:
+    def set_reload(self, cursor: Cursor, reload: tuple[float, str | None], /) -> None:
         """Note how the last reload went."""
         reloaded_at, error = reload
         self._reloaded = (maybe_micros(reloaded_at), error)
         self.beat(cursor)
 
-    def retire(self, cursor: sqlite3.Cursor, _: None = None, /) -> None:
+    def retire(self, cursor: Cursor, _: None = None, /) -> None:
         """Take this gate off the list; nobody will settle what it still holds."""
         cursor.execute(FORGET, (self._gate.id,))
         abandon(cursor, self._clock.now())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from typing import Final
 
@@ -10,6 +9,7 @@ from callgate.money import Money
 from callgate.store import Imbalance
 from callgate.store.limits import kind_of
 from callgate.store.meters import Sums, sums_of
+from callgate.store.sql import Cursor
 
 OF_TASKS: Final = """
     WITH RECURSIVE own AS (
@@ -41,32 +41,31 @@ METERS: Final = """
 NOTHING: Final[Sums] = (0, 0, 0)
 
 
-def imbalances(connection: sqlite3.Connection) -> list[Imbalance]:
-    """Return every scope whose ledger differs; one snapshot, so that a busy gate is no matter."""
-    connection.execute("BEGIN")
-    try:
-        return [*_of_tasks(connection), *_of_meters(connection)]
-    finally:
-        connection.execute("COMMIT")
+def imbalances(cursor: Cursor) -> list[Imbalance]:
+    """Return every scope whose ledger differs; ask in one snapshot, so that a busy gate is no matter."""
+    return [*_of_tasks(cursor), *_of_meters(cursor)]
 
 
-def _of_tasks(connection: sqlite3.Connection) -> Iterator[Imbalance]:
+def _of_tasks(cursor: Cursor) -> Iterator[Imbalance]:
     # Put side by side here: a database joins what it has just added up without an index.
     ledger, attempts = (
-        {scope: (spent, held, calls) for scope, spent, held, calls in connection.execute(sql)}
+        {
+            scope: (spent, held, calls)
+            for scope, spent, held, calls in cursor.execute(sql).fetchall()
+        }
         for sql in (TASKS, OF_TASKS)
     )
     return _differing("all", ledger, attempts)
 
 
-def _of_meters(connection: sqlite3.Connection) -> Iterator[Imbalance]:
+def _of_meters(cursor: Cursor) -> Iterator[Imbalance]:
     """Add up the attempts of every window again, all scopes of a kind at once."""
     meters: dict[tuple[str, str], dict[str, Sums]] = {}
-    for key, scope, spent, held, calls in connection.execute(METERS).fetchall():
+    for key, scope, spent, held, calls in cursor.execute(METERS).fetchall():
         meters.setdefault((kind_of(scope), key), {})[scope] = (spent, held, calls)
-    for kind, key, *between in connection.execute(WINDOWS).fetchall():
+    for kind, key, *between in cursor.execute(WINDOWS).fetchall():
         ledger = meters.pop((kind, key), {})
-        attempts = sums_of(connection.cursor(), kind, (between[0], between[1]))
+        attempts = sums_of(cursor, kind, (between[0], between[1]))
         yield from _differing(key, ledger, attempts)
     # What no window is begun for should not be there.
     for (_, key), ledger in meters.items():

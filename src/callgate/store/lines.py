@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from typing import Final
 
 import msgspec
@@ -10,6 +9,7 @@ import msgspec
 from callgate.errors import Looping, Malformed, Reason
 from callgate.store.limits import raising
 from callgate.store.reservation import Budget, Level
+from callgate.store.sql import Cursor
 from callgate.task import Task
 
 DEEPEST: Final = 16
@@ -52,7 +52,7 @@ class Above(msgspec.Struct, frozen=True):
     held: int
 
 
-def find_line(cursor: sqlite3.Cursor, task: Task) -> list[Above]:
+def find_line(cursor: Cursor, task: Task) -> list[Above]:
     """Return the tasks above one.
 
     Raises:
@@ -62,7 +62,8 @@ def find_line(cursor: sqlite3.Cursor, task: Task) -> list[Above]:
     if task.parent is None:
         return []
     line = [Above(*row) for row in cursor.execute(READ, (task.parent,)).fetchall()]
-    if not line or line[0].user != task.user:
+    parent = next((above for above in line if above.id == task.parent), None)
+    if parent is None or parent.user != task.user:
         raise _no_parent(task)
     if len(line) > DEEPEST:
         raise _too_deep(task)
@@ -87,9 +88,7 @@ def level_of(task: Above) -> Level | None:
     return Level(budget, task.spent, task.held)
 
 
-def book(
-    cursor: sqlite3.Cursor, task_id: str, parent: str | None, *, spent: int, held: int
-) -> None:
+def book(cursor: Cursor, task_id: str, parent: str | None, *, spent: int, held: int) -> None:
     """Add to what is spent and take off what is held, of a task and of all that stand above it."""
     cursor.execute(BOOK, (spent, held, f"task:{task_id}"))
     if parent is not None:

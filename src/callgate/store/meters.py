@@ -9,7 +9,6 @@ missed nothing, and a scope without a meter has done nothing.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, Final
@@ -17,7 +16,8 @@ from typing import Any, Final
 from callgate.store.calendar import Window
 from callgate.store.limits import BY_ATTEMPT
 from callgate.store.rows import micros
-from callgate.store.rulebook import CHANGE, Place
+from callgate.store.rulebook import Place, change
+from callgate.store.sql import Cursor
 
 BEGIN: Final = "INSERT INTO windows VALUES (?, ?, ?, ?)"
 
@@ -56,7 +56,7 @@ Sums = tuple[int, int, int]
 NOTHING: Final[Sums] = (0, 0, 0)
 
 
-def begin(cursor: sqlite3.Cursor, windows: Mapping[tuple[str, str], Window]) -> None:
+def begin(cursor: Cursor, windows: Mapping[tuple[str, str], Window]) -> None:
     """Begin windows: every scope of a kind gets the meter that its attempts add up to.
 
     Args:
@@ -69,10 +69,10 @@ def begin(cursor: sqlite3.Cursor, windows: Mapping[tuple[str, str], Window]) -> 
         sums = sums_of(cursor, kind, between).items()
         rows = ((scope, key, *between, *each) for scope, each in sums)
         cursor.executemany(INSERT, rows)
-    cursor.execute(CHANGE)
+    change(cursor)
 
 
-def read(cursor: sqlite3.Cursor, places: Sequence[Place]) -> list[Sums | None]:
+def read(cursor: Cursor, places: Sequence[Place]) -> list[Sums | None]:
     """Return what the meters of some places say; None for one that is not there."""
     if not places:
         return []
@@ -82,9 +82,7 @@ def read(cursor: sqlite3.Cursor, places: Sequence[Place]) -> list[Sums | None]:
     return [found.get(n) for n in range(len(places))]
 
 
-def insert_missing(
-    cursor: sqlite3.Cursor, places: Sequence[Place], found: Sequence[Sums | None]
-) -> None:
+def insert_missing(cursor: Cursor, places: Sequence[Place], found: Sequence[Sums | None]) -> None:
     """Write the meters that were not there: their scopes have done nothing yet."""
     for place, sums in zip(places, found, strict=True):
         if sums is None:
@@ -93,9 +91,7 @@ def insert_missing(
             cursor.execute(INSERT, row)
 
 
-def book(
-    cursor: sqlite3.Cursor, scopes: Sequence[str], sent_at: int, *, spent: int, held: int
-) -> None:
+def book(cursor: Cursor, scopes: Sequence[str], sent_at: int, *, spent: int, held: int) -> None:
     """Add to what is spent and take off what is held, in every meter of an attempt.
 
     Args:
@@ -108,15 +104,15 @@ def book(
     cursor.execute(_book_sql(len(scopes)), (spent, held, *scopes, sent_at, sent_at))
 
 
-def forget(cursor: sqlite3.Cursor, ended_before: float) -> None:
+def forget(cursor: Cursor, ended_before: float) -> None:
     """Delete the windows, and their meters, that ended before an instant."""
     at = micros(ended_before)
     if cursor.execute("DELETE FROM windows WHERE ends_at < ?", (at,)).rowcount:
         cursor.execute("DELETE FROM ledger WHERE ends_at < ?", (at,))
-        cursor.execute(CHANGE)
+        change(cursor)
 
 
-def totals(cursor: sqlite3.Cursor, scope: str, window: Window) -> Sums:
+def totals(cursor: Cursor, scope: str, window: Window) -> Sums:
     """Return what the attempts of a scope add up to in a window."""
     kind, _, name = scope.partition(":")
     between = (micros(window.starts_at), micros(window.ends_at))
@@ -125,7 +121,7 @@ def totals(cursor: sqlite3.Cursor, scope: str, window: Window) -> Sums:
     return spent, held, calls
 
 
-def sums_of(cursor: sqlite3.Cursor, kind: str, between: tuple[int, int]) -> dict[str, Sums]:
+def sums_of(cursor: Cursor, kind: str, between: tuple[int, int]) -> dict[str, Sums]:
     """Return what the attempts between two instants add up to, for every scope of a kind."""
     sql = f"SELECT {SCOPE[kind]}, {_sums(kind)} WHERE a.sent_at >= ? AND a.sent_at < ? GROUP BY 1"
     rows: list[tuple[Any, ...]] = cursor.execute(sql, between).fetchall()

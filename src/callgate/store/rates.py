@@ -8,7 +8,6 @@ change of limits that asks for more has them written again, from the audit log.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Sequence
 from math import inf
 from typing import Final
@@ -22,6 +21,7 @@ from callgate.store.limits import BY_ATTEMPT, RATES, Limit, kind_of, named
 from callgate.store.meters import NOTHING, SCOPE, Sums
 from callgate.store.rows import MICROS, micros
 from callgate.store.rulebook import Metered, Rated, Terms
+from callgate.store.sql import Cursor
 
 BACK: Final = ", (SELECT at FROM ticks b WHERE b.scope = a.scope AND b.n = a.n - ?)"
 LATEST: Final = tuple(
@@ -83,7 +83,7 @@ class Excess(msgspec.Struct, frozen=True):
     wait_seconds: float
 
 
-def read_ticks(cursor: sqlite3.Cursor, intent: Intent, rated: Iterable[Rated]) -> list[Ticks]:
+def read_ticks(cursor: Cursor, intent: Intent, rated: Iterable[Rated]) -> list[Ticks]:
     """Return the ticks that an attempt adds to, of the scopes where it may."""
     sent_at = micros(intent.sent_at)
     return [
@@ -116,7 +116,7 @@ def refuse_over_rate(
         raise over_limit(excesses, now=intent.sent_at)
 
 
-def tick(cursor: sqlite3.Cursor, ticks: Ticks) -> None:
+def tick(cursor: Cursor, ticks: Ticks) -> None:
     """Count a call, and forget some that no limit looks back on."""
     scope, n = ticks.rated.scope, ticks.last + 1
     cursor.execute(INSERT, (scope, n, ticks.now))
@@ -124,7 +124,7 @@ def tick(cursor: sqlite3.Cursor, ticks: Ticks) -> None:
         cursor.execute(DROP, (scope, n - ticks.rated.keep))
 
 
-def write_again(cursor: sqlite3.Cursor, kind: str, *, keep: int) -> None:
+def write_again(cursor: Cursor, kind: str, *, keep: int) -> None:
     """Write the ticks of every scope of a kind from the audit log."""
     cursor.execute(f"DELETE FROM ticks WHERE {OF_KIND}", (kind, f"{kind}:", f"{kind};"))
     counted = "" if kind in BY_ATTEMPT else " AND a.n = 1"
@@ -132,12 +132,12 @@ def write_again(cursor: sqlite3.Cursor, kind: str, *, keep: int) -> None:
     cursor.execute(sql, (int(LOOK_BACK_SECONDS * MICROS), keep))
 
 
-def set_back(cursor: sqlite3.Cursor, now: float) -> None:
+def set_back(cursor: Cursor, now: float) -> None:
     """Let no tick be later than now: whatever the clock said, its call has been made by now."""
     cursor.execute("UPDATE ticks SET at = ? WHERE at > ?", (micros(now), micros(now)))
 
 
-def forget_idle(cursor: sqlite3.Cursor, after: str, now: float, *, scopes: int) -> str:
+def forget_idle(cursor: Cursor, after: str, now: float, *, scopes: int) -> str:
     """Delete the ticks of scopes whose last call no interval reaches back to.
 
     Args:
@@ -191,7 +191,7 @@ def over_limit(excesses: Sequence[Excess], *, now: float) -> OverLimit:
     )
 
 
-def _ticks(cursor: sqlite3.Cursor, rated: Rated, sent_at: int) -> Ticks:
+def _ticks(cursor: Cursor, rated: Rated, sent_at: int) -> Ticks:
     sql, given = LATEST[len(rated.backs)], (*rated.backs, rated.scope)
     found = cursor.execute(sql, given).fetchone()
     if found is None:

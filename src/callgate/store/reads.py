@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from callgate.store import (
     AttemptRow,
@@ -35,9 +34,9 @@ from callgate.store.rows import (
     task_of,
     task_row_of,
 )
+from callgate.store.sql import WITHOUT_END, Cursor
 from callgate.store.tasks import READ_TASK
 from callgate.store.uses import used
-from callgate.store.writer import LOOK, store_down
 from callgate.task import Task
 
 Answer = TypeVar("Answer")
@@ -65,20 +64,31 @@ BY_STATE = {
 }
 
 
+class Books(Protocol):
+    """A connection for reading."""
+
+    def ask(self, question: Callable[[Cursor], Answer], /, *, at_once: bool = False) -> Answer:
+        """Return the answer to a question, or raise StoreDown; see :meth:`Reader.ask`."""
+        ...
+
+    def close(self) -> None:
+        """Close the connection."""
+        ...
+
+
 class Reader:
     """Answers questions from what is committed.
 
     Args:
-        connection: A connection that writes nothing.
+        books: A connection that writes nothing.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        connection.execute("PRAGMA query_only = 1")
-        self._connection = connection
+    def __init__(self, books: Books) -> None:
+        self._books = books
 
     def close(self) -> None:
         """Close the connection."""
-        self._connection.close()
+        self._books.close()
 
     def find_key(self, digest: bytes, /) -> Key | None:
         """Return the key with this digest."""
@@ -124,7 +134,7 @@ class Reader:
         """Return calls, newest first."""
         where = [] if state is None else [BY_STATE[state]]
         if task_id is None:
-            return self._calls(" AND ".join(where) or "1", (), limit=limit)
+            return self._calls(" AND ".join(where) or "TRUE", (), limit=limit)
         return self._calls(" AND ".join(("task_id = ?", *where)), (task_id,), limit=limit)
 
     def gates(self, beat_since: float, /) -> list[GateRow]:
@@ -144,40 +154,40 @@ class Reader:
 
     def users(self) -> list[str]:
         """Return every user that a task was for."""
-        sql = "SELECT DISTINCT user FROM tasks WHERE user IS NOT NULL ORDER BY user"
+        sql = 'SELECT DISTINCT "user" FROM tasks WHERE "user" IS NOT NULL ORDER BY "user"'
         return [user for (user,) in self._all(sql, ())]
 
-    def ask(self, question: Callable[[sqlite3.Connection], Answer], /) -> Answer:
+    def ask(self, question: Callable[[Cursor], Answer], /, *, at_once: bool = False) -> Answer:
         """Return the answer to a question.
+
+        Args:
+            question: Runs statements; it may be asked twice.
+            at_once: Whether all of its statements must see the same.
 
         Raises:
             StoreDown: The database does not tell.
         """
-        try:
-            return question(self._connection)
-        except sqlite3.Error as error:
-            raise store_down(str(error), fix=LOOK) from error
+        return self._books.ask(question, at_once=at_once)
 
     def _calls(self, where: str, given: Row, *, limit: int | None) -> list[CallRow]:
         chosen = f"FROM calls WHERE {where} ORDER BY seq DESC LIMIT ?"
-        given = (*given, -1 if limit is None else limit)
-        # One snapshot: no attempt of a call that the first answer does not have.
-        self._all("BEGIN", ())
-        try:
-            calls = self._all(f"SELECT {CALL_COLUMNS} {chosen}", given)
-            of_calls = f"call_seq IN (SELECT seq {chosen})"
-            sql = f"SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE {of_calls} ORDER BY call_seq, n"
-            attempts = self._all(sql, given)
-        finally:
-            self._all("COMMIT", ())
-        return _with_attempts(calls, attempts)
+        given = (*given, WITHOUT_END if limit is None else limit)
+        of_calls = f"call_seq IN (SELECT seq {chosen})"
+        sql = f"SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE {of_calls} ORDER BY call_seq, n"
+
+        def both(cursor: Cursor) -> list[CallRow]:
+            calls = cursor.execute(f"SELECT {CALL_COLUMNS} {chosen}", given).fetchall()
+            return _with_attempts(calls, cursor.execute(sql, given).fetchall())
+
+        # No attempt of a call that the first answer does not have.
+        return self.ask(both, at_once=True)
 
     def _one(self, sql: str, given: Row) -> Row | None:
         rows = self._all(sql, given)
         return rows[0] if rows else None
 
     def _all(self, sql: str, given: Row) -> list[Row]:
-        return self.ask(lambda connection: connection.execute(sql, given).fetchall())
+        return self.ask(lambda cursor: cursor.execute(sql, given).fetchall())
 
 
 def _with_attempts(calls: Sequence[Row], attempts: Iterable[Row]) -> list[CallRow]:

@@ -19,7 +19,7 @@ TASK_COLUMNS = (
 )
 
 CALL_COLUMNS = (
-    "seq, id, task_id, task_type, agent, user, door, kind, target, stream, state, status, code, "
+    'seq, id, task_id, task_type, agent, "user", door, kind, target, stream, state, status, code, '
     "message, rule, started_at, ended_at, request_bytes"
 )
 

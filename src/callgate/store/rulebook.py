@@ -6,8 +6,8 @@ as the store's ``edition`` is the same, and no window and no override ends.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from secrets import randbelow
 from typing import Final
 
 import msgspec
@@ -30,15 +30,23 @@ from callgate.store.limits import (
 )
 from callgate.store.reservation import Budget
 from callgate.store.rows import LIMIT_COLUMNS, limit_of, maybe_micros, micros
+from callgate.store.sql import Cursor
 
 LIMITS: Final = f"SELECT {LIMIT_COLUMNS} FROM limits"
 WINDOWS: Final = 'SELECT kind, "window", starts_at, ends_at FROM windows'
 
 # Not a number that counts up: one that is rolled back would come again, for another change.
-CHANGE: Final = "UPDATE limits_state SET edition = random()"
+CHANGE: Final = "UPDATE limits_state SET edition = ?"
+
+LARGEST_EDITION: Final = 2**62
 
 MOST_KEPT: Final = 4096
 """Combinations of agent, task type, user and provider whose terms are kept."""
+
+
+def change(cursor: Cursor) -> None:
+    """Have every gate read the rulebook again."""
+    cursor.execute(CHANGE, (randbelow(LARGEST_EDITION),))
 
 
 class Begun(msgspec.Struct, frozen=True):
@@ -180,7 +188,7 @@ Needed = Mapping[tuple[str, Window], Sequence[Limit]]
 """By scope and window: the limits that are counted in it."""
 
 
-def read(cursor: sqlite3.Cursor) -> Rulebook:
+def read(cursor: Cursor) -> Rulebook:
     """Return the limits and the windows of this transaction."""
     limits = cursor.execute(LIMITS).fetchall()
     windows = cursor.execute(WINDOWS).fetchall()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -10,13 +9,18 @@ from callgate.money import Money
 from callgate.store.limits import Limit, Limits
 from callgate.store.rates import write_again
 from callgate.store.rows import limit_of, maybe_micros
-from callgate.store.rulebook import CHANGE, LIMITS
+from callgate.store.rulebook import LIMITS, change
+from callgate.store.sql import Cursor
 
-WRITE: Final = "INSERT OR REPLACE INTO limits VALUES (?, ?, ?, ?, ?, ?)"
+WRITE: Final = """
+    INSERT INTO limits VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT (scope, name, source) DO UPDATE SET value = excluded.value,
+        waits = excluded.waits, until = excluded.until
+"""
 LIFT: Final = "DELETE FROM limits WHERE scope = ? AND name = ? AND source = 'override'"
 
 
-def load(cursor: sqlite3.Cursor, loaded: tuple[Sequence[Limit], int]) -> bool:
+def load(cursor: Cursor, loaded: tuple[Sequence[Limit], int]) -> bool:
     """Let a settings file's limits hold; False if those of a newer file do already."""
     limits, revision = loaded
     (known,) = cursor.execute("SELECT revision FROM limits_state").fetchone()
@@ -32,14 +36,14 @@ def load(cursor: sqlite3.Cursor, loaded: tuple[Sequence[Limit], int]) -> bool:
     return True
 
 
-def override(cursor: sqlite3.Cursor, limit: Limit) -> None:
+def override(cursor: Cursor, limit: Limit) -> None:
     """Let an override hold."""
     before = _read(cursor)
     cursor.execute(WRITE, _row(limit))
     _note_change(cursor, before)
 
 
-def lift(cursor: sqlite3.Cursor, named: tuple[str, str]) -> bool:
+def lift(cursor: Cursor, named: tuple[str, str]) -> bool:
     """Take an override back; False if there is none."""
     before = _read(cursor)
     if not cursor.execute(LIFT, named).rowcount:
@@ -48,7 +52,7 @@ def lift(cursor: sqlite3.Cursor, named: tuple[str, str]) -> bool:
     return True
 
 
-def raise_budget(cursor: sqlite3.Cursor, raised: tuple[str, Money | None]) -> bool:
+def raise_budget(cursor: Cursor, raised: tuple[str, Money | None]) -> bool:
     """Set a task's own budget; False for an unknown task."""
     task_id, budget = raised
     cursor.execute(
@@ -58,13 +62,13 @@ def raise_budget(cursor: sqlite3.Cursor, raised: tuple[str, Money | None]) -> bo
     return cursor.rowcount == 1
 
 
-def _read(cursor: sqlite3.Cursor) -> Limits:
+def _read(cursor: Cursor) -> Limits:
     return Limits(map(limit_of, cursor.execute(LIMITS).fetchall()))
 
 
-def _note_change(cursor: sqlite3.Cursor, before: Limits) -> None:
+def _note_change(cursor: Cursor, before: Limits) -> None:
     """Have every gate read the limits again, and have as many ticks as they look back on."""
-    cursor.execute(CHANGE)
+    change(cursor)
     for kind, keep in _read(cursor).ticks.items():
         if keep > before.ticks.get(kind, -1):
             write_again(cursor, kind, keep=keep)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -10,6 +9,7 @@ from callgate.store import Intent
 from callgate.store.limits import BY_ATTEMPT, Standing, kind_of
 from callgate.store.rates import Excess, over_limit
 from callgate.store.rows import micros
+from callgate.store.sql import Cursor
 
 LOOK_AGAIN_SECONDS: Final = 1.0
 """What a caller is told to wait: nobody knows when something ends."""
@@ -23,7 +23,7 @@ OF_TASKS: Final = """
 RUNNING_TASKS: Final[Mapping[str, str]] = {
     "gate": "",
     "type": " AND type = ?",
-    "user": " AND user = ?",
+    "user": ' AND "user" = ?',
 }
 """By kind of scope: the tasks that it counts, where it counts tasks."""
 
@@ -39,7 +39,7 @@ RUNNING: Final[Mapping[str, str]] = {
 
 
 def refuse_over_slots(
-    cursor: sqlite3.Cursor, intent: Intent, slots: Iterable[Standing], *, opens_task: bool
+    cursor: Cursor, intent: Intent, slots: Iterable[Standing], *, opens_task: bool
 ) -> None:
     """Refuse what would be one too many at once.
 
@@ -62,7 +62,7 @@ def refuse_over_slots(
         raise over_limit(excesses, now=intent.sent_at)
 
 
-def running_now(cursor: sqlite3.Cursor, scope: str, now: float) -> int:
+def running_now(cursor: Cursor, scope: str, now: float) -> int:
     """Return how many take a slot of a scope."""
     kind, _, name = scope.partition(":")
     if kind in RUNNING:
@@ -79,6 +79,6 @@ def _takes_one(intent: Intent, scope: str, *, opens_task: bool) -> bool:
     return intent.n == 1 or kind in BY_ATTEMPT
 
 
-def _count(cursor: sqlite3.Cursor, sql: str, given: tuple[object, ...]) -> int:
+def _count(cursor: Cursor, sql: str, given: tuple[object, ...]) -> int:
     (count,) = cursor.execute(sql, given).fetchone()
     return int(count)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -13,6 +12,7 @@ from callgate.store.heartbeat import identity_of
 from callgate.store.meters import OF_SCOPE
 from callgate.store.owners import find_place, is_alive
 from callgate.store.rows import MICROS, Row, maybe_money, micros
+from callgate.store.sql import Cursor
 
 NAMES: Final[Mapping[Grouping, str]] = {
     "type": "c.task_type",
@@ -71,7 +71,7 @@ HOLDS: Final = """
 
 
 def spending(
-    connection: sqlite3.Connection,
+    cursor: Cursor,
     *,
     by: Grouping | None,
     since: float,
@@ -82,7 +82,7 @@ def spending(
     """Return what was spent, the most first; by day, the first first.
 
     Args:
-        connection: Where the attempts are.
+        cursor: Where the attempts are.
         by: What it is told apart by; None for all of it together.
         since: The first instant, seconds since 1970.
         until: The first instant that is not in it any more.
@@ -99,7 +99,7 @@ def spending(
         name="NULL" if by is None else NAMES[by],
         attempts=f"{ATTEMPTS}{OF_DAY if by_day else ''}",
         only="" if kind is None else " AND c.kind = ?",
-        order="name" if by_day else "sum(cost) DESC, name",
+        order="name" if by_day else "sum(cost) DESC, name NULLS FIRST",
     )
     given = [
         told
@@ -108,7 +108,7 @@ def spending(
         for told in (day.name, micros(day.starts_at), micros(day.ends_at))
     ]
     only = () if kind is None else (kind,)
-    rows = connection.execute(sql, (*given, micros(since), micros(until), *only))
+    rows = cursor.execute(sql, (*given, micros(since), micros(until), *only))
     return [_spending_of(row) for row in rows.fetchall()]
 
 
@@ -120,9 +120,7 @@ def _spending_of(row: Row) -> Spending:
     )  # fmt: skip
 
 
-def spent_since(
-    connection: sqlite3.Connection, *, scope: str, instants: Sequence[float]
-) -> list[Money]:
+def spent_since(cursor: Cursor, *, scope: str, instants: Sequence[float]) -> list[Money]:
     """Return what the attempts of a scope have cost since each of some instants."""
     kind, _, name = scope.partition(":")
     sums = ", ".join(
@@ -130,20 +128,20 @@ def spent_since(
     )
     sql = f"SELECT {sums} FROM {ATTEMPTS} WHERE a.sent_at >= ?{OF_SCOPE[kind]}"
     given = [*map(micros, instants), micros(min(instants))]
-    row = connection.execute(sql, (*given, name) if name else given).fetchone()
+    row = cursor.execute(sql, (*given, name) if name else given).fetchone()
     return [Money(nano) for nano in row]
 
 
-def first_sent_at(connection: sqlite3.Connection) -> float | None:
+def first_sent_at(cursor: Cursor) -> float | None:
     """Return when the first attempt left; None where none has."""
-    (at,) = connection.execute("SELECT min(sent_at) FROM attempts").fetchone()
+    (at,) = cursor.execute("SELECT min(sent_at) FROM attempts").fetchone()
     return None if at is None else at / MICROS
 
 
-def holds(connection: sqlite3.Connection, *, now: float) -> list[Hold]:
+def holds(cursor: Cursor, *, now: float) -> list[Hold]:
     """Return the attempts that run, the oldest first, and whether their gates live."""
     here = find_place()
-    return [_hold_of(row, here, now) for row in connection.execute(HOLDS).fetchall()]
+    return [_hold_of(row, here, now) for row in cursor.execute(HOLDS).fetchall()]
 
 
 def _hold_of(row: Row, here: str | None, now: float) -> Hold:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final
 
 from callgate.errors import Malformed, Reason
 from callgate.store.lines import find_line
 from callgate.store.rows import TASK_COLUMNS, maybe_micros, micros, task_of
+from callgate.store.sql import Cursor
 from callgate.task import Task
 
 READ_TASK: Final = f"""
@@ -17,7 +17,7 @@ READ_TASK: Final = f"""
 """
 
 INSERT_TASK: Final = """
-    INSERT INTO tasks (id, type, agent, user, parent, started_at, deadline_at, ended_at, has_slot)
+    INSERT INTO tasks (id, type, agent, "user", parent, started_at, deadline_at, ended_at, has_slot)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
@@ -49,7 +49,7 @@ END_IDLE: Final = """
 """
 
 
-def create_task(cursor: sqlite3.Cursor, task: Task) -> Task:
+def create_task(cursor: Cursor, task: Task) -> Task:
     """Write a task, if there is none of that id; return the one that is stored."""
     found = cursor.execute(READ_TASK, (f"task:{task.id}", task.id)).fetchone()
     if found is not None:
@@ -61,13 +61,13 @@ def create_task(cursor: sqlite3.Cursor, task: Task) -> Task:
     return task
 
 
-def end_task(cursor: sqlite3.Cursor, end: tuple[str, float]) -> None:
+def end_task(cursor: Cursor, end: tuple[str, float]) -> None:
     """Mark a task as ended, once."""
     task_id, ended_at = end
     cursor.execute(END_TASK, (micros(ended_at), task_id))
 
 
-def end_by_time(cursor: sqlite3.Cursor, now: float, *, idle_seconds: float) -> None:
+def end_by_time(cursor: Cursor, now: float, *, idle_seconds: float) -> None:
     """End the tasks whose deadline is over, and those that have done nothing for a while.
 
     Who waits for a task below has something to do.
@@ -82,7 +82,7 @@ def end_by_time(cursor: sqlite3.Cursor, now: float, *, idle_seconds: float) -> N
     cursor.execute(END_IDLE, (micros(now), since, since, since))
 
 
-def insert_task(cursor: sqlite3.Cursor, task: Task, *, has_slot: bool) -> None:
+def insert_task(cursor: Cursor, task: Task, *, has_slot: bool) -> None:
     """Write a task that is not there.
 
     Args:
@@ -93,7 +93,7 @@ def insert_task(cursor: sqlite3.Cursor, task: Task, *, has_slot: bool) -> None:
     cursor.execute(
         INSERT_TASK,
         (task.id, task.type, task.agent, task.user, task.parent, micros(task.started_at),
-         maybe_micros(task.deadline_at), maybe_micros(task.ended_at), has_slot),
+         maybe_micros(task.deadline_at), maybe_micros(task.ended_at), int(has_slot)),
     )  # fmt: skip
     cap = None if task.budget is None else task.budget.nano
     cursor.execute(INSERT_SCOPE, (f"task:{task.id}", cap))

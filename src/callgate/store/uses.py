@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -13,6 +12,7 @@ from callgate.store.calendar import Span, Window
 from callgate.store.limits import BUDGETS, EVERY_USER, RATES, SPANS_OF, Limit
 from callgate.store.meters import READ, totals
 from callgate.store.slots import running_now
+from callgate.store.sql import Cursor
 
 MOST_USED: Final = """
     SELECT scope, spent_nano, held_nano, calls FROM ledger
@@ -24,7 +24,7 @@ MOST_USED: Final = """
 
 
 def used(
-    connection: sqlite3.Connection,
+    cursor: Cursor,
     *,
     rows: Sequence[LimitRow],
     windows: Sequence[Window],
@@ -33,19 +33,16 @@ def used(
     """Return limits with what is used of them.
 
     Args:
-        connection: Where the ledger is.
+        cursor: Where the ledger is.
         rows: The limits.
         windows: The hour, the day and the month of now.
         now: Seconds since 1970.
     """
-    cursor = connection.cursor()
     by_span: dict[Span, Window] = {window.span: window for window in windows}
     return [_used(cursor, row, by_span, now) for row in rows]
 
 
-def _used(
-    cursor: sqlite3.Cursor, row: LimitRow, windows: Mapping[Span, Window], now: float
-) -> LimitRow:
+def _used(cursor: Cursor, row: LimitRow, windows: Mapping[Span, Window], now: float) -> LimitRow:
     limit = row.limit
     span = SPANS_OF.get(limit.name)
     if span is not None:
@@ -55,7 +52,7 @@ def _used(
     return msgspec.structs.replace(row, used=_now(cursor, limit, now))
 
 
-def _of_window(cursor: sqlite3.Cursor, row: LimitRow, window: Window) -> LimitRow:
+def _of_window(cursor: Cursor, row: LimitRow, window: Window) -> LimitRow:
     limit, user = row.limit, None
     is_money = limit.name in BUDGETS
     if limit.scope == EVERY_USER:
@@ -75,7 +72,7 @@ def _of_window(cursor: sqlite3.Cursor, row: LimitRow, window: Window) -> LimitRo
     )
 
 
-def _now(cursor: sqlite3.Cursor, limit: Limit, now: float) -> int | None:
+def _now(cursor: Cursor, limit: Limit, now: float) -> int | None:
     if limit.name == "concurrency":
         return running_now(cursor, limit.scope, now)
     seconds = RATES.get(limit.name)

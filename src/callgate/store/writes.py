@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -15,6 +14,7 @@ from callgate.store.limits import scopes_of
 from callgate.store.lines import find_line
 from callgate.store.reservation import LARGEST_COST
 from callgate.store.rows import Row, maybe_micros, micros
+from callgate.store.sql import Cursor
 from callgate.store.tasks import END_TASK, insert_task
 from callgate.task import Task
 
@@ -23,7 +23,7 @@ GATE_DIED: Final = "gate_died"
 
 
 INSERT_REFUSED_CALL = """
-    INSERT INTO calls (id, task_id, task_type, agent, user, door, kind, target, stream, state,
+    INSERT INTO calls (id, task_id, task_type, agent, "user", door, kind, target, stream, state,
         status, code, message, rule, started_at, ended_at, request_bytes)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (id) DO NOTHING
@@ -68,12 +68,12 @@ FIND_ABANDONED = f"""
 
 ABANDON_ATTEMPT = """
     UPDATE attempts SET state = 'unknown', cost_nano = reserved_nano,
-        estimated = reserved_nano IS NOT NULL, ended_at = ?, error = 'the gate process died'
+        estimated = CASE WHEN reserved_nano IS NULL THEN 0 ELSE 1 END, ended_at = ?, error = 'the gate process died'
     WHERE seq = ?
 """
 
 
-def settle(cursor: sqlite3.Cursor, settlement: Settlement) -> None:
+def settle(cursor: Cursor, settlement: Settlement) -> None:
     """Free the hold and book the cost, once; correct what the death of a gate had booked."""
     found = cursor.execute(FIND, (settlement.attempt_id,)).fetchone()
     if found is None:
@@ -98,7 +98,7 @@ def settle(cursor: sqlite3.Cursor, settlement: Settlement) -> None:
         end_call(cursor, settlement.call)
 
 
-def _book(cursor: sqlite3.Cursor, places: Sequence[Any], *, spent: int, held: int) -> None:
+def _book(cursor: Cursor, places: Sequence[Any], *, spent: int, held: int) -> None:
     """Add to what is spent and take off what is held, wherever an attempt is booked."""
     task_id, parent, sent_at, agent, task_type, user, provider, tool = places
     lines.book(cursor, task_id, parent, spent=spent, held=held)
@@ -109,7 +109,7 @@ def _book(cursor: sqlite3.Cursor, places: Sequence[Any], *, spent: int, held: in
 def _outcome(settlement: Settlement, cost: int | None, *, estimated: bool) -> Row:
     usage = settlement.usage
     return (
-        settlement.state, cost, estimated,
+        settlement.state, cost, int(estimated),
         *((None,) * 6 if usage is None else _buckets(usage)),
         micros(settlement.ended_at), maybe_micros(settlement.first_byte_at),
         settlement.http_status, settlement.error, settlement.model, settlement.reply_id,
@@ -125,7 +125,7 @@ def _buckets(usage: Usage) -> Row:
     )  # fmt: skip
 
 
-def end_call(cursor: sqlite3.Cursor, end: CallEnd) -> None:
+def end_call(cursor: Cursor, end: CallEnd) -> None:
     """Write a call's outcome, once."""
     ended_at = micros(end.ended_at)
     cursor.execute(
@@ -136,7 +136,7 @@ def end_call(cursor: sqlite3.Cursor, end: CallEnd) -> None:
         cursor.execute(END_TASK, (ended_at, end.ends_task))
 
 
-def refuse(cursor: sqlite3.Cursor, refusal: Refusal) -> None:
+def refuse(cursor: Cursor, refusal: Refusal) -> None:
     """Write the row of a call that had no attempt, and its task where it is new."""
     end, task = refusal.end, refusal.task
     task_id, task_type, user = _named_task(refusal)
@@ -149,14 +149,14 @@ def refuse(cursor: sqlite3.Cursor, refusal: Refusal) -> None:
     cursor.execute(
         INSERT_REFUSED_CALL,
         (end.call_id, task_id, task_type, refusal.caller.agent, user, refusal.door, refusal.kind,
-         refusal.target, refusal.stream, end.state, end.status, end.code, end.message, end.rule,
+         refusal.target, int(refusal.stream), end.state, end.status, end.code, end.message, end.rule,
          micros(refusal.started_at), micros(end.ended_at), refusal.request_bytes),
     )  # fmt: skip
     # A caller may hang up while its admission is being written; then its row is there already.
     end_call(cursor, end)
 
 
-def _may_stand(cursor: sqlite3.Cursor, task: Task) -> bool:
+def _may_stand(cursor: Cursor, task: Task) -> bool:
     """Whether a task that is not stored may be where it says."""
     try:
         find_line(cursor, task)
@@ -173,7 +173,7 @@ def _named_task(refusal: Refusal) -> tuple[str | None, str | None, str | None]:
     return caller.task_id or claims.task_id, claims.task_type, claims.user
 
 
-def create_key(cursor: sqlite3.Cursor, key: Key) -> None:
+def create_key(cursor: Cursor, key: Key) -> None:
     """Write a key."""
     cursor.execute(
         "INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -182,7 +182,7 @@ def create_key(cursor: sqlite3.Cursor, key: Key) -> None:
     )  # fmt: skip
 
 
-def revoke_key(cursor: sqlite3.Cursor, revocation: tuple[str, float]) -> bool:
+def revoke_key(cursor: Cursor, revocation: tuple[str, float]) -> bool:
     """Revoke a key, once; return False if there is none of that id."""
     key_id, revoked_at = revocation
     cursor.execute(
@@ -192,7 +192,7 @@ def revoke_key(cursor: sqlite3.Cursor, revocation: tuple[str, float]) -> bool:
     return cursor.rowcount == 1
 
 
-def abandon(cursor: sqlite3.Cursor, now: float) -> None:
+def abandon(cursor: Cursor, now: float) -> None:
     """Book what the attempts of dead gates held as spent, and fail their calls."""
     ended_at = micros(now)
     for seq, _, reserved, _, *places in cursor.execute(FIND_ABANDONED).fetchall():

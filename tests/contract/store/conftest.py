@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final, Protocol
 
 import pytest
 
 from callgate.store import GateIdentity, Store
+from callgate.store.postgresql import PostgresqlStore
 from callgate.store.sqlite import SqliteStore
 from callgate.testing.clocks import FakeClock
+from tests.contract.store.places import new_place
 
 
 class Database(Protocol):
@@ -38,7 +40,21 @@ class SqliteFile:
         return await SqliteStore.open(path, clock=clock or self._clock, gate=gate)
 
 
-STORES: Final[Mapping[str, Callable[[str, FakeClock], Database]]] = {"sqlite": SqliteFile}
+class PostgresqlSchema:
+    """A database in a schema of its own, whose URL is its place."""
+
+    def __init__(self, place: str, clock: FakeClock) -> None:
+        self.place = place
+        self._clock = clock
+
+    async def open(self, gate: GateIdentity | None, /, *, clock: FakeClock | None = None) -> Store:
+        return await PostgresqlStore.open(self.place, clock=clock or self._clock, gate=gate)
+
+
+STORES: Final[Mapping[str, Callable[[str, FakeClock], Database]]] = {
+    "sqlite": SqliteFile,
+    "postgresql": PostgresqlSchema,
+}
 
 
 @pytest.fixture
@@ -47,8 +63,11 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture(params=STORES)
-def database(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> Database:
-    return STORES[request.param](str(tmp_path), clock)
+def database(
+    request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock
+) -> Iterator[Database]:
+    with new_place(request.param, tmp_path) as place:
+        yield STORES[request.param](place, clock)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Coroutine
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,6 +34,7 @@ from tests.contract.store.making import (
     make_settlement,
     make_task,
 )
+from tests.contract.store.places import new_place
 
 T = TypeVar("T")
 
@@ -112,7 +114,9 @@ class StoreAgainstModel(RuleBasedStateMachine):
         super().__init__()
         self.folder = Path(tempfile.mkdtemp(prefix="callgate-model-"))
         self.runner = asyncio.Runner()
-        self.database: Database = STORES[self.name](str(self.folder), FakeClock())
+        self.place = ExitStack()
+        place = self.place.enter_context(new_place(self.name, self.folder))
+        self.database: Database = STORES[self.name](place, FakeClock())
         self.gates: list[Gate] = []
         self.model = Model()
         self.calls = 0
@@ -198,6 +202,7 @@ class StoreAgainstModel(RuleBasedStateMachine):
             self.run(gate.store.close())
             gate.process.communicate()
         self.runner.close()
+        self.place.close()
         shutil.rmtree(self.folder)
 
     def run(self, what: Coroutine[Any, Any, T]) -> T:
@@ -223,11 +228,18 @@ async def as_coroutine(future: asyncio.Future[T]) -> T:
     return await future
 
 
-TestSqlite = pytest.mark.slow(StoreAgainstModel.TestCase)
+class PostgresqlAgainstModel(StoreAgainstModel):
+    name = "postgresql"
+
+
 # To find the shortest example of a failure takes minutes, with processes in every step.
-TestSqlite.settings = settings(
+SETTINGS = settings(
     max_examples=30,
     stateful_step_count=30,
     deadline=None,
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
 )
+TestSqlite = pytest.mark.slow(StoreAgainstModel.TestCase)
+TestSqlite.settings = SETTINGS
+TestPostgresql = pytest.mark.slow(PostgresqlAgainstModel.TestCase)
+TestPostgresql.settings = SETTINGS

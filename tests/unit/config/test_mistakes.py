@@ -145,12 +145,18 @@ def test_what_the_design_has_and_this_version_does_not_enforce_is_refused(
     [
         ('[providers.x]\napi = "gemini"', "gemini"),
         ('[providers.x]\napi = "openai"\nkey = "vault:a/b"', "vault:"),
-        ('[gate]\nstore = "postgresql://db"', "postgresql:"),
         ('[models.x]\nuse = ["openai:y"]\nprefer = "cost"', "cost"),
     ],
 )
 def test_a_value_to_come_is_told_apart_from_a_misspelling(setting: str, missing: str) -> None:
     assert problem_of(setting + OPENAI).remedy == f"this version does not have {missing} yet"
+
+
+@pytest.mark.parametrize("place", ["gate:secret@db/x", "gate@db/x?password=secret"])
+def test_a_store_with_its_password_is_refused_and_not_shown(place: str) -> None:
+    with pytest.raises(InvalidSettings, match="without its password") as found:
+        raise_for(f'[gate]\nstore = "postgresql://{place}"\n{OPENAI}')
+    assert "secret" not in str(found.value)
 
 
 @pytest.mark.parametrize(

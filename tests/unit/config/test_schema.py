@@ -32,7 +32,7 @@ LIMITS: Mapping[str, st.SearchStrategy[Any]] = {
 GATES = st.fixed_dictionaries(
     {},
     optional={
-        "store": st.sampled_from(["sqlite:x.db", "sqlite:/var/lib/x.db"]),
+        "store": st.sampled_from(["sqlite:x.db", "sqlite:/var/lib/x.db", "postgresql://gate@db/x"]),
         "host": st.just("::1"),
         "port": st.integers(0, 65535),
         "max_body_bytes": st.sampled_from(["32MB", "1 kB", 1, 10**12]),

@@ -15,7 +15,7 @@ from callgate.errors import CallgateError, Misconfigured, StoreDown
 from callgate.store import GateIdentity, schema
 from callgate.store.file import PARTS, OpenedFile
 from callgate.store.reads import Reader
-from callgate.store.sqlite import SqliteStore
+from callgate.store.sqlite import FileBooks, SqliteStore
 from callgate.store.writer import Opened, Writer
 from callgate.testing.clocks import FakeClock
 from tests.contract.store.making import NOW, make_intent, make_settlement, make_task
@@ -56,7 +56,7 @@ async def test_a_full_file_grants_nothing_that_it_cannot_record(tmp_path: Path) 
 
     writer = Writer(connect, busy_seconds=0.0)
     await writer.open()
-    reader = Reader(schema.connect(path))
+    reader = Reader(FileBooks(schema.connect(path)))
     store = SqliteStore(writer, reader, clock=FakeClock(), heartbeat=None, owner="gate")
     granted = await admit_until_it_is_down(store)
     assert granted == len(store.calls(limit=None)) > 0
@@ -188,7 +188,7 @@ OPEN_AND_ASK = """
 import asyncio, sys
 from pathlib import Path
 from callgate.clock import SystemClock
-from callgate.store.sqlite import SqliteStore
+from callgate.store.sqlite import FileBooks, SqliteStore
 
 connections = []
 sys.addaudithook(lambda event, a: event == "sqlite3.connect/handle" and connections.append(a[0]))

@@ -12,7 +12,7 @@ import pytest
 from callgate.money import Money
 from callgate.store import GateIdentity, Store
 from callgate.store.imbalances import imbalances
-from callgate.store.sqlite import SqliteStore
+from callgate.store.sqlite import FileBooks, SqliteStore
 from callgate.testing.clocks import FakeClock
 from tests.contract.store.making import NOW, make_intent, make_limit, make_settlement, make_task
 
@@ -96,5 +96,7 @@ async def test_what_is_written_meanwhile_is_no_difference(path: Path) -> None:
                 else None
             )
         )
-        assert imbalances(connection) == []
-        assert [found.attempts_spent for found in imbalances(connection)] == [Money(41)] * 2
+        books = FileBooks(connection)
+        assert books.ask(imbalances, at_once=True) == []
+        found = books.ask(imbalances, at_once=True)
+        assert [imbalance.attempts_spent for imbalance in found] == [Money(41)] * 2

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from callgate.errors import Refused, StoreDown
-from callgate.store.writer import LARGEST_GROUP, Kept, Opened, Operation, Writer
+from callgate.store.groups import LARGEST_GROUP
+from callgate.store.sql import Cursor
+from callgate.store.transaction import Kept, Operation
+from callgate.store.writer import Opened, Writer
 from callgate.testing.clocks import Turn
-
-Cursor = sqlite3.Cursor
 
 
 def insert(cursor: Cursor, number: int) -> int:
@@ -319,7 +320,7 @@ async def test_a_chore_that_fails_rests_before_it_is_tried_again(
         for n in range(3):
             await numbers.writer.submit(insert, n)
         assert chore.done == 2
-    monkeypatch.setattr("callgate.store.writer.TRY_AGAIN_SECONDS", 0.001)
+    monkeypatch.setattr("callgate.store.groups.TRY_AGAIN_SECONDS", 0.001)
     chore = Overdue()
     async with open_numbers(tmp_path, chore) as numbers:
         while chore.done < 5:

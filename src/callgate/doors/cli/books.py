@@ -12,7 +12,7 @@ from callgate.config.policies import Settings
 from callgate.doors.cli.settings import settings_of
 from callgate.errors import Misconfigured
 from callgate.store import Store
-from callgate.store.sqlite import SqliteStore
+from callgate.store.opening import open_store
 
 
 @asynccontextmanager
@@ -30,10 +30,10 @@ async def open_books(
     """
     settings = settings_of(config, environment())
     path = settings.gate.store_file
-    if not create and not path.exists():
+    if not create and path is not None and not path.exists():
         msg = f"there is no store at {path} yet; callgate run or callgate serve makes it"
         raise Misconfigured(msg)
-    store = await SqliteStore.open(path, clock=SystemClock(), gate=None)
+    store = await open_store(settings.gate.store, clock=SystemClock(), gate=None)
     try:
         yield settings, store
     finally:

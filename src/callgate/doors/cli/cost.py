@@ -165,7 +165,8 @@ async def _compared(profile: Profile, config: Path | None) -> Compared:
     now = SystemClock().now()
     overrides: list[Limit] = []
     actual = None
-    if settings.gate.store_file.exists():
+    file = settings.gate.store_file
+    if file is None or file.exists():
         async with open_books(config) as (_, store):
             overrides = [row.limit for row in store.limits() if row.limit.source == "override"]
             since = now - LOOKED_BACK_DAYS * DAY_SECONDS

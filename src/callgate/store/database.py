@@ -1,0 +1,218 @@
+"""The store in a database that speaks SQL, whichever it is: its statements are the same in all."""
+
+from __future__ import annotations
+
+from asyncio import Future
+from collections.abc import Sequence
+from functools import partial
+
+from callgate.clock import Clock
+from callgate.money import Money
+from callgate.store import (
+    CallEnd,
+    CallKind,
+    CallRow,
+    CallState,
+    GateRow,
+    Grant,
+    Grouping,
+    Hold,
+    Imbalance,
+    Intent,
+    Key,
+    LimitRow,
+    Refusal,
+    Settlement,
+    Spending,
+    TaskRow,
+    rules,
+    tasks,
+    writes,
+)
+from callgate.store.admission import Admission
+from callgate.store.calendar import Window
+from callgate.store.groups import Groups
+from callgate.store.heartbeat import Heartbeat
+from callgate.store.imbalances import imbalances
+from callgate.store.limits import Limit
+from callgate.store.owners import SILENT_SECONDS
+from callgate.store.reads import Reader
+from callgate.store.spending import first_sent_at, holds, spending, spent_since
+from callgate.task import Task
+
+
+class DatabaseStore:
+    """A :class:`callgate.store.Store` in a database; each kind has a class that opens it.
+
+    Writes go to one writer, which commits them in groups; reads run where they are called, on a
+    connection that never waits for it.
+
+    Args:
+        writer: Runs the operations.
+        reader: Answers the questions.
+        clock: Wall time for rows, monotonic time for the heartbeat.
+        heartbeat: That of this gate; None for a process that is none.
+        owner: This gate.
+    """
+
+    def __init__(
+        self,
+        writer: Groups,
+        reader: Reader,
+        *,
+        clock: Clock,
+        heartbeat: Heartbeat | None,
+        owner: str | None,
+    ) -> None:
+        self._writer = writer
+        self._reader = reader
+        self.clock = clock
+        self._heartbeat = heartbeat
+        self._admission = None if owner is None else Admission(owner)
+
+    def admit(self, intent: Intent, /) -> Future[Grant]:
+        """Hold the money and write the attempt's intent, in one transaction, or do neither."""
+        if self._admission is None:
+            msg = "this store was opened without a gate, so nobody would settle what it admits"
+            raise RuntimeError(msg)
+        return self._writer.submit(self._admission, intent)
+
+    def settle(self, settlement: Settlement, /) -> Future[None]:
+        """Free the hold, book the cost and write the outcome; a second time does nothing."""
+        return self._writer.submit(writes.settle, settlement)
+
+    def end_call(self, end: CallEnd, /) -> Future[None]:
+        """Write the outcome of a call whose attempts are all settled."""
+        return self._writer.submit(writes.end_call, end)
+
+    def refuse(self, refusal: Refusal, /) -> Future[None]:
+        """Write the audit row of a call that never had an attempt, and its task if it is new."""
+        return self._writer.submit(writes.refuse, refusal)
+
+    def create_task(self, task: Task, /) -> Future[Task]:
+        """Write a task; return the stored one if it exists."""
+        return self._writer.submit(tasks.create_task, task)
+
+    def end_task(self, task_id: str, ended_at: float, /) -> Future[None]:
+        """Mark a task as ended."""
+        return self._writer.submit(tasks.end_task, (task_id, ended_at))
+
+    def create_key(self, key: Key, /) -> Future[None]:
+        """Write a key."""
+        return self._writer.submit(writes.create_key, key)
+
+    def revoke_key(self, key_id: str, revoked_at: float, /) -> Future[bool]:
+        """Revoke a key; return False if there is none of that id."""
+        return self._writer.submit(writes.revoke_key, (key_id, revoked_at))
+
+    def load_limits(self, limits: Sequence[Limit], revision: int, /) -> Future[bool]:
+        """Let the limits of a settings file hold; False if those of a newer file do already."""
+        return self._writer.submit(rules.load, (tuple(limits), revision))
+
+    def override(self, limit: Limit, /) -> Future[None]:
+        """Let an override hold."""
+        return self._writer.submit(rules.override, limit)
+
+    def lift(self, scope: str, name: str, /) -> Future[bool]:
+        """Take an override back; return False if there is none."""
+        return self._writer.submit(rules.lift, (scope, name))
+
+    def raise_budget(self, task_id: str, budget: Money | None, /) -> Future[bool]:
+        """Set a task's own budget; return False for an unknown task."""
+        return self._writer.submit(rules.raise_budget, (task_id, budget))
+
+    def limits(self, windows: Sequence[Window] = (), /) -> Sequence[LimitRow]:
+        """Return every limit, and what is used of it where the windows of now are told."""
+        return self._reader.limits(windows, self.clock.now())
+
+    def spending(
+        self,
+        by: Grouping | None,
+        /,
+        *,
+        since: float,
+        until: float,
+        days: Sequence[Window] = (),
+        kind: CallKind | None = None,
+    ) -> Sequence[Spending]:
+        """Return what was spent, the most first; by day, the first first."""
+        return self._reader.ask(
+            partial(spending, by=by, since=since, until=until, days=days, kind=kind)
+        )
+
+    def spent_since(self, scope: str, instants: Sequence[float], /) -> Sequence[Money]:
+        """Return what the attempts of a scope have cost since each of some instants."""
+        return self._reader.ask(partial(spent_since, scope=scope, instants=instants))
+
+    def first_sent_at(self) -> float | None:
+        """Return when the first attempt of all left; None where none has."""
+        return self._reader.ask(first_sent_at)
+
+    def users(self) -> Sequence[str]:
+        """Return every user that a task was for."""
+        return self._reader.users()
+
+    def holds(self) -> Sequence[Hold]:
+        """Return the attempts that run, the oldest first."""
+        return self._reader.ask(partial(holds, now=self.clock.now()))
+
+    def set_url(self, url: str, /) -> Future[None]:
+        """Note where this process can be reached."""
+        return self._writer.submit(self._beating().set_url, url)
+
+    def set_reload(self, reloaded_at: float, error: str | None, /) -> Future[None]:
+        """Note how this process's last reload of the settings went."""
+        return self._writer.submit(self._beating().set_reload, (reloaded_at, error))
+
+    def find_key(self, digest: bytes, /) -> Key | None:
+        """Return the key with this SHA-256, revoked or expired ones too."""
+        return self._reader.find_key(digest)
+
+    def keys(self) -> Sequence[Key]:
+        """Return all keys, newest first."""
+        return self._reader.keys()
+
+    def find_task(self, task_id: str, /) -> Task | None:
+        """Return a task."""
+        return self._reader.find_task(task_id)
+
+    def count_retries(self, task_id: str, /) -> int:
+        """Return how many attempts of a task's calls were not the first of their call."""
+        return self._reader.count_retries(task_id)
+
+    def task_row(self, task_id: str, /) -> TaskRow | None:
+        """Return a task with its ledger."""
+        return self._reader.task_row(task_id)
+
+    def tasks(self, *, limit: int = 50, agent: str | None = None) -> Sequence[TaskRow]:
+        """Return tasks, newest first."""
+        return self._reader.tasks(limit, agent)
+
+    def calls(
+        self, *, task_id: str | None = None, limit: int | None = 50, state: CallState | None = None
+    ) -> Sequence[CallRow]:
+        """Return calls with their attempts, newest first."""
+        return self._reader.calls(task_id, limit, state)
+
+    def find_call(self, call_id: str, /) -> CallRow | None:
+        """Return one call with its attempts."""
+        return self._reader.find_call(call_id)
+
+    def gates(self) -> Sequence[GateRow]:
+        """Return the gate processes whose heartbeat is at most 20 seconds old."""
+        return self._reader.gates(self.clock.now() - SILENT_SECONDS)
+
+    def verify(self) -> Sequence[Imbalance]:
+        """Return every scope whose ledger is not what its attempts add up to."""
+        return self._reader.ask(imbalances, at_once=True)
+
+    async def close(self) -> None:
+        """Finish what was submitted, book what still runs as unknown, and close."""
+        await self._writer.close()
+        self._reader.close()
+
+    def _beating(self) -> Heartbeat:
+        if self._heartbeat is None:
+            msg = "this store was opened without a gate, which has neither a URL nor a reload"
+            raise RuntimeError(msg)
+        return self._heartbeat
