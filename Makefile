@@ -58,6 +58,8 @@ layers: $(STAMP) ## ... its imports, against the layers of the house
 rules: $(STAMP) ## ... its sizes, names, lock file, docs and their examples
 	$(PYTEST) -n 0 -q tests/architecture tests/docs
 
+# The store on PostgreSQL runs only where there is one.
+cover: export CALLGATE_UNCOVERED = $(if $(CALLGATE_POSTGRESQL),nothing,src/callgate/store/postgresql/*)
 cover: $(STAMP) ## ... that unit and contract tests run every branch of the road and the store
 	$(PYTEST) -n $(JOBS) -q --cov --cov-report=term-missing tests/unit $(wildcard tests/contract)
 

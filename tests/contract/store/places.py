@@ -38,10 +38,14 @@ def new_schema() -> Generator[str]:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(f'CREATE SCHEMA "{name}"'.encode())
         try:
-            mark = "&" if "?" in url else "?"
-            yield f"{url}{mark}{urlencode({'options': f'-csearch_path={name}'})}"
+            yield also(url, options=f"-csearch_path={name}")
         finally:
             connection.execute(f'DROP SCHEMA "{name}" CASCADE'.encode())
+
+
+def also(url: str, **options: str) -> str:
+    """Return a URL with more of what libpq may be told in it; the last word counts."""
+    return f"{url}{'&' if '?' in url else '?'}{urlencode(options)}"
 
 
 def server() -> str:

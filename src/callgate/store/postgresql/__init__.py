@@ -77,15 +77,11 @@ def _session(
         prepare(session)
         if isinstance(clock, ServerClock):
             clock.set(session.cursor)
-    except psycopg.OperationalError:
+    except BaseException as error:
         connection.close()
-        raise
-    except psycopg.Error as error:
-        connection.close()
-        fix = "name a database whose schema is this user's own as [gate] store"
-        msg = f"the database cannot be used as a store: {told(error)}; {fix}"
-        raise unusable(msg, fix) from error
-    except BaseException:
-        connection.close()
+        if isinstance(error, psycopg.Error) and not isinstance(error, psycopg.OperationalError):
+            fix = "name a database whose schema is this user's own as [gate] store"
+            msg = f"the database cannot be used as a store: {told(error)}; {fix}"
+            raise unusable(msg, fix) from error
         raise
     return session

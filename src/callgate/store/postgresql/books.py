@@ -9,7 +9,6 @@ from typing import Any, Final, TypeVar
 import psycopg
 
 from callgate.clock import Clock
-from callgate.errors import StoreDown
 from callgate.store.groups import store_down
 from callgate.store.postgresql.connection import ServerCursor
 from callgate.store.postgresql.writer import LOOK, told
@@ -43,20 +42,18 @@ class ServerBooks:
         if self._closed:
             msg = "it is closed"
             raise store_down(msg, fix="restart the gate")
-        had_one = self._connection is not None
+        rested = self._connection is not None
         try:
-            return self._asked(question, at_once=at_once)
-        except psycopg.Error as error:
-            if not self._lost():
-                raise _down(error) from error
-            # The server may have been restarted since the last question.
-            if not had_one:
-                raise _down(error) from error
-        try:
+            try:
+                return self._asked(question, at_once=at_once)
+            except psycopg.Error:
+                # The server may have been restarted since the last question.
+                if not (rested and self._lost()):
+                    raise
             return self._asked(question, at_once=at_once)
         except psycopg.Error as error:
             self._lost()
-            raise _down(error) from error
+            raise store_down(told(error), fix=LOOK) from error
 
     def close(self) -> None:
         """Close the connection."""
@@ -93,7 +90,3 @@ class ServerBooks:
             self._connection.close()
             self._connection = None
         return self._connection is None
-
-
-def _down(error: Exception) -> StoreDown:
-    return store_down(told(error), fix=LOOK)

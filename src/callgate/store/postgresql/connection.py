@@ -24,6 +24,10 @@ SAFE_COMMITS: Final = """
 """
 """Whatever the role's default is: a commit survives a crash of the server."""
 
+PATIENCE: Final = """
+    SELECT set_config('lock_timeout', ?, false), set_config('statement_timeout', ?, false)
+"""
+
 # Both keys of the lock: ours, and the schema's, so that two stores of a database are no matter
 # to each other. Who gets it sees all that earlier holders wrote, as every statement of this level
 # of isolation sees what is committed when it begins.
@@ -125,7 +129,7 @@ class ServerSession:
 
     Args:
         connection: An open connection, which is closed with this.
-        busy_seconds: How long to wait for other gates, and for one statement.
+        busy_seconds: How long to wait for other gates; twice as long for one statement.
     """
 
     def __init__(self, connection: psycopg.Connection[Any], *, busy_seconds: float) -> None:
@@ -134,28 +138,31 @@ class ServerSession:
         self.cursor = ServerCursor(self._driver)
         self.transaction = ""
         """The id of the last transaction, as the server numbers them."""
-        wait = f"{max(1, round(busy_seconds * 1000))}ms"
-        set_up = (
-            "SELECT set_config('lock_timeout', ?, false), set_config('statement_timeout', ?, false)"
-        )
-        self.cursor.execute(set_up, (wait, wait))
+        wait = max(1, round(busy_seconds * 1000))
+        # Who waits for a lock is told so, rather than that its statement takes long.
+        self.cursor.execute(PATIENCE, (f"{wait}ms", f"{2 * wait}ms"))
         self.cursor.execute(SAFE_COMMITS)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the connection is gone."""
+        return self._connection.closed
 
     def begin(self) -> None:
         """Begin a transaction that no other writer of the store is in."""
-        self._driver.execute(BEGIN)
+        self._driver.execute(BEGIN, prepare=False)
         while self._driver.nextset():
             pass
-        (self.transaction,) = self._driver.fetchone() or ("",)
+        self.transaction = str(self._driver.fetchall()[0][0])
 
     def commit(self) -> None:
         """Make it durable."""
-        self._driver.execute(b"COMMIT")
+        self._driver.execute(b"COMMIT", prepare=False)
 
     def roll_back(self) -> None:
         """Undo it, if the server has not by itself."""
         with suppress(psycopg.Error):
-            self._driver.execute(b"ROLLBACK")
+            self._driver.execute(b"ROLLBACK", prepare=False)
 
     def mark(self) -> int:
         """Return a number that is another one as soon as the transaction is."""

@@ -46,6 +46,8 @@ def prepare(session: ServerSession, *, migrations: Sequence[Sequence[str]] = MIG
             f"{len(migrations)}; {fix}"
         )
         raise unusable(msg, fix)
+    # An index over a large table takes what it takes.
+    session.cursor.execute("SET LOCAL statement_timeout = 0")
     for statement in (one for step in migrations[version:] for one in step):
         session.cursor.execute(translated(statement))
     if version < len(migrations):

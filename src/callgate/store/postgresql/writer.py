@@ -51,8 +51,7 @@ class ServerWriter(Groups):
 
     def _write(self, jobs: list[Job], outcomes: list[Outcome]) -> None:
         try:
-            session = self._live()
-            session.begin()
+            session = self._begun()
             jobs += self._gather(LARGEST_GROUP)
             outcomes += run(session, jobs)
             self._commit(session)
@@ -77,6 +76,19 @@ class ServerWriter(Groups):
             self._begin()
         else:
             self._fail(jobs or self._gather(len(self._waiting)), told(error), fix=LOOK)
+
+    def _begun(self) -> ServerSession:
+        """Begin a transaction; in a new session where the old one was lost while it rested."""
+        session = self._live()
+        try:
+            session.begin()
+        except psycopg.Error:
+            if not session.is_lost:
+                raise
+            self._drop()
+            session = self._live()
+            session.begin()
+        return session
 
     def _live(self) -> ServerSession:
         if self._session is None:
