@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -12,19 +13,22 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from callgate.config.policies import GatePolicy
 from callgate.errors import Misconfigured, StoreDown
 from callgate.money import Money
 from callgate.store import GateIdentity
 from callgate.store.opening import open_store
 from callgate.store.postgresql import PostgresqlStore
 from callgate.store.postgresql.books import ServerBooks
-from callgate.store.postgresql.connection import BEGIN, connect
+from callgate.store.postgresql.connection import BEGIN, ServerSession, connect
 from callgate.store.sql import Cursor
 from callgate.testing.clocks import FakeClock
+from callgate.testing.fakes import Answer
 from tests.contract.store.making import NOW, make_intent, make_key, make_refusal, make_task
 from tests.contract.store.places import also, new_schema, server
 from tests.contract.store.test_admission import balance
 from tests.contract.store.wire import cut_wire
+from tests.unit.pipeline.road import open_road
 
 NOWHERE = "postgresql://callgate@/callgate?host=/nowhere"
 LOSE = "SELECT pg_terminate_backend(pg_backend_pid())"
@@ -213,3 +217,29 @@ async def test_two_stores_of_one_database_do_not_wait_for_each_other(url: str) -
         other.execute(BEGIN)
         async with opened(url, busy_seconds=0.1) as store:
             await store.admit(make_intent(make_task()))
+
+
+async def test_a_gate_opens_its_store_on_a_server_and_goes_by_its_time(
+    url: str, tmp_path: Path
+) -> None:
+    async with open_road(tmp_path, Answer(), gate=GatePolicy(store=url)) as road:
+        await road.ask()
+        assert road.gate.clock is road.store.clock
+        (call,) = road.store.calls()
+        assert (call.state, call.attempts[0].sent_at > NOW + 86_400) == ("ok", True)
+        assert road.store.verify() == []
+
+
+async def test_a_missing_driver_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "callgate.store.postgresql", None)
+    with pytest.raises(Misconfigured, match=r"pip install 'callgate\[postgresql\]'"):
+        await open_store(NOWHERE, clock=FakeClock(), gate=None)
+
+
+def test_a_wrong_statement_of_the_house_is_trouble_and_no_answer(url: str) -> None:
+    session = ServerSession(connect(url, busy_seconds=1), busy_seconds=1)
+    with pytest.raises(psycopg.Error) as wrong:
+        session.cursor.execute("SELECT nothing_here")
+    assert session.is_trouble(wrong.value)
+    assert not session.is_trouble(LookupError())
+    session.close()
