@@ -18,10 +18,10 @@ import msgspec
 from callgate.call import Candidate, Usage, new_id
 from callgate.clock import SystemClock
 from callgate.money import Money
-from callgate.store import Bill, CallEnd, GateIdentity, Intent, Settlement
+from callgate.store import Bill, CallEnd, GateIdentity, Intent, Settlement, Store
 from callgate.store.calendar import Calendar
 from callgate.store.limits import Limit
-from callgate.store.sqlite import SqliteStore
+from callgate.store.opening import open_store
 from callgate.task import Task
 
 GROUPS = (1, 16, 64)
@@ -64,10 +64,13 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """Time that one call took of the run, in microseconds."""
 
 
-async def measure(*, calls: int = CALLS, groups: Sequence[int] = GROUPS) -> list[Result]:
-    """Measure admit and settle in every group size, in a new store on this disk.
+async def measure(
+    place: str | None = None, *, calls: int = CALLS, groups: Sequence[int] = GROUPS
+) -> list[Result]:
+    """Measure admit and settle in every group size.
 
     Args:
+        place: An empty store; a new one on this disk if None.
         calls: How many calls to admit and settle for each line.
         groups: How many callers submit at once.
     """
@@ -75,7 +78,7 @@ async def measure(*, calls: int = CALLS, groups: Sequence[int] = GROUPS) -> list
     results: list[Result] = []
     with tempfile.TemporaryDirectory(prefix="callgate-bench-", dir=Path.cwd()) as folder:
         gate = GateIdentity.of_this_process(started_at=clock.now())
-        store = await SqliteStore.open(Path(folder) / "bench.db", clock=clock, gate=gate)
+        store = await open_store(place or f"sqlite:{folder}/bench.db", clock=clock, gate=gate)
         try:
             tasks = [_task(clock.now()) for _ in range(TASKS)]
             await asyncio.gather(*(store.create_task(task) for task in tasks))
@@ -94,7 +97,7 @@ async def measure(*, calls: int = CALLS, groups: Sequence[int] = GROUPS) -> list
     return results
 
 
-async def _with_limits(store: SqliteStore, calls: int, now: float) -> list[Result]:
+async def _with_limits(store: Store, calls: int, now: float) -> list[Result]:
     """Measure the same where seven limits hold: five of money, in three windows, and two rates."""
     await store.load_limits(LIMITS, 1)
     tasks = [_task(now, user=f"user-{n}") for n in range(USERS)]
@@ -136,7 +139,7 @@ async def _timed(
     return _result(what, together, cpu=cpu, wall=wall, calls=len(arguments))
 
 
-def _read(store: SqliteStore, tasks: Sequence[Task], calls: int) -> Result:
+def _read(store: Store, tasks: Sequence[Task], calls: int) -> Result:
     cpu, wall = time.process_time(), time.perf_counter()
     for n in range(calls):
         store.find_task(tasks[n % TASKS].id)
@@ -202,7 +205,7 @@ def main() -> None:
     """Print the table."""
     print(f"python {sys.version.split()[0]}, fsync of 4 KB {fsync_ms():.2f} ms")
     print(f"{'':22}{'together':>9}{'CPU us':>9}{'wall us':>9}")
-    for line in asyncio.run(measure()):
+    for line in asyncio.run(measure(*sys.argv[1:2])):
         print(f"{line.what:22}{line.together:>9}{line.cpu_us:>9.1f}{line.wall_us:>9.1f}")
 
 
