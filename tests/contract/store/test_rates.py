@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from tests.contract.store.making import (
     make_settlement,
     windows_of,
 )
+from tests.contract.store.places import new_place
 
 MICRO = 1e-6
 BEAT_SECONDS = 5.0
@@ -341,5 +343,8 @@ def in_new_store(name: str, work: Any) -> Any:
         finally:
             await store.close()
 
-    with tempfile.TemporaryDirectory(prefix="callgate-rates-") as place:
+    with (
+        tempfile.TemporaryDirectory(prefix="callgate-rates-") as folder,
+        new_place(name, Path(folder)) as place,
+    ):
         return asyncio.run(run(place))
