@@ -12,7 +12,6 @@ import msgspec
 import typer
 from rich.markup import escape
 
-from callgate.clock import SystemClock
 from callgate.config.policies import Settings
 from callgate.doors.cli.amounts import instant, money
 from callgate.doors.cli.books import open_books
@@ -93,7 +92,7 @@ async def _set(
     scope: str, window: BudgetWindow, amount: Money, typed: str | None, config: Path | None
 ) -> None:
     async with open_books(config, create=True) as (settings, store):
-        until = _until(typed, settings)
+        until = _until(typed, settings, now=store.clock.now())
         _warn_of_unknown(scope, settings, store)
         limit = Limit(
             scope=scope, name=NAMES[window], value=amount.nano, source="override", until=until
@@ -138,10 +137,10 @@ def _require_scope(scope: str, window: BudgetWindow) -> None:
         raise typer.BadParameter(msg)
 
 
-def _until(typed: str | None, settings: Settings) -> float | None:
+def _until(typed: str | None, settings: Settings, *, now: float) -> float | None:
     if typed is None:
         return None
-    now, zone = SystemClock().now(), ZoneInfo(settings.gate.timezone)
+    zone = ZoneInfo(settings.gate.timezone)
     until = instant(typed, now=now, zone=zone, ahead=True, is_end=True)
     if until <= now:
         msg = f"--until {typed} has passed, and the budget would hold for nobody"

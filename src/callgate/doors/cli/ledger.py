@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 from rich.markup import escape
 
-from callgate.clock import SystemClock, rfc3339
+from callgate.clock import rfc3339
 from callgate.doors.cli.amounts import money
 from callgate.doors.cli.books import open_books
 from callgate.doors.cli.loop import run_loop
@@ -116,7 +116,7 @@ async def _release(
         question = f"Settle {hold.model} for task {hold.task_id} at {told}, as an estimate?"
         if not yes:
             typer.confirm(question, abort=True, err=True)
-        await store.settle(_settlement(hold, booked))
+        await store.settle(_settlement(hold, booked, now=store.clock.now()))
     tell(f"callgate: {escape(attempt_id)} is settled at {told}, as an estimate, and holds nothing")
 
 
@@ -137,8 +137,7 @@ def _refuse_living(hold: Hold, *, force: bool) -> None:
         raise Misconfigured(msg)
 
 
-def _settlement(hold: Hold, cost: Money | None) -> Settlement:
-    now = SystemClock().now()
+def _settlement(hold: Hold, cost: Money | None, *, now: float) -> Settlement:
     return Settlement(
         attempt_id=hold.attempt_id,
         state="unknown",

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 import typer
 
-from callgate.clock import SystemClock, rfc3339
+from callgate.clock import rfc3339
 from callgate.config.policies import Settings
 from callgate.doors.cli.books import open_books
 from callgate.doors.cli.loop import run_loop
@@ -45,7 +45,7 @@ async def _listed(config: ConfigOption) -> Listed:
 
 def listed(settings: Settings, store: Store) -> Listed:
     """Return the limits of a store, those of the whole gate first, without those that have ended."""
-    now, zone = SystemClock().now(), ZoneInfo(settings.gate.timezone)
+    now, zone = store.clock.now(), ZoneInfo(settings.gate.timezone)
     rows = store.limits(tuple(Calendar(zone).windows(now).values()))
     in_file = {
         Limit(scope=each.scope, name=each.name, value=each.value, waits=each.waits)

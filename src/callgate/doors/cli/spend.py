@@ -13,7 +13,7 @@ import msgspec
 import typer
 from rich.markup import escape
 
-from callgate.clock import SystemClock, rfc3339
+from callgate.clock import rfc3339
 from callgate.config.policies import Settings
 from callgate.doors.cli.amounts import instant
 from callgate.doors.cli.books import open_books
@@ -121,7 +121,7 @@ async def _spend(by: Grouping, since: str | None, until: str | None, config: Pat
 def now_of(settings: Settings, store: Store) -> Now:
     """Return the store at this instant, in the time zone of the settings."""
     calendar = Calendar(ZoneInfo(settings.gate.timezone))
-    return Now(store=store, calendar=calendar, at=SystemClock().now())
+    return Now(store=store, calendar=calendar, at=store.clock.now())
 
 
 def _print(spent: Spent) -> None:
