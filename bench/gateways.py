@@ -230,12 +230,12 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 Make = Callable[[str], AbstractAsyncContextManager[Gateway]]
 """Starts a gateway before a provider."""
 
-ROUNDS: Final = 5
+ROUNDS: Final = 3
 WARM_UP: Final = 500
 REQUESTS: Final = 4_000
 STREAMS: Final = 96
 PER_SECOND: Final = 100.0
-STEADY_REQUESTS: Final = 1_500
+STEADY_REQUESTS: Final = 1_000
 
 
 async def measure(rivals: Mapping[Make, int], *, rounds: int = ROUNDS) -> Figures:
