@@ -42,13 +42,14 @@ HOLD: Final = """
 INSERT_CALL: Final = """
     INSERT INTO calls (id, owner, task_id, task_type, agent, "user", door, kind, target, stream,
         state, started_at, request_bytes, fingerprint)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'running', ?, ?, ?) RETURNING seq
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'running', ?, ?, ?)
 """
 
+# One that names no call is no attempt: its column takes no NULL.
 INSERT_ATTEMPT: Final = """
     INSERT INTO attempts (id, call_seq, task_id, n, provider, model, state, reserved_nano,
         output_tokens_limit, price_version, sent_at)
-    VALUES (?, ?, ?, ?, ?, ?, 'running', ?, ?, ?, ?)
+    VALUES (?, (SELECT seq FROM calls WHERE id = ?), ?, ?, ?, ?, 'running', ?, ?, ?, ?)
 """
 
 
@@ -194,19 +195,16 @@ def _hold(cursor: Cursor, intent: Intent, found: Found, *, reserved: int) -> Non
 def _insert(cursor: Cursor, intent: Intent, grant: Grant, *, owner: str) -> None:
     task, candidate = intent.task, intent.candidate
     if intent.n == 1:
-        found = cursor.execute(
+        cursor.execute(
             INSERT_CALL,
             (intent.call_id, owner, task.id, task.type, task.agent, task.user, intent.door,
              intent.kind, intent.target, int(intent.stream), micros(intent.started_at),
              intent.request_bytes, intent.fingerprint),
         )  # fmt: skip
-    else:
-        found = cursor.execute("SELECT seq FROM calls WHERE id = ?", (intent.call_id,))
-    (call_seq,) = found.fetchone()
     reserved = None if grant.reserved is None else grant.reserved.nano
     cursor.execute(
         INSERT_ATTEMPT,
-        (intent.attempt_id, call_seq, task.id, intent.n, candidate.provider, candidate.model,
+        (intent.attempt_id, intent.call_id, task.id, intent.n, candidate.provider, candidate.model,
          reserved, grant.output_tokens, intent.price_version, micros(intent.sent_at)),
     )  # fmt: skip
 
