@@ -189,7 +189,7 @@ def _hold(cursor: Cursor, intent: Intent, found: Found, *, reserved: int) -> Non
     ]
     cursor.executemany(HOLD, holds)
     for ticks in found.ticks:
-        tick(cursor, ticks)
+        tick(cursor, ticks, micros(intent.sent_at))
 
 
 def _insert(cursor: Cursor, intent: Intent, grant: Grant, *, owner: str) -> None:

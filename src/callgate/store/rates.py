@@ -25,13 +25,16 @@ from callgate.store.sql import Cursor
 
 BACK: Final = ", (SELECT at FROM ticks b WHERE b.scope = a.scope AND b.n = a.n - ?)"
 LATEST: Final = tuple(
-    f"SELECT n, at{BACK * rates} FROM ticks a WHERE scope = ? ORDER BY n DESC LIMIT 1"
+    f"SELECT n{BACK * rates} FROM ticks a WHERE scope = ? ORDER BY n DESC LIMIT 1"
     for rates in range(len(RATES) + 1)
 )
-"""By number of rates: the newest tick, and for each rate the time of the one that it looks back on."""
+"""By number of rates: the number of the newest tick, and for each rate the time of the one that it
+looks back on. Any N calls that follow one another stand in N rows of which each has such gaps, and
+an interval holds one of each row at most: so they need not stand in the order of their times."""
 
 INSERT: Final = "INSERT INTO ticks VALUES (?, ?, ?)"
 DROP: Final = "DELETE FROM ticks WHERE scope = ? AND n <= ?"
+NEWEST: Final = "SELECT n, at FROM ticks WHERE scope = ? ORDER BY n DESC LIMIT 1"
 NEXT_SCOPE: Final = "SELECT min(scope) FROM ticks WHERE scope > ?"
 
 DROPPED_TOGETHER: Final = 16
@@ -40,8 +43,7 @@ DROPPED_TOGETHER: Final = 16
 LONGEST_SECONDS: Final = max(RATES.values())
 
 LOOK_BACK_SECONDS: Final = 2 * LONGEST_SECONDS
-"""How old the calls are at most that are written again: twice what matters, for a clock that was
-set back."""
+"""How old the calls are at most that are known: twice what matters, for a clock that was set back."""
 
 OF_KIND: Final = "(scope = ? OR scope >= ? AND scope < ?)"
 
@@ -67,9 +69,6 @@ class Ticks(msgspec.Struct, frozen=True):
     rated: Rated
     last: int
     """The number of the newest."""
-    now: int
-    """The time of the call that is judged, in microseconds; never before the newest tick, so that
-    a clock that is set back opens no gap."""
     backs: list[int | None]
     """For each rate: the time of the call that it looks back on, if there were so many."""
 
@@ -85,11 +84,8 @@ class Excess(msgspec.Struct, frozen=True):
 
 def read_ticks(cursor: Cursor, intent: Intent, rated: Iterable[Rated]) -> list[Ticks]:
     """Return the ticks that an attempt adds to, of the scopes where it may."""
-    sent_at = micros(intent.sent_at)
     return [
-        _ticks(cursor, each, sent_at)
-        for each in rated
-        if intent.n == 1 or kind_of(each.scope) in BY_ATTEMPT
+        _ticks(cursor, each) for each in rated if intent.n == 1 or kind_of(each.scope) in BY_ATTEMPT
     ]
 
 
@@ -116,10 +112,16 @@ def refuse_over_rate(
         raise over_limit(excesses, now=intent.sent_at)
 
 
-def tick(cursor: Cursor, ticks: Ticks) -> None:
-    """Count a call, and forget some that no limit looks back on."""
+def tick(cursor: Cursor, ticks: Ticks, sent_at: int) -> None:
+    """Count a call, and forget some that no limit looks back on.
+
+    Args:
+        cursor: Inside the transaction that admits.
+        ticks: Where it is counted.
+        sent_at: When it was sent, as its row has it.
+    """
     scope, n = ticks.rated.scope, ticks.last + 1
-    cursor.execute(INSERT, (scope, n, ticks.now))
+    cursor.execute(INSERT, (scope, n, sent_at))
     if n % DROPPED_TOGETHER == 0:
         cursor.execute(DROP, (scope, n - ticks.rated.keep))
 
@@ -138,7 +140,7 @@ def set_back(cursor: Cursor, now: float) -> None:
 
 
 def forget_idle(cursor: Cursor, after: str, now: float, *, scopes: int) -> str:
-    """Delete the ticks of scopes whose last call no interval reaches back to.
+    """Delete the ticks of scopes whose last call is so old that no interval reaches back to any.
 
     Args:
         cursor: Inside a transaction.
@@ -149,12 +151,12 @@ def forget_idle(cursor: Cursor, after: str, now: float, *, scopes: int) -> str:
     Returns:
         The last scope that was looked at; nothing after the last of all.
     """
-    since = micros(now - LONGEST_SECONDS)
+    since = micros(now - LOOK_BACK_SECONDS)
     for _ in range(scopes):
         (scope,) = cursor.execute(NEXT_SCOPE, (after,)).fetchone()
         if scope is None:
             return ""
-        last, at = cursor.execute(LATEST[0], (scope,)).fetchone()
+        last, at = cursor.execute(NEWEST, (scope,)).fetchone()
         if at < since:
             cursor.execute(DROP, (scope, last))
         after = scope
@@ -191,21 +193,21 @@ def over_limit(excesses: Sequence[Excess], *, now: float) -> OverLimit:
     )
 
 
-def _ticks(cursor: Cursor, rated: Rated, sent_at: int) -> Ticks:
+def _ticks(cursor: Cursor, rated: Rated) -> Ticks:
     sql, given = LATEST[len(rated.backs)], (*rated.backs, rated.scope)
     found = cursor.execute(sql, given).fetchone()
     if found is None:
-        return Ticks(rated, 0, sent_at, [None] * len(rated.backs))
-    last, at, *backs = found
-    return Ticks(rated, last, max(sent_at, at), backs)
+        return Ticks(rated, 0, [None] * len(rated.backs))
+    last, *backs = found
+    return Ticks(rated, last, backs)
 
 
 def _over_rates(ticks: Ticks, sent_at: int) -> Iterable[Excess]:
-    for limit, known in zip(ticks.rated.limits, ticks.backs, strict=False):
+    for limit, known in zip(ticks.rated.limits, ticks.backs, strict=True):
         length = int(RATES[limit.name] * MICROS)
-        back = known if limit.value else ticks.now
+        back = known if limit.value else sent_at
         # Both ends belong to the interval.
-        if back is not None and ticks.now - back <= length:
+        if back is not None and sent_at - back <= length:
             wait = min(length, back + length + 1 - sent_at)
             yield Excess(limit, ticks.rated.scope, limit.value, wait / MICROS)
 

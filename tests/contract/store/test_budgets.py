@@ -202,6 +202,8 @@ async def test_a_call_that_ends_after_midnight_is_paid_by_the_day_that_it_was_se
     assert await fits(store, "c2", at=midnight)
     await store.settle(make_settlement("c1.1", cost=60))
     assert (used(store, midnight - 1), used(store, midnight)) == ((60, 0), (0, 100))
+    await store.settle(make_settlement("c2.1", cost=30))
+    assert (used(store, midnight - 1), used(store, midnight)) == ((60, 0), (30, 0))
     assert store.verify() == []
 
 

@@ -83,13 +83,13 @@ async def test_a_task_that_ends_leaves_its_slot_and_takes_one_again_with_its_nex
     assert not await fits(store, "c5", task="t2")
 
 
-async def test_a_task_that_was_refused_or_has_only_been_made_takes_no_slot(store: Store) -> None:
-    await store.load_limits([make_limit("gate", "concurrency", 2)], 1)
+async def test_a_task_that_was_refused_or_has_only_been_made_has_no_slot(store: Store) -> None:
+    await store.load_limits([make_limit("gate", "concurrency", 1)], 1)
     await store.create_task(make_task("made"))
     await store.refuse(make_refusal("r1", task=make_task("refused")))
     assert await fits(store, "c1", task="t1")
-    assert await fits(store, "c2", task="made")
-    # Its row is there, and that is no reason to let it in.
+    # Their rows are there, and that is no reason to let them in.
+    assert not await fits(store, "c2", task="made")
     assert not await fits(store, "c3", task="refused")
 
 

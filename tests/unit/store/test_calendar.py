@@ -75,6 +75,13 @@ def test_a_day_on_which_clocks_change_is_as_long_as_it_is(zone: str, at: str, ho
     assert day.ends_at - day.starts_at == hours * 3_600
 
 
+def test_the_last_hour_of_a_day_ends_with_the_day() -> None:
+    at = datetime.fromisoformat("2026-04-05T23:45+10:30").timestamp()
+    hour, day = (window("Australia/Lord_Howe", span, at) for span in SPANS[:2])
+    assert hour.ends_at == day.ends_at
+    assert hour.ends_at - hour.starts_at == 1_800
+
+
 def test_windows_are_named_by_what_a_clock_on_the_wall_says_and_known_by_their_place() -> None:
     at = datetime.fromisoformat("2026-10-25T01:30+00:00").timestamp()
     named = {
