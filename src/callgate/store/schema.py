@@ -203,6 +203,53 @@ MIGRATIONS: Final[Sequence[Sequence[str]]] = (
         "CREATE INDEX attempts_running ON attempts (provider) WHERE state = 'running'",
         "CREATE INDEX attempts_by_time ON attempts (sent_at)",
     ),
+    (
+        # The numbers of each price that an attempt was paid by: rows of attempts name its version.
+        """
+        CREATE TABLE prices (
+            version TEXT PRIMARY KEY,
+            numbers TEXT NOT NULL,
+            noted_at INTEGER NOT NULL
+        ) WITHOUT ROWID
+        """,
+        "ALTER TABLE attempts ADD COLUMN service_tier TEXT",
+        # By how many thousandths a model's bound is multiplied, as a bill was above it.
+        """
+        CREATE TABLE overruns (
+            provider TEXT NOT NULL,
+            model TEXT NOT NULL,
+            thousandths INTEGER NOT NULL,
+            PRIMARY KEY (provider, model)
+        ) WITHOUT ROWID
+        """,
+        # What a scope's attempts of one second count in tokens; an attempt that counts says how many.
+        """
+        CREATE TABLE tokens (
+            scope TEXT NOT NULL,
+            second INTEGER NOT NULL,
+            tokens INTEGER NOT NULL,
+            PRIMARY KEY (scope, second)
+        ) WITHOUT ROWID
+        """,
+        "ALTER TABLE attempts ADD COLUMN counted_tokens INTEGER",
+        # `fingerprint` is what an alert is about: while one is open, there is no second.
+        """
+        CREATE TABLE alerts (
+            seq INTEGER PRIMARY KEY,
+            id TEXT NOT NULL UNIQUE,
+            fingerprint TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            severity TEXT NOT NULL,
+            scope TEXT NOT NULL,
+            rule TEXT,
+            message TEXT NOT NULL,
+            facts TEXT NOT NULL,
+            raised_at INTEGER NOT NULL,
+            resolved_at INTEGER
+        )
+        """,
+        "CREATE UNIQUE INDEX alerts_open ON alerts (fingerprint) WHERE resolved_at IS NULL",
+    ),
 )
 """The statements that lead from each version to the next; a file's version is how many it has."""
 
