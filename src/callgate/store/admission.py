@@ -35,7 +35,7 @@ FIND: Final = """
 """A task, if it is stored, and the edition of the rulebook in any case."""
 
 HOLD: Final = """
-    UPDATE ledger SET held_nano = held_nano + ?, calls = calls + ?
+    UPDATE ledger SET held_nano = held_nano + ?, calls = calls + ?, last_at = ?
     WHERE scope = ? AND "window" = ?
 """
 
@@ -83,7 +83,7 @@ class Found(msgspec.Struct, frozen=True):
         for metered in self.terms.metered:
             spent, held, _ = self.sums[metered.place] or NOTHING
             for budget in metered.budgets:
-                yield Level(budget, spent, held)
+                yield Level(budget.cap, spent, held, budget.itself)
 
 
 class Admission:
@@ -180,16 +180,17 @@ def _hold(cursor: Cursor, intent: Intent, found: Found, *, reserved: int) -> Non
     task, terms = found.task, found.terms
     if None in found.sums:
         meters.insert_missing(cursor, terms.places, found.sums)
-    first = int(intent.n == 1)
-    holds = [(reserved, first, f"task:{task.own.id}", "all")]
-    holds += [(reserved, 0, f"task:{above.id}", "all") for above in task.line]
-    holds += [
-        (reserved, 1 if place.counts_attempts else first, place.scope, place.window.key)
+    first, now = int(intent.n == 1), micros(intent.sent_at)
+    cursor.execute(HOLD, (reserved, first, now, f"task:{task.own.id}", "all"))
+    others = [(reserved, 0, now, f"task:{above.id}", "all") for above in task.line]
+    others += [
+        (reserved, 1 if place.counts_attempts else first, now, place.scope, place.window.key)
         for place in terms.places
     ]
-    cursor.executemany(HOLD, holds)
+    if others:
+        cursor.executemany(HOLD, others)
     for ticks in found.ticks:
-        tick(cursor, ticks, micros(intent.sent_at))
+        tick(cursor, ticks, now)
 
 
 def _insert(cursor: Cursor, intent: Intent, grant: Grant, *, owner: str) -> None:

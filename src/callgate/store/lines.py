@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -30,13 +31,13 @@ READ: Final = f"""
 """
 
 BOOK: Final = """
-    UPDATE ledger SET spent_nano = spent_nano + ?, held_nano = held_nano - ?
+    UPDATE ledger SET spent_nano = spent_nano + ?, held_nano = held_nano - ?, last_at = ?
     WHERE scope = ? AND "window" = 'all'
 """
 
 BOOK_ABOVE: Final = f"""
     {LINE}
-    UPDATE ledger SET spent_nano = spent_nano + ?, held_nano = held_nano - ?
+    UPDATE ledger SET spent_nano = spent_nano + ?, held_nano = held_nano - ?, last_at = ?
     WHERE scope IN (SELECT 'task:' || id FROM line) AND "window" = 'all'
 """
 
@@ -74,25 +75,39 @@ def level_of(task: Above) -> Level | None:
     """Return how a task's own budget stands; None where it has none."""
     if task.cap is None:
         return None
+    return Level(task.cap, task.spent, task.held, partial(_budget_of, task, task.cap))
+
+
+def _budget_of(task: Above, cap: int) -> Budget:
     scope = f"task:{task.id}"
-    budget = Budget(
+    return Budget(
         rule="task budget",
         what=f"task {task.id}",
         scope=scope,
-        cap=task.cap,
+        cap=cap,
         fix=(
             f"{raising(scope, 'task')} lets it go on; for new tasks raise budget in"
             f" [tasks.{task.type}] of callgate.toml, or --budget"
         ),
     )
-    return Level(budget, task.spent, task.held)
 
 
-def book(cursor: Cursor, task_id: str, parent: str | None, *, spent: int, held: int) -> None:
-    """Add to what is spent and take off what is held, of a task and of all that stand above it."""
-    cursor.execute(BOOK, (spent, held, f"task:{task_id}"))
+def book(
+    cursor: Cursor, task_id: str, parent: str | None, *, spent: int, held: int, at: int
+) -> None:
+    """Add to what is spent and take off what is held, of a task and of all that stand above it.
+
+    Args:
+        cursor: Inside a transaction.
+        task_id: The task of an attempt.
+        parent: The one above it, if any.
+        spent: Nano-dollars.
+        held: Nano-dollars.
+        at: When, in microseconds since 1970; from then on they are idle.
+    """
+    cursor.execute(BOOK, (spent, held, at, f"task:{task_id}"))
     if parent is not None:
-        cursor.execute(BOOK_ABOVE, (parent, spent, held))
+        cursor.execute(BOOK_ABOVE, (parent, spent, held, at))
 
 
 def _no_parent(task: Task) -> Malformed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import inf
 from typing import Final
 
@@ -34,22 +34,28 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
     fix: str
     """How to lift it."""
 
+    def itself(self) -> Budget:
+        """Return this budget, where a level asks for it."""
+        return self
+
 
 class Level(msgspec.Struct, frozen=True):
     """How a budget stands, in nano-dollars, as the transaction sees it."""
 
-    budget: Budget
+    cap: int
     spent: int
     held: int
+    find_budget: Callable[[], Budget]
+    """Tells which budget it is: only a refusal asks."""
 
     @property
     def left(self) -> int:
         """What is neither spent nor held; a bill above its reservation may have passed the cap."""
-        return max(0, self.budget.cap - self.spent - self.held)
+        return max(0, self.cap - self.spent - self.held)
 
     def resets_at(self, needed: int) -> float:
         """Return when so much fits again by itself, seconds since 1970; infinity for never."""
-        budget = self.budget
+        budget = self.find_budget()
         return inf if budget.resets_at is None or needed > budget.cap else budget.resets_at
 
 
@@ -70,7 +76,7 @@ def reserve(bill: Bill | None, levels: Sequence[Level], /, *, candidate: Candida
     if bill is None:
         if not levels:
             return Grant(reserved=None, output_tokens=None)
-        raise _unpriced(levels[0].budget, candidate)
+        raise _unpriced(levels[0].find_budget(), candidate)
     tokens = bill.output_tokens
     needed = from_femto(bill.femto(tokens))
     left = min((level.left for level in levels), default=needed.nano)
@@ -99,27 +105,27 @@ def _over_budget(bill: Bill, levels: Sequence[Level]) -> OverBudget:
     low = [level for level in levels if level.left < needed.nano]
     low.sort(key=lambda level: (-level.resets_at(needed.nano), level.left))
     told = "; ".join(_told(level, needed) for level in low)
-    fixes = " and ".join(dict.fromkeys(level.budget.fix for level in low))
+    fixes = " and ".join(dict.fromkeys(level.find_budget().fix for level in low))
     worst = low[0]
-    resets_at = worst.resets_at(needed.nano)
+    budget, resets_at = worst.find_budget(), worst.resets_at(needed.nano)
     reason = Reason(
         code="over_budget",
-        rule=worst.budget.rule,
-        scope=worst.budget.scope,
-        limit=worst.budget.cap,
+        rule=budget.rule,
+        scope=budget.scope,
+        limit=budget.cap,
         used=worst.spent,
         held=worst.held,
         needed=needed.nano,
         resets_at=None if resets_at == inf else rfc3339(resets_at),
         fix=fixes,
     )
-    msg = f"{worst.budget.rule}: this call may cost {needed}, and {told}; {fixes}"
+    msg = f"{budget.rule}: this call may cost {needed}, and {told}; {fixes}"
     return OverBudget(msg, reason=reason)
 
 
 def _told(level: Level, needed: Money) -> str:
     """Tell how a level stands: money that is held may come free, money that is spent does not."""
-    budget, spent, held = level.budget, Money(level.spent), Money(level.held)
+    budget, spent, held = level.find_budget(), Money(level.spent), Money(level.held)
     told = f"of the {Money(budget.cap)} of {budget.what} {spent} is spent and {held} is held by running calls"
     if level.held and level.spent + needed.nano <= budget.cap:
         told += ", which may come free when they end"

@@ -27,6 +27,9 @@ INSERT_SCOPE: Final = """
 
 OPEN_TASK: Final = "UPDATE tasks SET ended_at = NULL, has_slot = 1 WHERE id = ?"
 
+SEEN: Final = "UPDATE ledger SET last_at = ? WHERE scope = ? AND \"window\" = 'all'"
+"""Who asks is not idle, whatever the answer."""
+
 END_TASK: Final = """
     UPDATE tasks SET ended_at = ?, has_slot = 0 WHERE id = ? AND ended_at IS NULL
 """
@@ -36,14 +39,13 @@ END_LATE: Final = """
     WHERE ended_at IS NULL AND deadline_at < ?
 """
 
-# Most have made a call lately, which tells at once; the others are looked through.
+# Most have made a call lately, which the ledger tells; the others are looked through.
 END_IDLE: Final = """
     UPDATE tasks SET ended_at = ?, has_slot = 0
     WHERE ended_at IS NULL AND started_at <= ?
-        AND coalesce((SELECT c.started_at FROM calls c WHERE c.task_id = tasks.id
-            ORDER BY c.seq DESC LIMIT 1), 0) <= ?
-        AND NOT EXISTS (SELECT 1 FROM calls c WHERE c.task_id = tasks.id
-            AND (c.state = 'running' OR c.ended_at > ?))
+        AND coalesce((SELECT l.last_at FROM ledger l
+            WHERE l.scope = 'task:' || tasks.id AND l."window" = 'all'), 0) <= ?
+        AND NOT EXISTS (SELECT 1 FROM calls c WHERE c.task_id = tasks.id AND c.state = 'running')
         AND NOT EXISTS (SELECT 1 FROM tasks below WHERE below.parent = tasks.id
             AND below.ended_at IS NULL)
 """
@@ -79,7 +81,7 @@ def end_by_time(cursor: Cursor, now: float, *, idle_seconds: float) -> None:
     """
     since = micros(now - idle_seconds)
     cursor.execute(END_LATE, (micros(now),))
-    cursor.execute(END_IDLE, (micros(now), since, since, since))
+    cursor.execute(END_IDLE, (micros(now), since, since))
 
 
 def insert_task(cursor: Cursor, task: Task, *, has_slot: bool) -> None:

@@ -15,7 +15,7 @@ from callgate.store.lines import find_line
 from callgate.store.reservation import LARGEST_COST
 from callgate.store.rows import Row, maybe_micros, micros
 from callgate.store.sql import Cursor
-from callgate.store.tasks import END_TASK, insert_task
+from callgate.store.tasks import END_TASK, SEEN, insert_task
 from callgate.task import Task
 
 GATE_DIED: Final = "gate_died"
@@ -93,15 +93,16 @@ def settle(cursor: Cursor, settlement: Settlement) -> None:
     cost = reserved if told is None else told.nano
     estimated = cost is not None and (settlement.estimated or told is None)
     cursor.execute(SETTLE, (*_outcome(settlement, cost, estimated=estimated), seq))
-    _book(cursor, places, spent=(cost or 0) - before, held=held)
+    ended_at = micros(settlement.ended_at)
+    _book(cursor, places, spent=(cost or 0) - before, held=held, at=ended_at)
     if settlement.call is not None:
         end_call(cursor, settlement.call)
 
 
-def _book(cursor: Cursor, places: Sequence[Any], *, spent: int, held: int) -> None:
+def _book(cursor: Cursor, places: Sequence[Any], *, spent: int, held: int, at: int) -> None:
     """Add to what is spent and take off what is held, wherever an attempt is booked."""
     task_id, parent, sent_at, agent, task_type, user, provider, tool = places
-    lines.book(cursor, task_id, parent, spent=spent, held=held)
+    lines.book(cursor, task_id, parent, spent=spent, held=held, at=at)
     scopes = scopes_of(agent=agent, task_type=task_type, user=user, provider=provider, tool=tool)
     meters.book(cursor, scopes, sent_at, spent=spent, held=held)
 
@@ -146,6 +147,7 @@ def refuse(cursor: Cursor, refusal: Refusal) -> None:
             insert_task(cursor, task, has_slot=False)
     elif owner != (refusal.caller.agent,):
         task_id = None
+    cursor.execute(SEEN, (micros(end.ended_at), f"task:{task_id}"))
     cursor.execute(
         INSERT_REFUSED_CALL,
         (end.call_id, task_id, task_type, refusal.caller.agent, user, refusal.door, refusal.kind,
@@ -197,5 +199,5 @@ def abandon(cursor: Cursor, now: float) -> None:
     ended_at = micros(now)
     for seq, _, reserved, _, *places in cursor.execute(FIND_ABANDONED).fetchall():
         cursor.execute(ABANDON_ATTEMPT, (ended_at, seq))
-        _book(cursor, places, spent=reserved or 0, held=reserved or 0)
+        _book(cursor, places, spent=reserved or 0, held=reserved or 0, at=ended_at)
     cursor.execute(ABANDON_CALLS, (ended_at,))

@@ -129,6 +129,7 @@ def make_settlement(
     cost: int | None = 40,
     estimated: bool = False,
     end: CallEnd | None = None,
+    at: float = NOW + 3,
 ) -> Settlement:
     """Return a settlement of a good reply; the cost is in nano-dollars."""
     return Settlement(
@@ -137,7 +138,7 @@ def make_settlement(
         cost=None if cost is None else Money(cost),
         estimated=estimated,
         usage=USAGE,
-        ended_at=NOW + 3,
+        ended_at=at,
         first_byte_at=NOW + 2,
         http_status=200,
         model="gpt-5.5-0101",

@@ -71,8 +71,8 @@ class Model:
     running: set[str] = field(default_factory=set[str])
     """Tasks that have a slot."""
     calls: dict[str, Call] = field(default_factory=dict[str, Call])
-    refused: list[tuple[str, float]] = field(default_factory=list[tuple[str, float]])
-    """Calls that were recorded as refused: of which task, and when."""
+    seen: dict[str, float] = field(default_factory=dict[str, float])
+    """When a task, or one below it, was last seen to do something."""
     attempts: dict[str, Attempt] = field(default_factory=dict[str, Attempt])
     limits: list[Limit] = field(default_factory=list[Limit])
 
@@ -221,6 +221,7 @@ class Model:
 
     def _note(self, intent: Intent, gate: int, grant: Grant) -> None:
         task = intent.task.id
+        self._see(task, intent.sent_at)
         for those in (self.known, self.open, self.running):
             those.add(task)
         if intent.n == 1:
@@ -228,22 +229,23 @@ class Model:
         reserved = None if grant.reserved is None else grant.reserved.nano
         self.attempts[intent.attempt_id] = Attempt(intent, gate, reserved)
 
-    def settle(self, id: str, cost: int | None, *, ended_at: float | None) -> None:
+    def settle(self, id: str, cost: int | None, *, at: float, ends: bool) -> None:
         """Book an attempt, and end its call if that has an end."""
         attempt = self.attempts[id]
         if attempt.state == "ended":
             return
+        self._see(attempt.intent.task.id, at)
         attempt.cost, attempt.state = attempt.reserved if cost is None else cost, "ended"
         call = self.calls[attempt.intent.call_id]
-        if ended_at is not None:
-            call.ended_at = ended_at
+        if ends:
+            call.ended_at = at
 
     def refuse(self, task: str, at: float) -> None:
         """Record a call that was refused, and its task."""
         if task not in self.known:
             self.known.add(task)
             self.open.add(task)
-        self.refused.append((task, at))
+        self.seen[task] = at
 
     def end(self, task: str) -> None:
         """End a task."""
@@ -254,6 +256,7 @@ class Model:
         """Book what a gate had under way at its death."""
         for attempt in self.attempts.values():
             if attempt.gate == gate and attempt.state == "running":
+                self._see(attempt.intent.task.id, now)
                 attempt.cost, attempt.state = attempt.reserved, "abandoned"
         for call in self.calls.values():
             if call.gate == gate and call.ended_at is None:
@@ -269,10 +272,13 @@ class Model:
             self.end(id)
 
     def _is_idle(self, task: str, now: float) -> bool:
-        calls = [call.ended_at for call in self.calls.values() if call.task == task]
-        calls += [at for refused, at in self.refused if refused == task]
-        calls.append(self.tasks[task].started_at)
-        return all(at is not None and at <= now - IDLE_SECONDS for at in calls)
+        runs = any(call.task == task and call.ended_at is None for call in self.calls.values())
+        seen = max(self.seen.get(task, 0.0), self.tasks[task].started_at)
+        return not runs and seen <= now - IDLE_SECONDS
+
+    def _see(self, task: str, at: float) -> None:
+        for each in self.line(task):
+            self.seen[each] = at
 
 
 def scopes(intent: Intent) -> list[str]:

@@ -155,16 +155,16 @@ class StoreAgainstModel(RuleBasedStateMachine):
     def settle(self, data: st.DataObject, costs: list[int | None], *, end: bool) -> None:
         id = data.draw(st.sampled_from(sorted(self.model.attempts)))
         attempt = self.model.attempts[id]
-        ended_at = self.clock.now() if end else None
-        ends = make_end(attempt.intent.call_id, ended_at=self.clock.now()) if end else None
+        now = self.clock.now()
+        ends = make_end(attempt.intent.call_id, ended_at=now) if end else None
 
         async def together() -> None:
-            settled = [make_settlement(id, cost=cost, end=ends) for cost in costs]
+            settled = [make_settlement(id, cost=cost, end=ends, at=now) for cost in costs]
             await asyncio.gather(*map(self.gates[attempt.gate].store.settle, settled))
 
         self.run(together())
         for cost in costs:
-            self.model.settle(id, cost, ended_at=ended_at)
+            self.model.settle(id, cost, at=now, ends=end)
 
     @rule(data=st.data(), task=st.sampled_from(sorted(TASKS)))
     def refuse(self, data: st.DataObject, task: str) -> None:

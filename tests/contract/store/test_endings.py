@@ -40,7 +40,7 @@ async def make_a_call(store: Store, clock: FakeClock, call: str, *, task: str = 
 async def end_the_call(store: Store, clock: FakeClock, call: str) -> None:
     """End a call now."""
     end = make_end(call, ended_at=clock.now())
-    await store.settle(make_settlement(f"{call}.1", end=end))
+    await store.settle(make_settlement(f"{call}.1", end=end, at=clock.now()))
 
 
 async def test_a_task_without_a_call_for_five_minutes_ends_and_leaves_its_slot(
@@ -106,6 +106,8 @@ async def test_a_task_that_waits_for_one_below_it_is_not_idle(
     assert ended_at(store, "t1") is None
     await end_the_call(store, clock, "c2")
     await store.end_task("below", clock.now())
+    await later(store, clock, IDLE_SECONDS - 1)
+    assert ended_at(store, "t1") is None
     await later(store, clock, 5)
     assert ended_at(store, "t1") == clock.now()
 

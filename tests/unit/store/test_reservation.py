@@ -38,7 +38,7 @@ def level(cap: int, spent: int = 0, held: int = 0, **more: Any) -> Level:
         "fix": "raise it",
         **more,
     }
-    return Level(Budget(cap=cap, **named), spent, held)
+    return Level(cap, spent, held, Budget(cap=cap, **named).itself)
 
 
 def granted(bill: Bill, *levels: Level) -> Grant:
