@@ -16,6 +16,8 @@ import msgspec
 from callgate.call import Caller, Candidate, Claims, Usage
 from callgate.clock import Clock
 from callgate.money import Money
+from callgate.store.accounts import Booked as Booked
+from callgate.store.accounts import BookedKind as BookedKind
 from callgate.store.accounts import CallKind as CallKind
 from callgate.store.accounts import Grouping as Grouping
 from callgate.store.accounts import Hold as Hold
@@ -359,6 +361,15 @@ class Store(Protocol):
             until: The first instant that is not in it any more.
             days: The days between them, needed where it is told by day.
             kind: Calls of this kind only; None for all.
+        """
+        ...
+
+    def booked(self, windows: Sequence[Window], /, *, providers: Sequence[str]) -> Sequence[Booked]:
+        """Return what the attempts of some windows add up to, by model and by how they stand.
+
+        Args:
+            windows: Which share no instant, each with a name of its own.
+            providers: Whose attempts.
         """
         ...
 

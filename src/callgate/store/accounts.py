@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from callgate.call import Usage
 from callgate.money import Money
 from callgate.store.limits import Limit
 from callgate.store.owners import GateIdentity
@@ -53,6 +54,32 @@ class Spending(msgspec.Struct, frozen=True, kw_only=True):
     """What half of the tasks cost at most, of those whose cost is known; as are the next two."""
     p95: Money | None
     most: Money | None
+
+
+BookedKind = Literal["known", "estimated", "unknown", "free", "running"]
+"""How attempts stand: their cost is known, is what was held, is unknown or is nothing, as they were
+not served; or they run."""
+
+
+class Booked(msgspec.Struct, frozen=True, kw_only=True):
+    """What the attempts of one window, model and kind add up to; shares none with another."""
+
+    window: str
+    """The name of the window."""
+    provider: str
+    model: str
+    """What was asked for."""
+    answered_by: str | None
+    """The model that says it answered."""
+    service_tier: str | None
+    kind: BookedKind
+    attempts: int
+    cost: Money
+    """What is spent; nothing for those that run, or whose cost is unknown."""
+    reserved: Money
+    """What was held for them, as far as it had a bound."""
+    usage: Usage
+    """As far as it was told."""
 
 
 class Hold(msgspec.Struct, frozen=True, kw_only=True):

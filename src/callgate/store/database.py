@@ -9,6 +9,7 @@ from functools import partial
 from callgate.clock import Clock
 from callgate.money import Money
 from callgate.store import (
+    Booked,
     CallEnd,
     CallKind,
     CallRow,
@@ -30,6 +31,7 @@ from callgate.store import (
     writes,
 )
 from callgate.store.admission import Admission
+from callgate.store.booked import booked
 from callgate.store.calendar import Window
 from callgate.store.groups import Groups
 from callgate.store.heartbeat import Heartbeat
@@ -139,6 +141,10 @@ class DatabaseStore:
         return self._reader.ask(
             partial(spending, by=by, since=since, until=until, days=days, kind=kind)
         )
+
+    def booked(self, windows: Sequence[Window], /, *, providers: Sequence[str]) -> Sequence[Booked]:
+        """Return what the attempts of some windows add up to, by model and by how they stand."""
+        return self._reader.ask(partial(booked, windows=windows, providers=providers))
 
     def spent_since(self, scope: str, instants: Sequence[float], /) -> Sequence[Money]:
         """Return what the attempts of a scope have cost since each of some instants."""

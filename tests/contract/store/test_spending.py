@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from callgate.call import Candidate
+from callgate.call import Candidate, Usage
 from callgate.money import Money
 from callgate.store import CallKind, Grouping, Spending, Store
 from callgate.store.owners import GateIdentity
@@ -124,6 +124,50 @@ async def test_days_are_those_of_the_place(store: Store) -> None:
         ("2026-01-02", 110),
     ]
     assert list(store.spending("day", since=NOW, until=NOW + DAY)) == []
+
+
+async def booked(store: Store, *days: int) -> list[tuple[str, str, int, int]]:
+    """Return the kinds of what is booked on some days: window, kind, attempts, nano-dollars."""
+    windows = [windows_of(NOW + day * DAY)[1] for day in days]
+    told = store.booked(windows, providers=["openai"])
+    return [(each.window, each.kind, each.attempts, each.cost.nano) for each in told]
+
+
+async def test_what_is_booked_is_told_by_day_and_by_how_it_stands(store: Store) -> None:
+    await spend(store, "c1", 500)
+    await spend(store, "c2", 40)
+    await spend(store, "c3", None, at=NOW + DAY)
+    await store.admit(make_intent(make_task(user=None), "c4", nano=30, sent_at=NOW + DAY))
+    assert await booked(store, 0, 1) == [
+        ("2026-01-01", "known", 2, 540),
+        ("2026-01-02", "running", 1, 0),
+        ("2026-01-02", "unknown", 1, 0),
+    ]
+    assert await booked(store, 1) == (await booked(store, 0, 1))[1:]
+    assert await booked(store) == []
+
+
+async def test_what_is_booked_is_told_by_who_answered_with_every_bucket(store: Store) -> None:
+    await spend(store, "c1", 500)
+    await spend(store, "c2", 40, model="gpt-5")
+    (first, second) = store.booked(windows_of(NOW)[1:2], providers=["openai"])
+    assert (first.model, second.model) == ("gpt-5", "gpt-5.5")
+    assert (second.answered_by, second.usage, second.service_tier) == ("gpt-5.5-0101", USAGE, None)
+    assert list(store.booked(windows_of(NOW)[1:2], providers=["anthropic"])) == []
+
+
+async def test_estimates_and_attempts_that_were_not_served_are_booked_apart(store: Store) -> None:
+    for call, cost in (("c1", None), ("c2", 0)):
+        await store.admit(make_intent(make_task(), call, nano=70, sent_at=NOW))
+        settlement = make_settlement(f"{call}.1", cost=cost)
+        await store.settle(msgspec.structs.replace(settlement, usage=None))
+    (estimated, free) = store.booked(windows_of(NOW)[1:2], providers=["openai"])
+    assert (estimated.kind, estimated.cost, estimated.reserved) == (
+        "estimated",
+        Money(70),
+        Money(70),
+    )
+    assert (free.kind, free.cost, free.usage) == ("free", Money(0), Usage())
 
 
 async def test_what_a_scope_spent_since_some_instants_is_told_at_once(store: Store) -> None:
