@@ -11,8 +11,9 @@ from typing import Any, Final
 
 import msgspec
 
-from callgate.errors import DeadlinePassed, Reason, Refused
-from callgate.store import Grant, Intent, meters, rulebook
+from callgate.errors import DeadlinePassed, Reason, Refused, StoreDown
+from callgate.money import Money
+from callgate.store import CallEnd, Grant, Intent, Settlement, meters, rulebook, writes
 from callgate.store.circles import refuse_circles
 from callgate.store.lines import Above, find_line, level_of
 from callgate.store.meters import NOTHING, Sums
@@ -119,6 +120,16 @@ class Admission:
                 raise Kept(refused) from refused
             raise
 
+    def stands(self, cursor: Cursor, intent: Intent, /) -> bool:
+        """Return whether an attempt was admitted."""
+        found = cursor.execute("SELECT 1 FROM attempts WHERE id = ?", (intent.attempt_id,))
+        return found.fetchone() is not None
+
+    def take_back(self, cursor: Cursor, intent: Intent, /) -> None:
+        """Settle an attempt that never left, as nobody heard that it was admitted."""
+        if self.stands(cursor, intent):
+            writes.settle(cursor, _unheard(intent))
+
     def _read(self, cursor: Cursor, edition: int | None) -> None:
         # Without an edition: the transaction that changes it may yet be rolled back.
         self._rulebook, self._edition = rulebook.read(cursor), edition
@@ -220,3 +231,26 @@ def _deadline_passed(task: Task, seconds: float) -> DeadlinePassed:
         fix=fix,
     )
     return DeadlinePassed(msg, reason=reason)
+
+
+def _unheard(intent: Intent) -> Settlement:
+    """Return the end of an attempt whose caller was told that the store is down."""
+    message = "the store was lost before it said that the attempt was admitted, so it never left"
+    end = CallEnd(
+        call_id=intent.call_id,
+        state="refused",
+        status=StoreDown.status,
+        ended_at=intent.sent_at,
+        code=StoreDown.code,
+        message=message,
+    )
+    return Settlement(
+        attempt_id=intent.attempt_id,
+        state="failed",
+        cost=Money(),
+        estimated=False,
+        usage=None,
+        ended_at=intent.sent_at,
+        error=message,
+        call=end,
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asyncio import Future
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from callgate.errors import Refused
 from callgate.store.sql import Cursor
@@ -28,6 +28,27 @@ class Kept(Exception):
     def __init__(self, refused: Refused) -> None:
         super().__init__(refused)
         self.refused = refused
+
+
+@runtime_checkable
+class Reversible(Protocol):
+    """An operation that must not stand where its caller was told that nothing was written."""
+
+    def __call__(self, cursor: Cursor, argument: Any, /) -> Any:
+        """Do it."""
+        ...
+
+    def stands(self, cursor: Cursor, argument: Any, /) -> bool:
+        """Return whether it was done."""
+        ...
+
+    def take_back(self, cursor: Cursor, argument: Any, /) -> None:
+        """Undo it, if it was done; a second time does nothing."""
+        ...
+
+
+Done = tuple[Reversible, Any]
+"""An operation, and its argument."""
 
 
 class Session(Protocol):
@@ -101,6 +122,15 @@ def _run_apart(session: Session, jobs: Sequence[Job]) -> list[Outcome]:
             outcomes.append((future, None, error))
         cursor.execute("RELEASE job")
     return outcomes
+
+
+def reversible(jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> list[Done]:
+    """Return what of ``jobs`` was done and would have to be taken back."""
+    return [
+        (operation, argument)
+        for (operation, argument, _), (_, _, error) in zip(jobs, outcomes, strict=True)
+        if error is None and isinstance(operation, Reversible)
+    ]
 
 
 def run_alone(session: Session, operation: Operation) -> None:

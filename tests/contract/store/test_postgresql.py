@@ -24,7 +24,14 @@ from callgate.store.postgresql.connection import BEGIN, ServerSession, connect
 from callgate.store.sql import Cursor
 from callgate.testing.clocks import FakeClock
 from callgate.testing.fakes import Answer
-from tests.contract.store.making import NOW, make_intent, make_key, make_refusal, make_task
+from tests.contract.store.making import (
+    NOW,
+    make_intent,
+    make_key,
+    make_refusal,
+    make_settlement,
+    make_task,
+)
 from tests.contract.store.places import also, new_schema, server
 from tests.contract.store.test_admission import balance
 from tests.contract.store.wire import cut_wire
@@ -128,6 +135,46 @@ async def test_a_commit_without_an_answer_is_asked_about(
         books = await PostgresqlStore.open(url, clock=FakeClock(), gate=None)
         assert balance(books) == (0, 100 * reaches)
         await books.close()
+
+
+@pytest.mark.parametrize("reaches", [True, False], ids=["committed", "not committed"])
+async def test_an_admission_that_nobody_was_told_of_is_taken_back(
+    url: str, tmp_path: Path, *, reaches: bool
+) -> None:
+    async with cut_wire(url, tmp_path) as wire, opened(wire.url) as store, opened(url) as books:
+        await store.create_task(make_task(budget=1_000))
+        wire.cuts, wire.meanwhile = "after" if reaches else "before", wire.fail
+        with pytest.raises(StoreDown):
+            await store.admit(make_intent(make_task()))
+        assert balance(books) == (0, 100 * reaches)
+        wire.is_down = False
+        await store.admit(make_intent(make_task(), "c2"))
+        assert (balance(books), books.verify()) == ((0, 100), [])
+        ends = [(call.state, call.code, call.attempts[0].state) for call in books.calls()]
+        assert ends[1:] == [("refused", "store_down", "failed")] * reaches
+
+
+async def test_a_settlement_that_nobody_was_told_of_is_settled_once(
+    url: str, tmp_path: Path
+) -> None:
+    async with cut_wire(url, tmp_path) as wire, opened(wire.url) as store:
+        await store.admit(make_intent(make_task(budget=1_000)))
+        wire.cuts = "after"
+        with pytest.raises(StoreDown):
+            await store.settle(make_settlement(cost=60))
+        await store.settle(make_settlement(cost=60))
+        async with opened(url) as books:
+            assert (balance(books), books.verify()) == ((60, 0), [])
+
+
+async def test_a_gate_that_stops_in_a_transaction_does_not_stop_the_others(url: str) -> None:
+    stopped = ServerSession(connect(url, busy_seconds=0.1), busy_seconds=0.1)
+    stopped.begin()
+    async with opened(url) as store:
+        await store.admit(make_intent(make_task()))
+    with pytest.raises(psycopg.Error, match="idle-in-transaction timeout"):
+        stopped.commit()
+    stopped.close()
 
 
 async def test_who_waits_too_long_for_another_gate_finds_the_store_down(url: str) -> None:

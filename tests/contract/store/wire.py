@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import StreamReader, StreamWriter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Literal
@@ -22,6 +22,8 @@ class Wire:
     Attributes:
         url: Leads to the server over this wire.
         cuts: When the connection of the next commit is cut; None for never.
+        meanwhile: What happens between that commit and the cut.
+        is_down: Whether nobody gets through.
     """
 
     def __init__(self, url: str, folder: Path) -> None:
@@ -30,12 +32,21 @@ class Wire:
         self._socket = folder / f".s.PGSQL.{self._port}"
         self.url = f"{url}&host={quote(str(folder), safe='')}"
         self.cuts: Literal["before", "after"] | None = None
+        self.meanwhile: Callable[[], Awaitable[None]] | None = None
+        self.is_down = False
         self.carrying: list[asyncio.Future[None]] = []
 
     async def listen(self) -> asyncio.Server:
         return await asyncio.start_unix_server(self._carry, self._socket)
 
+    async def fail(self) -> None:
+        """Let nobody through any more."""
+        self.is_down = True
+
     async def _carry(self, reader: StreamReader, writer: StreamWriter) -> None:
+        if self.is_down:
+            writer.close()
+            return
         self.carrying.append(asyncio.ensure_future(self._carry_on(reader, writer)))
 
     async def _carry_on(self, reader: StreamReader, writer: StreamWriter) -> None:
@@ -52,6 +63,8 @@ class Wire:
             if cuts == "after":
                 to_server.write(chunk)
                 await from_server.read(CHUNK)
+            if self.meanwhile is not None:
+                await self.meanwhile()
             break
         for end in (to_server, writer):
             end.close()

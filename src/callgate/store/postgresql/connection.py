@@ -25,7 +25,8 @@ SAFE_COMMITS: Final = """
 """Whatever the role's default is: a commit survives a crash of the server."""
 
 PATIENCE: Final = """
-    SELECT set_config('lock_timeout', ?, false), set_config('statement_timeout', ?, false)
+    SELECT set_config('lock_timeout', ?, false), set_config('statement_timeout', ?, false),
+        set_config('idle_in_transaction_session_timeout', ?, false)
 """
 
 # Both keys of the lock: ours, and the schema's, so that two stores of a database are no matter
@@ -33,11 +34,8 @@ PATIENCE: Final = """
 # of isolation sees what is committed when it begins.
 BEGIN: Final = b"""
     BEGIN ISOLATION LEVEL READ COMMITTED;
-    SELECT pg_advisory_xact_lock(1128743252, (current_schema()::regnamespace::oid)::int);
-    SELECT pg_current_xact_id()::text
+    SELECT pg_advisory_xact_lock(1128743252, (current_schema()::regnamespace::oid)::int)
 """
-
-WAS_COMMITTED: Final = "SELECT pg_xact_status(?::xid8) = 'committed'"
 
 
 def connect(url: str, *, busy_seconds: float) -> psycopg.Connection[Any]:
@@ -136,11 +134,10 @@ class ServerSession:
         self._connection = connection
         self._driver = connection.cursor()
         self.cursor = ServerCursor(self._driver)
-        self.transaction = ""
-        """The id of the last transaction, as the server numbers them."""
         wait = max(1, round(busy_seconds * 1000))
-        # Who waits for a lock is told so, rather than that its statement takes long.
-        self.cursor.execute(PATIENCE, (f"{wait}ms", f"{2 * wait}ms"))
+        # Who waits for a lock is told so, rather than that its statement takes long. One that
+        # stops in a transaction, with the lock of all, is thrown out.
+        self.cursor.execute(PATIENCE, (f"{wait}ms", f"{2 * wait}ms", f"{2 * wait}ms"))
         self.cursor.execute(SAFE_COMMITS)
 
     @property
@@ -151,9 +148,6 @@ class ServerSession:
     def begin(self) -> None:
         """Begin a transaction that no other writer of the store is in."""
         self._driver.execute(BEGIN, prepare=False)
-        while self._driver.nextset():
-            pass
-        self.transaction = str(self._driver.fetchall()[0][0])
 
     def commit(self) -> None:
         """Make it durable."""
@@ -172,14 +166,6 @@ class ServerSession:
         """Whether the database failed, rather than the operation."""
         of_the_operation = (psycopg.IntegrityError, psycopg.DataError)
         return isinstance(error, psycopg.Error) and not isinstance(error, of_the_operation)
-
-    def was_committed(self, transaction: str) -> bool:
-        """Return whether a transaction of a lost connection was committed."""
-        # Who held the lock has ended once it is ours, one way or the other.
-        self.begin()
-        (committed,) = self.cursor.execute(WAS_COMMITTED, (transaction,)).fetchone()
-        self.commit()
-        return committed is True
 
     def close(self) -> None:
         """Close the connection."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Final
@@ -11,7 +11,16 @@ import psycopg
 
 from callgate.store.groups import LARGEST_GROUP, Chore, Groups, store_down
 from callgate.store.postgresql.connection import ServerSession
-from callgate.store.transaction import Job, Outcome, deliver, run, run_alone
+from callgate.store.sql import Cursor
+from callgate.store.transaction import (
+    Done,
+    Job,
+    Outcome,
+    deliver,
+    reversible,
+    run,
+    run_alone,
+)
 
 LOOK: Final = "look whether the server runs and who has it busy; the gate recovers by itself"
 
@@ -33,6 +42,8 @@ class ServerWriter(Groups):
         self._connect = connect
         self._session: ServerSession | None = None
         self._opened = False
+        self._in_doubt: list[Done] = []
+        """What may have been committed, though its callers were told that it was not."""
 
     def _open(self) -> None:
         try:
@@ -54,21 +65,38 @@ class ServerWriter(Groups):
             session = self._begun()
             jobs += self._gather(LARGEST_GROUP)
             outcomes += run(session, jobs)
-            self._commit(session)
+            self._commit(session, jobs, outcomes)
         except Exception:
             self._drop()
             raise
 
-    def _commit(self, session: ServerSession) -> None:
-        """Commit; where the connection is lost meanwhile, ask what became of it."""
+    def _commit(
+        self, session: ServerSession, jobs: Sequence[Job], outcomes: Sequence[Outcome]
+    ) -> None:
+        """Commit; where the answer is lost, look whether what was done stands."""
         try:
             session.commit()
         except psycopg.Error:
             self._drop()
-            with suppress(psycopg.Error):
-                if self._live().was_committed(session.transaction):
-                    return
-            raise
+            if not self._stands(reversible(jobs, outcomes)):
+                raise
+
+    def _stands(self, done: Sequence[Done]) -> bool:
+        """Return whether the transaction of a lost connection, with all of this, was committed.
+
+        The server's own word on it would be no proof: a transaction that a crash has lost leaves its
+        number to another, which may be committed. What is not reversible is safe to do again.
+        """
+        try:
+            session = self._live()
+            # Who held the lock has ended once it is ours, one way or the other.
+            session.begin()
+            stands = any(operation.stands(session.cursor, argument) for operation, argument in done)
+            session.commit()
+        except psycopg.Error:
+            self._in_doubt += done
+            return False
+        return stands
 
     def _written(self, jobs: list[Job], outcomes: list[Outcome], error: Exception | None) -> None:
         if error is None:
@@ -93,7 +121,14 @@ class ServerWriter(Groups):
     def _live(self) -> ServerSession:
         if self._session is None:
             self._session = self._connect()
+        if self._in_doubt:
+            run_alone(self._session, self._take_back)
+            self._in_doubt.clear()
         return self._session
+
+    def _take_back(self, cursor: Cursor, _: None) -> None:
+        for operation, argument in self._in_doubt:
+            operation.take_back(cursor, argument)
 
     def _drop(self) -> None:
         if self._session is not None:
