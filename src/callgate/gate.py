@@ -19,6 +19,7 @@ from callgate.keys import PREFIX, digest, new_key
 from callgate.money import Money
 from callgate.pipeline import ORDER, Execute, Guard, Next, Passage, Stage, compose
 from callgate.pipeline.admit import Admit
+from callgate.pipeline.bounding import Bounding
 from callgate.pipeline.identify import Identify, new_task
 from callgate.pipeline.late import LateOutcomes
 from callgate.pipeline.parse import Parse
@@ -316,6 +317,7 @@ class Gate:
                 settings=settings,
                 formats=formats,
                 prices=PriceTable(settings.prices),
+                bounding=Bounding(settings=settings, formats=formats),
                 store=store,
                 clock=clock,
                 late=self._late,

@@ -177,7 +177,7 @@ class TaskTable(LimitsTable):
     )
     max_input_tokens: Tokens | None = Field(
         default=None,
-        description="The input bound for requests whose bytes do not bound it, such as images.",
+        description="The input bound for requests whose bytes do not bound it, such as sounds and files.",
     )
 
 

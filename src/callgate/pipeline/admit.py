@@ -12,38 +12,21 @@ from math import inf
 
 import msgspec
 
-from callgate.call import Attempt, Candidate, Reply, new_id
+from callgate.call import Attempt, Reply, new_id
 from callgate.clock import Clock
 from callgate.config.policies import Settings
-from callgate.errors import (
-    OverBudget,
-    OverLimit,
-    Reason,
-    Refused,
-    StoreDown,
-    Unbounded,
-    Unpriced,
-)
+from callgate.errors import OverBudget, OverLimit, Refused, StoreDown, Unpriced
 from callgate.money import Money
+from callgate.pipeline.bounding import Bounding, may_hold, with_level
 from callgate.pipeline.late import LateOutcomes
 from callgate.pipeline.settlement import Ending, settlement_of
 from callgate.pipeline.stage import Next, Passage, staged
 from callgate.pricing import Price
-from callgate.pricing.bound import cache_writes_of, input_bound_tokens, make_bill
 from callgate.pricing.overruns import ONE, Overruns, raised
-from callgate.pricing.table import PriceTable, unpriced_fix
+from callgate.pricing.table import PriceTable
 from callgate.store import Bill, Grant, Intent, Settlement, Store
 from callgate.store.calendar import Calendar
 from callgate.wire import Format
-
-LEAST_OUTPUT_TOKENS = 16
-"""Below this an inserted output limit is not worth a call.
-
-Source: the least ``max_output_tokens`` that OpenAI's Responses API takes.
-"""
-
-FREE = Bill(input_femto=0, output_femto=0, output_tokens=0, least_output_tokens=0)
-"""The bill of a format that costs nothing, such as counting tokens."""
 
 FINGERPRINT_BYTES = 16
 """Enough that two requests of one task never look alike by chance."""
@@ -57,6 +40,7 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     formats: Mapping[str, Format]
     prices: PriceTable
+    bounding: Bounding
     store: Store
     clock: Clock
     late: LateOutcomes
@@ -94,16 +78,16 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
         price = self.prices.find(
             self.settings.providers[candidate.provider].price_source, candidate
         )
-        prices = _may_hold(passage, price)
-        bill = self._bill(passage, prices)
+        prices = may_hold(passage, price)
+        bill = self.bounding.bill(passage, prices)
         known = raised(bill, factor) if isinstance(bill, Bill) else None
         intent = _intent(passage, known, price, calendar=self.calendar, now=self.clock.now())
         try:
             intent, grant = await self._in_turn(passage, intent)
         except OverBudget as refused:
-            raise _explained(refused, passage) from None
+            raise self.bounding.explained(refused, passage) from None
         except Unpriced as refused:
-            raise _with_level(bill, refused) if isinstance(bill, Refused) else refused from None
+            raise with_level(bill, refused) if isinstance(bill, Refused) else refused from None
         passage.attempts += 1
         passage.attempt = Attempt(
             id=intent.attempt_id,
@@ -171,50 +155,6 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
         )
         self.late.add(settlement, wait_seconds=0.0)
 
-    def _bill(self, passage: Passage, prices: tuple[Price, ...]) -> Bill | Unpriced | Unbounded:
-        """Return the most that the attempt can cost; where nobody knows, why not.
-
-        Only the store knows whether a budget holds; without one the attempt may go all the same.
-        """
-        request, policy, candidate = passage.request, passage.policy, passage.candidate
-        assert request is not None
-        assert policy is not None
-        assert candidate is not None
-        if not self._format(passage).costs_output:
-            return FREE
-        if not prices:
-            return self._unpriced(passage, candidate)
-        input_tokens = _input_bound(passage, prices[0])
-        if input_tokens is None:
-            return _unbounded(candidate.name, policy.type, request.opaque or "")
-        wanted = request.output_limit
-        return make_bill(
-            prices,
-            input_tokens=input_tokens,
-            cache_writes=cache_writes_of(
-                passage.call.body, api=self.settings.providers[candidate.provider].api
-            ),
-            output_tokens=policy.max_output_tokens if wanted is None else wanted,
-            least_output_tokens=min(LEAST_OUTPUT_TOKENS, policy.max_output_tokens)
-            if wanted is None
-            else wanted,
-            choices=request.choices,
-        )
-
-    def _unpriced(self, passage: Passage, candidate: Candidate) -> Unpriced:
-        """Return the refusal of a model whose cost no budget could limit."""
-        request, provider = passage.request, self.settings.providers[candidate.provider]
-        assert request is not None
-        fix = unpriced_fix(candidate, api=provider.api)
-        tier = request.service_tier
-        asked = f" at the service tier {tier!r}" if isinstance(tier, str) else ""
-        where = "callgate.toml" if self.settings.path else "callgate.toml (callgate init writes it)"
-        msg = (
-            f"{candidate.name} has no price{asked}, so its budget could not hold it; "
-            f"add to {where}:\n{fix}"
-        )
-        return Unpriced(msg, reason=Reason(code="unpriced", fix=fix))
-
     def _inserted(self, passage: Passage, grant: Grant) -> int | None:
         """Return the output limit that the gate sends where the request names none."""
         request, policy = passage.request, passage.policy
@@ -241,22 +181,6 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
             self.late.add(settlement)
 
 
-def _explained(refused: OverBudget, passage: Passage) -> OverBudget:
-    """Return a refusal that names the setting by which less would have been held."""
-    request, policy = passage.request, passage.policy
-    assert request is not None
-    assert policy is not None
-    if request.opaque is None or policy.max_input_tokens is not None:
-        return refused
-    remedy = f"bound its input by max_input_tokens under [tasks.{policy.type}]"
-    msg = (
-        f"{refused.message}; all that the model can take is held, as {request.opaque}: {remedy} "
-        "of callgate.toml"
-    )
-    fix = f"{remedy}, or {refused.reason.fix}"
-    return OverBudget(msg, reason=msgspec.structs.replace(refused.reason, fix=fix))
-
-
 def _latest_turn(passage: Passage, *, now: float) -> float:
     """Return when an attempt must have its turn at the latest, in seconds since 1970."""
     task, policy = passage.task, passage.policy
@@ -265,32 +189,6 @@ def _latest_turn(passage: Passage, *, now: float) -> float:
     deadline = inf if task.deadline_at is None else task.deadline_at
     most = policy.max_wait_seconds
     return deadline if most is None else min(deadline, now + most)
-
-
-def _with_level(why: Refused, refused: Unpriced) -> Refused:
-    """Return why a cost is unknown, with the budget that must know it."""
-    rule, scope = refused.reason.rule, refused.reason.scope
-    reason = msgspec.structs.replace(why.reason, rule=why.reason.rule or rule, scope=scope)
-    return type(why)(why.message, reason=reason)
-
-
-def _may_hold(passage: Passage, price: Price | None) -> tuple[Price, ...]:
-    """Return the prices that may hold for a request; none where nobody tells what it costs."""
-    assert passage.request is not None
-    if price is None or (price.text_only and passage.request.opaque is not None):
-        return ()
-    return price.may_hold(passage.request.service_tier)
-
-
-def _input_bound(passage: Passage, price: Price) -> int | None:
-    request, policy = passage.request, passage.policy
-    assert request is not None
-    assert policy is not None
-    if request.opaque is not None:
-        return policy.max_input_tokens or price.context_window
-    return input_bound_tokens(
-        passage.call.body, parts=request.messages, has_tools=request.has_tools
-    )
 
 
 def _intent(
@@ -318,10 +216,3 @@ def _intent(
         windows=tuple(calendar.windows(now).values()),
         fingerprint=blake2b(call.body, digest_size=FINGERPRINT_BYTES).digest(),
     )
-
-
-def _unbounded(name: str, task_type: str, why: str) -> Unbounded:
-    fix = f"set max_input_tokens under [tasks.{task_type}] in callgate.toml"
-    msg = f"what {name} may cost cannot be told before it runs: {why}, and its context window is unknown; {fix}"
-    rule = f"tasks.{task_type}.max_input_tokens"
-    return Unbounded(msg, reason=Reason(code="unbounded", rule=rule, fix=fix))

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final, Literal
 
+import msgspec
+
 from callgate.pricing import Price, Rates
 from callgate.store import Bill
 
@@ -33,6 +35,17 @@ Source: the Unicode character database; a test looks at every character of it.
 ANY_ESCAPE: Final = re.compile(rb"\\u")
 ESCAPE_BYTES: Final = 6
 
+
+class Images(msgspec.Struct, frozen=True):
+    """The images of a request."""
+
+    count: int
+    size_bytes: int
+    """What they take of its body, in plain ASCII."""
+    most_tokens: int
+    """What each of them costs at the most."""
+
+
 CacheWrites = Literal["none", "short", "long"]
 """For how long input may be written to a cache, which costs more the longer it is."""
 
@@ -57,7 +70,9 @@ Source: the Unicode character database; a test looks at every character of it.
 """
 
 
-def input_bound_tokens(body: bytes, *, parts: int, has_tools: bool) -> int:
+def input_bound_tokens(
+    body: bytes, *, parts: int, has_tools: bool, images: Images | None = None
+) -> int:
     """Return a number of tokens that the input of a request cannot exceed.
 
     A tokenizer makes at most one token of each byte of a text; one that normalises first, of each
@@ -69,6 +84,7 @@ def input_bound_tokens(body: bytes, *, parts: int, has_tools: bool) -> int:
         body: The request as it came, valid UTF-8.
         parts: Messages, tools and system parts.
         has_tools: Whether there are tools.
+        images: Those among the parts, if any: each counts its own number, and not its bytes.
 
     Source: measured with eight tokenizers (cl100k, o200k, Claude 2, DeepSeek, Qwen 3, Gemma 3,
     Llama 2 and 3.1) over every code point and 250,000 random texts: no violation. Without the
@@ -80,7 +96,9 @@ def input_bound_tokens(body: bytes, *, parts: int, has_tools: bool) -> int:
         hidden += TOKENS_FOR_TOOLS
     # A search for one byte is far cheaper than for two.
     escaped = _growth_of_escapes(body) if b"\\" in body else 0
-    return _widest_bytes(body) + escaped + hidden
+    shown = 0 if images is None else images.count * (images.most_tokens + TOKENS_PER_PART)
+    unread = 0 if images is None else images.size_bytes
+    return _widest_bytes(body) - unread + escaped + hidden + shown
 
 
 def _widest_bytes(body: bytes) -> int:

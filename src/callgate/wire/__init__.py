@@ -30,6 +30,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     has_tools: bool
     opaque: str | None = None
     """Why the bytes do not bound the input (``messages[3] holds an image``); None if they do."""
+    images: int = 0
+    """How many images there are, each of which counts what its provider says, and not its bytes."""
+    image_bytes: int = 0
+    """The bytes of the body that they take."""
     wants_usage: bool = True
     """Whether the client itself asked for usage in the stream."""
     service_tier: object = None

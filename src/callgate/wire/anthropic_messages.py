@@ -24,6 +24,7 @@ from callgate.wire.failures import (
 from callgate.wire.fields import (
     PARTS,
     Part,
+    Sight,
     count_of,
     flag_of,
     items_of,
@@ -59,6 +60,8 @@ PLAIN_PARTS: Final = frozenset({
     "text", "tool_use", "tool_result", "thinking", "redacted_thinking",
 })  # fmt: skip
 """Parts of a message whose tokens are bounded by their bytes."""
+
+IMAGE: Final = "image"
 
 PLAIN_TOOLS: Final = frozenset({None, "custom"})
 """Tools that the agent runs and describes itself; every other kind adds input of its own.
@@ -126,6 +129,8 @@ class AnthropicMessages:
         document = Document.parse(body)
         messages = items_of(document, "messages", _MESSAGES, needed=True)
         tools = items_of(document, "tools", PARTS)
+        sight = Sight()
+        opaque = _opaque(document, messages, tools, sight)
         return Request(
             document=document,
             model=text_of(document, "model"),
@@ -133,7 +138,9 @@ class AnthropicMessages:
             output_limit=count_of(document, "max_tokens", least=0),
             messages=len(messages) + len(tools) + _system_parts(document),
             has_tools=bool(tools),
-            opaque=_opaque(document, messages, tools),
+            opaque=opaque,
+            images=sight.images,
+            image_bytes=sight.image_bytes,
             service_tier=FAST if document.get("speed") == FAST else document.get("service_tier"),
         )
 
@@ -351,16 +358,19 @@ def _system_parts(document: Document) -> int:
     return len(cast("list[object]", parts)) if isinstance(parts, list) else 1
 
 
-def _opaque(document: Document, messages: list[Message], tools: list[Part]) -> str | None:
-    """Return what in a request costs input that its bytes do not bound."""
+def _opaque(
+    document: Document, messages: list[Message], tools: list[Part], sight: Sight
+) -> str | None:
+    """Return what in a request costs input that neither its bytes nor its images bound."""
     strange = unbounded_field(document, UNBOUNDED_FIELDS) or strange_tool(tools, PLAIN_TOOLS)
     if strange is not None:
         return strange
     for index, message in enumerate(messages):
-        strange = strange_part(message.content, PLAIN_PARTS)
+        strange = strange_part(message.content, PLAIN_PARTS, IMAGE, sight)
         if strange is not None:
             return f"messages[{index}] holds {strange}"
-    strange = strange_part(document.values.get("system", msgspec.Raw()), PLAIN_PARTS)
+    system = document.values.get("system", msgspec.Raw())
+    strange = strange_part(system, PLAIN_PARTS, IMAGE, sight)
     return None if strange is None else f"system holds {strange}"
 
 

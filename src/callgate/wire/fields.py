@@ -31,6 +31,16 @@ class Part(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 PARTS: Final = msgspec.json.Decoder(list[Part])
 """Decodes what the parts are, and passes over what they hold: half the cost of decoding it all."""
 
+_RAW_PARTS: Final = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+class Sight(msgspec.Struct):
+    """What was seen in the messages of a request so far that is no text."""
+
+    images: int = 0
+    image_bytes: int = 0
+    """What they take of the request, their addresses or data among it."""
+
 
 def text_of(document: Document, key: str) -> str:
     """Return a text that must be there."""
@@ -95,12 +105,16 @@ def items_of(
         raise malformed(msg, code="wrong_field") from None
 
 
-def strange_part(content: msgspec.Raw, plain: frozenset[str]) -> str | None:
-    """Return what a message holds besides plain text; None if there is nothing else.
+def strange_part(
+    content: msgspec.Raw, plain: frozenset[str], image: str, sight: Sight
+) -> str | None:
+    """Return what a message holds besides plain text and images; None if there is nothing else.
 
     Args:
         content: The message's content as it was written: a text, nothing, or a list of parts.
         plain: The types of parts whose tokens are bounded by their bytes.
+        image: The type of a part that is an image.
+        sight: Where images are counted.
     """
     first = bytes(memoryview(content)[:1])
     if first == b'"' or first in NOTHING:
@@ -109,13 +123,34 @@ def strange_part(content: msgspec.Raw, plain: frozenset[str]) -> str | None:
         parts = PARTS.decode(content)
     except (msgspec.DecodeError, RecursionError):
         return "content that is neither a text nor a list of parts"
+    if any(part.type == image for part in parts):
+        parts = _without_images(content, parts, image, sight)
     for part in parts:
         if not isinstance(part.type, str) or part.type not in plain:
             return f"a part of type {part.type!r}"
-        within = strange_part(part.content, plain)
+        within = strange_part(part.content, plain, image, sight)
         if within is not None:
             return within
     return None
+
+
+def _without_images(
+    content: msgspec.Raw, parts: Sequence[Part], image: str, sight: Sight
+) -> list[Part]:
+    """Count the images; return the other parts.
+
+    One that is written in more than ASCII stays among the others: how much of the bound of a text is
+    its own could not be told.
+    """
+    others: list[Part] = []
+    for part, raw in zip(parts, _RAW_PARTS.decode(content), strict=True):
+        written = bytes(raw)
+        if part.type == image and written.isascii():
+            sight.images += 1
+            sight.image_bytes += len(written)
+        else:
+            others.append(part)
+    return others
 
 
 def strange_tool(tools: Sequence[Part], plain: Collection[str | None]) -> str | None:

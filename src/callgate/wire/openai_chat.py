@@ -25,6 +25,7 @@ from callgate.wire.failures import (
 from callgate.wire.fields import (
     PARTS,
     Part,
+    Sight,
     count_of,
     flag_of,
     is_set,
@@ -73,6 +74,8 @@ STATUS_BY_CODE: Final = {
 
 PLAIN_PARTS: Final = frozenset({"text", "refusal"})
 """Parts of a message whose tokens are bounded by their bytes."""
+
+IMAGE: Final = "image_url"
 
 PLAIN_TOOLS: Final = frozenset({"function", "custom"})
 """Tools that the agent runs itself; every other kind adds input while the model works."""
@@ -161,6 +164,8 @@ class OpenAIChat:
             for limit in (count_of(document, field, least=0) for field in LIMIT_FIELDS)
             if limit is not None
         ]
+        sight = Sight()
+        opaque = _opaque(document, messages, tools, sight)
         return Request(
             document=document,
             model=text_of(document, "model"),
@@ -169,7 +174,9 @@ class OpenAIChat:
             choices=count_of(document, "n", least=1) or 1,
             messages=len(messages) + len(tools),
             has_tools=bool(tools) or document.get("functions") is not None,
-            opaque=_opaque(document, messages, tools),
+            opaque=opaque,
+            images=sight.images,
+            image_bytes=sight.image_bytes,
             wants_usage=_wants_usage(document),
             service_tier=document.get("service_tier"),
         )
@@ -275,8 +282,10 @@ class ChatScanner(EventScanner):
         self.has_content = self.has_content or any(map(_says_something, choices))
 
 
-def _opaque(document: Document, messages: list[Message], tools: list[Part]) -> str | None:
-    """Return what in a request costs input that its bytes do not bound."""
+def _opaque(
+    document: Document, messages: list[Message], tools: list[Part], sight: Sight
+) -> str | None:
+    """Return what in a request costs input that neither its bytes nor its images bound."""
     modalities = document.get("modalities")
     if modalities is not None and modalities != ["text"]:
         return "modalities asks for more than text"
@@ -284,7 +293,7 @@ def _opaque(document: Document, messages: list[Message], tools: list[Part]) -> s
     if strange is not None:
         return strange
     for index, message in enumerate(messages):
-        strange = strange_part(message.content, PLAIN_PARTS)
+        strange = strange_part(message.content, PLAIN_PARTS, IMAGE, sight)
         if strange is not None:
             return f"messages[{index}] holds {strange}"
         if message.audio is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from callgate.config.policies import PricePolicy, RoutePolicy
 from callgate.errors import OverBudget, Unpriced
 from callgate.money import Money
 from callgate.pricing.bound import input_bound_tokens
+from callgate.pricing.images import most_image_tokens
 from callgate.testing.fakes import Answer
 from tests.unit.pipeline.road import Line, Road, open_road, settings
 
@@ -131,17 +133,43 @@ async def test_where_no_budget_holds_its_cost_is_unknown_and_never_that_of_text(
 PICTURE = [{"role": "user", "content": [{"type": "image_url"}]}]
 
 
-async def test_a_picture_that_does_not_fit_is_refused_with_the_setting_that_bounds_it(
+async def test_an_image_that_nobody_bounds_holds_what_its_model_can_take(tmp_path: Path) -> None:
+    model = Candidate(provider="first", model="house-model")
+    price = PricePolicy(input_femto=10**9, output_femto=10**9, context_window=10**6)
+    routes = {"plain": RoutePolicy(name="plain", use=(model,))}
+    prices = {model.name: price}
+    async with open_road(tmp_path, models=routes, prices=prices, budget="0.0001") as road:
+        with pytest.raises(OverBudget, match="nobody publishes what an image costs first:house"):
+            await road.read(road.passage(body=body("plain", messages=PICTURE)))
+
+
+async def test_an_image_holds_what_its_provider_publishes_and_not_its_bytes(
+    tmp_path: Path,
+) -> None:
+    url = {"url": "data:image/png;base64," + "A" * 1_000_000}
+    image = {"type": "image_url", "image_url": url}
+    messages = [{"role": "user", "content": [{"type": "text", "text": "?"}, image]}]
+    async with open_listed(tmp_path, first=answers(None)) as road:
+        sent = body("plain", messages=messages, max_tokens=1)
+        await road.read(road.passage(body=sent))
+        reserved = road.last.attempts[0].reserved
+        assert reserved is not None
+        tokens = most_image_tokens("openai", LISTED["first"][1]) or 0
+        around = len(sent) - len(json.dumps(image)) + 500
+        assert 5_000 * tokens < reserved.nano < 5_000 * (tokens + around) + 30_000
+
+
+async def test_a_sound_that_does_not_fit_is_refused_with_the_setting_that_bounds_it(
     tmp_path: Path,
 ) -> None:
     async with open_listed(tmp_path) as road:
         with pytest.raises(OverBudget) as refused:
-            await road.read(road.passage(body=body("plain", messages=PICTURE)))
+            await road.read(road.passage(body=body("plain", messages=SOUND)))
         told = (refused.value.message, refused.value.reason.fix)
         assert ["max_input_tokens under [tasks.default]" in str(text) for text in told] == [
             True
         ] * 2
-        assert "messages[0] holds a part of type 'image_url'" in refused.value.message
+        assert "messages[0] holds a part of type 'input_audio'" in refused.value.message
         with pytest.raises(OverBudget) as plain:
             await road.read(road.passage(body=body("plain", max_tokens=10**6)))
         assert "max_input_tokens" not in plain.value.message

@@ -55,23 +55,24 @@ def test_a_field_of_the_wrong_type_is_refused_by_its_name(fields: Any, told: str
     assert refused.value.message.startswith(told)
 
 
-IMAGE = {"type": "image", "source": {"type": "url", "url": "https://…"}}
+IMAGE = {"type": "image", "source": {"type": "url", "url": "https://example.org/a.png"}}
+DRAWING = {"type": "drawing"}
 
 
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
-        ({"messages": [{"content": [IMAGE]}]}, "messages[0] holds a part of type 'image'"),
+        ({"messages": [{"content": [DRAWING]}]}, "messages[0] holds a part of type 'drawing'"),
         (
-            {"messages": [{"content": [{"type": "tool_result", "content": [IMAGE]}]}]},
-            "messages[0] holds a part of type 'image'",
+            {"messages": [{"content": [{"type": "tool_result", "content": [DRAWING]}]}]},
+            "messages[0] holds a part of type 'drawing'",
         ),
         (
             {"messages": [*HELLO, {"content": [{"type": "document", "title": "t"}]}]},
             "messages[1] holds a part of type 'document'",
         ),
         ({"messages": [{"content": [{"type": None}]}]}, "messages[0] holds a part of type None"),
-        ({"system": [IMAGE]}, "system holds a part of type 'image'"),
+        ({"system": [DRAWING]}, "system holds a part of type 'drawing'"),
         ({"tools": [{"type": "web_search_20260318"}]}, "tools[0] is of type 'web_search_20260318'"),
         ({"tools": [{}, {"type": ["custom"]}]}, "tools[1] is of type ['custom']"),
         ({"mcp_servers": [{"url": "https://…"}]}, "mcp_servers adds to the input"),
@@ -83,6 +84,13 @@ IMAGE = {"type": "image", "source": {"type": "url", "url": "https://…"}}
 )
 def test_what_its_bytes_do_not_bound_is_named(fields: Any, told: str) -> None:
     assert (MESSAGES.parse(body(**fields)).opaque or "").startswith(told)
+
+
+def test_images_are_counted_wherever_they_are() -> None:
+    result = {"type": "tool_result", "content": [IMAGE, {"type": "text", "text": "?"}]}
+    request = MESSAGES.parse(body(messages=[{"content": [IMAGE, result]}], system=[IMAGE]))
+    assert (request.opaque, request.images) == (None, 3)
+    assert request.image_bytes == 3 * len(msgspec.json.encode(IMAGE))
 
 
 def test_a_conversation_of_text_and_tools_is_bounded_by_its_bytes() -> None:

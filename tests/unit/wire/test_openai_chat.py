@@ -95,7 +95,7 @@ def test_a_request_without_messages_is_refused() -> None:
 @pytest.mark.parametrize(
     ("part", "told"),
     [
-        ({"type": "image_url", "image_url": {"url": "https://…"}}, "a part of type 'image_url'"),
+        ({"type": "image_url", "image_url": {"url": "http://ß.de"}}, "a part of type 'image_url'"),
         ({"type": "input_audio", "input_audio": {}}, "a part of type 'input_audio'"),
         ({"type": "file", "file": {"file_id": "f"}}, "a part of type 'file'"),
         ({"image_url": "https://…"}, "a part of type None"),
@@ -109,9 +109,16 @@ def test_a_part_that_its_bytes_do_not_bound_is_named(part: Any, told: str) -> No
 
 
 def test_an_escape_does_not_hide_what_a_part_is() -> None:
-    part = b'{"\\u0074ype":"image\\u005furl","image_url":{}}'
+    part = b'{"\\u0074ype":"input\\u005faudio","input_audio":{}}'
     source = b'{"model":"m","messages":[{"content":[' + part + b"]}]}"
-    assert CHAT.parse(source).opaque == "messages[0] holds a part of type 'image_url'"
+    assert CHAT.parse(source).opaque == "messages[0] holds a part of type 'input_audio'"
+
+
+def test_images_are_counted_with_the_bytes_that_they_take() -> None:
+    image = b'{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}'
+    content = b'{"content":[' + image + b',{"type":"text","text":"?"},' + image + b"]}"
+    request = CHAT.parse(b'{"model":"m","messages":[' + content + b"," + content + b"]}")
+    assert (request.opaque, request.images, request.image_bytes) == (None, 4, 4 * len(image))
 
 
 @pytest.mark.parametrize(

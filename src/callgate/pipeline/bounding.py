@@ -1,0 +1,149 @@
+"""The most that an attempt can cost, told from its request and its prices before it leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from callgate.call import Candidate
+from callgate.config.policies import Settings
+from callgate.errors import OverBudget, Reason, Refused, Unbounded, Unpriced
+from callgate.pipeline.stage import Passage
+from callgate.pricing import Price
+from callgate.pricing.bound import Images, cache_writes_of, input_bound_tokens, make_bill
+from callgate.pricing.images import most_image_tokens
+from callgate.pricing.table import unpriced_fix
+from callgate.store import Bill
+from callgate.wire import Format
+
+LEAST_OUTPUT_TOKENS = 16
+"""Below this an inserted output limit is not worth a call.
+
+Source: the least ``max_output_tokens`` that OpenAI's Responses API takes.
+"""
+
+FREE = Bill(input_femto=0, output_femto=0, output_tokens=0, least_output_tokens=0)
+"""The bill of a format that costs nothing, such as counting tokens."""
+
+
+class Bounding(msgspec.Struct, frozen=True, kw_only=True):
+    """Makes the bill that is held for an attempt."""
+
+    settings: Settings
+    formats: Mapping[str, Format]
+
+    def bill(self, passage: Passage, prices: tuple[Price, ...]) -> Bill | Unpriced | Unbounded:
+        """Return the most that the attempt can cost; where nobody knows, why not.
+
+        Only the store knows whether a budget holds; without one the attempt may go all the same.
+        """
+        request, policy, candidate = passage.request, passage.policy, passage.candidate
+        assert request is not None
+        assert policy is not None
+        assert candidate is not None
+        if not self.formats[passage.call.format].costs_output:
+            return FREE
+        if not prices:
+            return self._unpriced(passage, candidate)
+        input_tokens = self._input_bound(passage, candidate, prices[0])
+        if input_tokens is None:
+            return _unbounded(candidate.name, policy.type, self._strange(passage, candidate) or "")
+        wanted = request.output_limit
+        return make_bill(
+            prices,
+            input_tokens=input_tokens,
+            cache_writes=cache_writes_of(
+                passage.call.body, api=self.settings.providers[candidate.provider].api
+            ),
+            output_tokens=policy.max_output_tokens if wanted is None else wanted,
+            least_output_tokens=min(LEAST_OUTPUT_TOKENS, policy.max_output_tokens)
+            if wanted is None
+            else wanted,
+            choices=request.choices,
+        )
+
+    def explained(self, refused: OverBudget, passage: Passage) -> OverBudget:
+        """Return a refusal that names the setting by which less would have been held."""
+        policy, candidate = passage.policy, passage.candidate
+        assert policy is not None
+        assert candidate is not None
+        strange = self._strange(passage, candidate)
+        if strange is None or policy.max_input_tokens is not None:
+            return refused
+        remedy = f"bound its input by max_input_tokens under [tasks.{policy.type}]"
+        msg = (
+            f"{refused.message}; all that the model can take is held, as {strange}: {remedy} of "
+            "callgate.toml"
+        )
+        fix = f"{remedy}, or {refused.reason.fix}"
+        return OverBudget(msg, reason=msgspec.structs.replace(refused.reason, fix=fix))
+
+    def _input_bound(self, passage: Passage, candidate: Candidate, price: Price) -> int | None:
+        """Return the most tokens that the input can have; None where nobody knows."""
+        request, policy = passage.request, passage.policy
+        assert request is not None
+        assert policy is not None
+        if self._strange(passage, candidate) is not None:
+            return policy.max_input_tokens or price.context_window
+        return input_bound_tokens(
+            passage.call.body,
+            parts=request.messages,
+            has_tools=request.has_tools,
+            images=Images(
+                request.images, request.image_bytes, self._most_image_tokens(candidate) or 0
+            )
+            if request.images
+            else None,
+        )
+
+    def _strange(self, passage: Passage, candidate: Candidate) -> str | None:
+        """Return what in a request is bounded neither by its bytes nor by what is published."""
+        request = passage.request
+        assert request is not None
+        if request.opaque is None and request.images and self._most_image_tokens(candidate) is None:
+            return f"nobody publishes what an image costs {candidate.name} at the most"
+        return request.opaque
+
+    def _most_image_tokens(self, candidate: Candidate) -> int | None:
+        source = self.settings.providers[candidate.provider].price_source
+        return most_image_tokens(source, candidate.model)
+
+    def _unpriced(self, passage: Passage, candidate: Candidate) -> Unpriced:
+        """Return the refusal of a model whose cost no budget could limit."""
+        request, provider = passage.request, self.settings.providers[candidate.provider]
+        assert request is not None
+        fix = unpriced_fix(candidate, api=provider.api)
+        tier = request.service_tier
+        asked = f" at the service tier {tier!r}" if isinstance(tier, str) else ""
+        where = "callgate.toml" if self.settings.path else "callgate.toml (callgate init writes it)"
+        msg = (
+            f"{candidate.name} has no price{asked}, so its budget could not hold it; "
+            f"add to {where}:\n{fix}"
+        )
+        return Unpriced(msg, reason=Reason(code="unpriced", fix=fix))
+
+
+def may_hold(passage: Passage, price: Price | None) -> tuple[Price, ...]:
+    """Return the prices that may hold for a request; none where nobody tells what it costs."""
+    request = passage.request
+    assert request is not None
+    if price is None:
+        return ()
+    if price.text_only and (request.opaque is not None or request.images):
+        return ()
+    return price.may_hold(request.service_tier)
+
+
+def with_level(why: Refused, refused: Unpriced) -> Refused:
+    """Return why a cost is unknown, with the budget that must know it."""
+    rule, scope = refused.reason.rule, refused.reason.scope
+    reason = msgspec.structs.replace(why.reason, rule=why.reason.rule or rule, scope=scope)
+    return type(why)(why.message, reason=reason)
+
+
+def _unbounded(name: str, task_type: str, why: str) -> Unbounded:
+    fix = f"set max_input_tokens under [tasks.{task_type}] in callgate.toml"
+    msg = f"what {name} may cost cannot be told before it runs: {why}, and its context window is unknown; {fix}"
+    rule = f"tasks.{task_type}.max_input_tokens"
+    return Unbounded(msg, reason=Reason(code="unbounded", rule=rule, fix=fix))
