@@ -14,7 +14,9 @@ from callgate.config.schema import CapsTable, File, LimitsTable
 from callgate.money import Money
 
 NAMES: Final[tuple[LimitName, ...]] = get_args(LimitName)
-TURNS: Final = frozenset({"per_minute", "per_hour", "per_day", "concurrency"})
+TURNS: Final = frozenset({
+    "per_minute", "per_hour", "per_day", "tokens_per_minute", "concurrency",
+})  # fmt: skip
 """Limits at which a call's turn comes by itself, so that it can wait for it."""
 
 GATE: Final = "gate"

@@ -22,6 +22,9 @@ BASE_URLS: Final[Mapping[Api, str]] = {
 
 OnDisconnect = Literal["drain", "cancel"]
 
+PRICE_FILE: Final = "callgate.prices.json"
+"""A price list of the user's own, beside the settings file, or in the state folder without one."""
+
 ALERT_AT: Final = (0.8, 0.95)
 """Half of a budget is a false alarm on most normal days."""
 
@@ -129,7 +132,7 @@ class PricePolicy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 LimitName = Literal[
-    "per_minute", "per_hour", "per_day", "concurrency",
+    "per_minute", "per_hour", "per_day", "tokens_per_minute", "concurrency",
     "budget_per_hour", "budget_per_day", "budget_per_month",
     "max_calls", "max_repeats", "max_depth",
 ]  # fmt: skip
@@ -143,7 +146,7 @@ class LimitPolicy(msgspec.Struct, frozen=True, kw_only=True):
     ``agent:researcher``, ``type:research``, ``user:u1``, ``provider:openai``."""
     name: LimitName
     value: int
-    """Calls, or nano-dollars."""
+    """Calls, tokens, or nano-dollars."""
     waits: bool = False
     """Whether a call that does not fit waits for its turn, instead of being refused."""
 
@@ -161,6 +164,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Always holds ``default``."""
     prices: Mapping[str, PricePolicy]
     """By ``provider:model``."""
+    price_file: Path | None = None
+    """Where a price list of the user's own is, if there is one; None never looks for one."""
     limits: tuple[LimitPolicy, ...] = ()
     """Every limit of the file."""
     alert_at: tuple[float, ...] = ALERT_AT

@@ -110,6 +110,11 @@ class ProviderTable(LimitsTable):
         default=None,
         description="The field for an output limit, where a server knows only one of the two.",
     )
+    tokens_per_minute: Count | None = Field(
+        default=None,
+        description="Tokens in any 60 seconds: what is expected of an attempt while it runs, then"
+        " what it took.",
+    )
     ca_file: str | None = Field(
         default=None, description="Certificates to trust, for a server of your own."
     )

@@ -75,13 +75,16 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
     async def _admit(self, passage: Passage, factor: int) -> tuple[Price, ...]:
         candidate = passage.candidate
         assert candidate is not None
-        price = self.prices.find(
-            self.settings.providers[candidate.provider].price_source, candidate
-        )
+        now = self.clock.now()
+        source = self.settings.providers[candidate.provider].price_source
+        price = self.prices.find(source, candidate, at=now)
         prices = may_hold(passage, price)
         bill = self.bounding.bill(passage, prices)
         known = raised(bill, factor) if isinstance(bill, Bill) else None
-        intent = _intent(passage, known, price, calendar=self.calendar, now=self.clock.now())
+        intent = _intent(
+            passage, known, price, calendar=self.calendar, now=self.clock.now(),
+            tokens=self.bounding.expected_tokens(passage),
+        )  # fmt: skip
         try:
             intent, grant = await self._in_turn(passage, intent)
         except OverBudget as refused:
@@ -192,7 +195,13 @@ def _latest_turn(passage: Passage, *, now: float) -> float:
 
 
 def _intent(
-    passage: Passage, bill: Bill | None, price: Price | None, *, calendar: Calendar, now: float
+    passage: Passage,
+    bill: Bill | None,
+    price: Price | None,
+    *,
+    calendar: Calendar,
+    now: float,
+    tokens: int,
 ) -> Intent:
     call, task, request, candidate = passage.call, passage.task, passage.request, passage.candidate
     assert task is not None
@@ -214,5 +223,6 @@ def _intent(
         started_at=call.started_at,
         sent_at=now,
         windows=tuple(calendar.windows(now).values()),
+        tokens=tokens,
         fingerprint=blake2b(call.body, digest_size=FINGERPRINT_BYTES).digest(),
     )

@@ -80,6 +80,8 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     """When this attempt was made, seconds since 1970."""
     windows: tuple[Window, ...]
     """The hour, the day and the month of that instant, where the gate is."""
+    tokens: int = 0
+    """How many it is expected to take, where tokens are limited."""
     fingerprint: bytes | None = None
     """A digest of what the request asks, the same for the same request; None takes no part in
     ``max_repeats``."""

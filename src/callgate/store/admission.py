@@ -13,7 +13,7 @@ import msgspec
 
 from callgate.errors import DeadlinePassed, Reason, Refused, StoreDown
 from callgate.money import Money
-from callgate.store import CallEnd, Grant, Intent, Settlement, meters, rulebook, writes
+from callgate.store import CallEnd, Grant, Intent, Settlement, meters, rulebook, tokens, writes
 from callgate.store.circles import refuse_circles
 from callgate.store.lines import Above, find_line, level_of
 from callgate.store.meters import NOTHING, Sums
@@ -49,8 +49,8 @@ INSERT_CALL: Final = """
 # One that names no call is no attempt: its column takes no NULL.
 INSERT_ATTEMPT: Final = """
     INSERT INTO attempts (id, call_seq, task_id, n, provider, model, state, reserved_nano,
-        output_tokens_limit, price_version, sent_at)
-    VALUES (?, (SELECT seq FROM calls WHERE id = ?), ?, ?, ?, ?, 'running', ?, ?, ?, ?)
+        output_tokens_limit, price_version, sent_at, counted_tokens)
+    VALUES (?, (SELECT seq FROM calls WHERE id = ?), ?, ?, ?, ?, 'running', ?, ?, ?, ?, ?)
 """
 
 
@@ -143,7 +143,8 @@ class Admission:
         )
         grant = _decide(cursor, intent, found)
         _open_task(cursor, intent.task, task)
-        _insert(cursor, intent, grant, owner=self._owner)
+        counted = intent.tokens if terms.tokens else None
+        _insert(cursor, intent, grant, owner=self._owner, counted=counted)
         _hold(cursor, intent, found, reserved=0 if grant.reserved is None else grant.reserved.nano)
         return grant
 
@@ -176,6 +177,8 @@ def _decide(cursor: Cursor, intent: Intent, found: Found) -> Grant:
     if terms.slots:
         refuse_over_slots(cursor, intent, terms.slots, opens_task=not task.has_slot)
     refuse_over_rate(intent, terms, found.ticks, found.sums)
+    if terms.tokens:
+        tokens.refuse_over_tokens(cursor, intent, terms.tokens)
     return reserve(intent.bill, tuple(found.levels()), candidate=intent.candidate)
 
 
@@ -202,9 +205,13 @@ def _hold(cursor: Cursor, intent: Intent, found: Found, *, reserved: int) -> Non
         cursor.executemany(HOLD, others)
     for ticks in found.ticks:
         tick(cursor, ticks, now)
+    for each in terms.tokens:
+        tokens.count(cursor, each.scope, now, intent.tokens)
 
 
-def _insert(cursor: Cursor, intent: Intent, grant: Grant, *, owner: str) -> None:
+def _insert(
+    cursor: Cursor, intent: Intent, grant: Grant, *, owner: str, counted: int | None
+) -> None:
     task, candidate = intent.task, intent.candidate
     if intent.n == 1:
         cursor.execute(
@@ -217,7 +224,7 @@ def _insert(cursor: Cursor, intent: Intent, grant: Grant, *, owner: str) -> None
     cursor.execute(
         INSERT_ATTEMPT,
         (intent.attempt_id, intent.call_id, task.id, intent.n, candidate.provider, candidate.model,
-         reserved, grant.output_tokens, intent.price_version, micros(intent.sent_at)),
+         reserved, grant.output_tokens, intent.price_version, micros(intent.sent_at), counted),
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from math import inf
 from typing import Final
 
 from callgate.clock import Clock
-from callgate.store import meters, rates
+from callgate.store import meters, rates, tokens
 from callgate.store.owners import GateIdentity, is_alive
 from callgate.store.rows import Row, maybe_micros, micros
 from callgate.store.sql import Cursor
@@ -93,8 +93,10 @@ class Heartbeat:
     def _end(self, cursor: Cursor, now: float) -> None:
         end_by_time(cursor, now, idle_seconds=self._idle_seconds)
         meters.forget(cursor, now - KEPT_SECONDS)
+        tokens.forget(cursor, now - KEPT_SECONDS)
         if now < self._latest:
             rates.set_back(cursor, now)
+            tokens.set_back(cursor, now)
         self._latest = now
         self._tidied = rates.forget_idle(cursor, self._tidied, now, scopes=SCOPES_A_BEAT)
 

@@ -11,7 +11,7 @@ import msgspec
 from callgate.store.calendar import Span
 
 LimitName = Literal[
-    "per_minute", "per_hour", "per_day", "concurrency",
+    "per_minute", "per_hour", "per_day", "tokens_per_minute", "concurrency",
     "budget_per_hour", "budget_per_day", "budget_per_month",
     "max_calls", "max_repeats", "max_depth",
 ]  # fmt: skip
@@ -27,11 +27,18 @@ BUDGETS: Final[Mapping[LimitName, Span]] = {
 SPANS_OF: Final[Mapping[LimitName, Span]] = {**BUDGETS, "per_day": "day"}
 """Limits that are counted in a window of the calendar."""
 
+CAPS: Final[Mapping[LimitName, str]] = {
+    "budget_per_day": "caps.day", "budget_per_month": "caps.month",
+}  # fmt: skip
+"""Limits of the whole gate that have a name of their own in the settings file."""
+
 CIRCLES: Final[frozenset[LimitName]] = frozenset({"max_calls", "max_repeats", "max_depth"})
 """Limits of what one task does."""
 
 BY_ATTEMPT: Final = frozenset({"provider", "tool"})
 """Kinds of scope that count attempts; the others count calls, at their first attempt."""
+
+TOKENS: Final[LimitName] = "tokens_per_minute"
 
 GATE: Final = "gate"
 EVERY_USER: Final = "user:*"
@@ -54,7 +61,7 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
     ``agent:researcher``, ``type:research``, ``user:u1``, ``provider:openai``, ``tool:search``."""
     name: LimitName
     value: int
-    """Calls, or nano-dollars."""
+    """Calls, tokens, or nano-dollars."""
     waits: bool = False
     """Whether a call that does not fit waits for its turn, instead of being refused."""
     source: Literal["file", "override"] = "file"
@@ -66,7 +73,7 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
         """Where the settings file has it, such as ``tasks.research.per_minute``."""
         kind, _, name = self.scope.partition(":")
         if self.scope == GATE:
-            return f"limits.{self.name}"
+            return CAPS.get(self.name, f"limits.{self.name}")
         table = TABLES[kind]
         return f"{table}.{self.name}" if name == "*" else f"{table}.{name}.{self.name}"
 

@@ -80,6 +80,8 @@ class Excess(msgspec.Struct, frozen=True):
     scope: str
     used: int
     wait_seconds: float
+    """Infinity where it never fits."""
+    needed: int = 1
 
 
 def read_ticks(cursor: Cursor, intent: Intent, rated: Iterable[Rated]) -> list[Ticks]:
@@ -165,14 +167,10 @@ def forget_idle(cursor: Cursor, after: str, now: float, *, scopes: int) -> str:
 
 def over_limit(excesses: Sequence[Excess], *, now: float) -> OverLimit:
     """Return the refusal of a call that does not fit into some limits."""
-    worst = max(excesses, key=lambda excess: (excess.limit.value == 0, excess.wait_seconds))
-    told = "; ".join(
-        f"{excess.limit.setting} allows {excess.limit.value}, and {named(excess.scope)} has "
-        f"{excess.used}"
-        for excess in excesses
-    )
+    worst = max(excesses, key=lambda excess: excess.wait_seconds)
+    told = "; ".join(map(_told, excesses))
     raising = f"raise {worst.limit.setting} in callgate.toml"
-    never = any(excess.limit.value == 0 for excess in excesses)
+    never = worst.wait_seconds == inf
     resets_at = None if never else rfc3339(now + worst.wait_seconds)
     fix = raising if never else f"wait until {resets_at}, or {raising}"
     reason = Reason(
@@ -181,15 +179,23 @@ def over_limit(excesses: Sequence[Excess], *, now: float) -> OverLimit:
         scope=worst.scope,
         limit=worst.limit.value,
         used=worst.used,
-        needed=1,
+        needed=worst.needed,
         resets_at=resets_at,
         fix=fix,
     )
     return OverLimit(
         f"{told}; {fix}",
-        retry_after_seconds=inf if never else worst.wait_seconds,
+        retry_after_seconds=worst.wait_seconds,
         waits=not never and all(excess.limit.waits for excess in excesses),
         reason=reason,
+    )
+
+
+def _told(excess: Excess) -> str:
+    needs = "" if excess.needed == 1 else f", and this call may take {excess.needed}"
+    return (
+        f"{excess.limit.setting} allows {excess.limit.value}, and {named(excess.scope)} has "
+        f"{excess.used}{needs}"
     )
 
 
@@ -208,13 +214,15 @@ def _over_rates(ticks: Ticks, sent_at: int) -> Iterable[Excess]:
         back = known if limit.value else sent_at
         # Both ends belong to the interval.
         if back is not None and sent_at - back <= length:
-            wait = min(length, back + length + 1 - sent_at)
-            yield Excess(limit, ticks.rated.scope, limit.value, wait / MICROS)
+            wait = min(length, back + length + 1 - sent_at) / MICROS
+            yield Excess(limit, ticks.rated.scope, limit.value, wait if limit.value else inf)
 
 
 def _over_days(intent: Intent, metered: Metered, sums: Sums) -> Iterable[Excess]:
     calls = sums[2]
     wait = metered.window.ends_at - intent.sent_at
     return (
-        Excess(limit, metered.scope, calls, wait) for limit in metered.days if calls >= limit.value
+        Excess(limit, metered.scope, calls, wait if limit.value else inf)
+        for limit in metered.days
+        if calls >= limit.value
     )

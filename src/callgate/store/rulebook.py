@@ -20,6 +20,7 @@ from callgate.store.limits import (
     CIRCLES,
     RATES,
     SPANS_OF,
+    TOKENS,
     Limit,
     Limits,
     Standing,
@@ -101,6 +102,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """The first instant that it does not hold for any more."""
     circles: tuple[Limit, ...]
     slots: tuple[Standing, ...]
+    tokens: tuple[Standing, ...]
     rated: tuple[Rated, ...]
     metered: tuple[Metered, ...]
     places: tuple[Place, ...]
@@ -169,6 +171,7 @@ class Rulebook:
             until=min((turn for turn in turns if turn > at), default=at + 1),
             circles=tuple(each.limit for each in standing if each.limit.name in CIRCLES),
             slots=tuple(each for each in standing if each.limit.name == "concurrency"),
+            tokens=tuple(each for each in standing if each.limit.name == TOKENS),
             rated=tuple(self._rated(scopes, standing)),
             metered=() if missing else tuple(_metered(needed, places)),
             places=tuple(places),

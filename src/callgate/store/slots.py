@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from math import inf
 from typing import Final
 
 from callgate.store import Intent
@@ -53,7 +54,7 @@ def refuse_over_slots(
         OverLimit: Every slot of some scope is taken.
     """
     excesses = [
-        Excess(each.limit, each.scope, running, LOOK_AGAIN_SECONDS)
+        Excess(each.limit, each.scope, running, LOOK_AGAIN_SECONDS if each.limit.value else inf)
         for each in slots
         if _takes_one(intent, each.scope, opens_task=opens_task)
         and (running := running_now(cursor, each.scope, intent.sent_at)) >= each.limit.value

@@ -9,10 +9,11 @@ import msgspec
 
 from callgate.store import LimitRow
 from callgate.store.calendar import Span, Window
-from callgate.store.limits import BUDGETS, EVERY_USER, RATES, SPANS_OF, Limit
+from callgate.store.limits import BUDGETS, EVERY_USER, RATES, SPANS_OF, TOKENS, Limit
 from callgate.store.meters import READ, totals
 from callgate.store.slots import running_now
 from callgate.store.sql import Cursor
+from callgate.store.tokens import taken
 
 MOST_USED: Final = """
     SELECT scope, spent_nano, held_nano, calls FROM ledger
@@ -75,6 +76,8 @@ def _of_window(cursor: Cursor, row: LimitRow, window: Window) -> LimitRow:
 def _now(cursor: Cursor, limit: Limit, now: float) -> int | None:
     if limit.name == "concurrency":
         return running_now(cursor, limit.scope, now)
+    if limit.name == TOKENS:
+        return taken(cursor, limit.scope, now)
     seconds = RATES.get(limit.name)
     if seconds is None:
         return None

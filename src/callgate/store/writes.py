@@ -9,7 +9,7 @@ import msgspec
 
 from callgate.call import Usage
 from callgate.errors import Refused
-from callgate.store import CallEnd, Key, Refusal, Settlement, lines, meters
+from callgate.store import CallEnd, Key, Refusal, Settlement, lines, meters, tokens
 from callgate.store.limits import scopes_of
 from callgate.store.lines import find_line
 from callgate.store.reservation import LARGEST_COST
@@ -55,7 +55,7 @@ ABANDON_CALLS = """
 
 # What an attempt is, and everything that tells where it is booked.
 ATTEMPT = """
-    SELECT a.seq, a.state, a.reserved_nano, a.cost_nano, a.task_id, t.parent, a.sent_at,
+    SELECT a.seq, a.state, a.reserved_nano, a.cost_nano, a.counted_tokens, a.task_id, t.parent, a.sent_at,
         c.agent, c.task_type, c.user, a.provider, CASE WHEN c.kind = 'tool' THEN c.target END
     FROM attempts a JOIN calls c ON c.seq = a.call_seq JOIN tasks t ON t.id = a.task_id
 """
@@ -79,7 +79,7 @@ def settle(cursor: Cursor, settlement: Settlement) -> None:
     if found is None:
         msg = f"attempt {settlement.attempt_id} was never admitted to this store"
         raise LookupError(msg)
-    seq, state, reserved, before, *places = found
+    seq, state, reserved, before, counted, *places = found
     if state == "running":
         before, held = 0, reserved or 0
     elif state == "unknown":
@@ -95,6 +95,8 @@ def settle(cursor: Cursor, settlement: Settlement) -> None:
     cursor.execute(SETTLE, (*_outcome(settlement, cost, estimated=estimated), seq))
     ended_at = micros(settlement.ended_at)
     _book(cursor, places, spent=(cost or 0) - before, held=held, at=ended_at)
+    if counted is not None and state == "running":
+        _count(cursor, places, settlement, counted)
     if settlement.call is not None:
         end_call(cursor, settlement.call)
 
@@ -105,6 +107,12 @@ def _book(cursor: Cursor, places: Sequence[Any], *, spent: int, held: int, at: i
     lines.book(cursor, task_id, parent, spent=spent, held=held, at=at)
     scopes = scopes_of(agent=agent, task_type=task_type, user=user, provider=provider, tool=tool)
     meters.book(cursor, scopes, sent_at, spent=spent, held=held)
+
+
+def _count(cursor: Cursor, places: Sequence[Any], settlement: Settlement, counted: int) -> None:
+    _, _, sent_at, *_, provider, _ = places
+    scope = f"provider:{provider}"
+    tokens.correct(cursor, scope, sent_at, counted=counted, usage=settlement.usage)
 
 
 def _outcome(settlement: Settlement, cost: int | None, *, estimated: bool) -> Row:
@@ -197,7 +205,7 @@ def revoke_key(cursor: Cursor, revocation: tuple[str, float]) -> bool:
 def abandon(cursor: Cursor, now: float) -> None:
     """Book what the attempts of dead gates held as spent, and fail their calls."""
     ended_at = micros(now)
-    for seq, _, reserved, _, *places in cursor.execute(FIND_ABANDONED).fetchall():
+    for seq, _, reserved, _, _, *places in cursor.execute(FIND_ABANDONED).fetchall():
         cursor.execute(ABANDON_ATTEMPT, (ended_at, seq))
         _book(cursor, places, spent=reserved or 0, held=reserved or 0, at=ended_at)
     cursor.execute(ABANDON_CALLS, (ended_at,))

@@ -114,7 +114,7 @@ async def test_a_refusal_names_every_level_that_is_low_and_speaks_for_the_longes
     with pytest.raises(OverBudget) as refused:
         await store.admit(ask("c3"))
     reason, message = refused.value.reason, refused.value.message
-    assert (reason.rule, reason.scope, reason.limit) == ("limits.budget_per_month", "gate", 250)
+    assert (reason.rule, reason.scope, reason.limit) == ("caps.month", "gate", 250)
     assert (reason.used, reason.held, reason.needed) == (70, 100, 100)
     assert reason.resets_at == "2026-02-01T00:00:00.000000Z"
     assert "agents.researcher.budget_per_day, until 2026-01-02T00:00:00.000000Z" in message

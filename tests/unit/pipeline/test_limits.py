@@ -88,6 +88,33 @@ async def test_nobody_waits_for_what_is_never_allowed(tmp_path: Path) -> None:
         assert road.clock.waits == []
 
 
+@pytest.mark.parametrize("image", [0, 1_000_000])
+async def test_a_quarter_of_the_bytes_and_the_output_limit_are_expected_tokens(
+    tmp_path: Path, image: int
+) -> None:
+    shown = {"type": "image_url", "image_url": {"url": "A" * image}}
+    content = [{"type": "text", "text": "?" * 400}, *([shown] if image else [])]
+    page = {"model": "plain", "messages": [{"content": content}], "max_tokens": 50, "n": 2}
+    text = len(msgspec.json.encode(page)) - (len(msgspec.json.encode(shown)) if image else 0)
+    expected = text // 4 + 2 * 50
+    few, enough = (
+        (limit("provider:first", "tokens_per_minute", most),) for most in (expected - 1, expected)
+    )
+    body = msgspec.json.encode(page)
+    async with open_road(tmp_path, Answer(), limits=few, budget=None) as road:
+        with pytest.raises(OverLimit):
+            await road.read(road.passage(body=body))
+        await road.gate.reload(msgspec.structs.replace(road.gate.settings, limits=enough))
+        await road.read(road.passage(body=body))
+
+
+async def test_counting_tokens_takes_none_of_a_minutes_tokens(tmp_path: Path) -> None:
+    limits = (limit("provider:third", "tokens_per_minute", 0),)
+    async with open_road(tmp_path, third=(Answer(),), limits=limits) as road:
+        body = b'{"model":"other","messages":[]}'
+        await road.read(road.passage(format="anthropic_count_tokens", body=body))
+
+
 async def test_a_retry_is_no_call_more_of_its_agent(tmp_path: Path) -> None:
     limits = (limit("agent:worker", "per_minute", 1),)
     down = Transient("500", billed=False)
@@ -100,7 +127,7 @@ async def test_a_cap_over_everything_holds_where_a_task_has_no_budget(tmp_path: 
     limits = (limit("gate", "budget_per_day", 1_250_000),)
     async with open_road(tmp_path, Answer(), budget=None, limits=limits) as road:
         await road.ask()
-        with pytest.raises(OverBudget, match=r"limits\.budget_per_day: this call may cost") as no:
+        with pytest.raises(OverBudget, match=r"caps\.day: this call may cost") as no:
             await road.ask()
         assert no.value.reason.resets_at == "2026-01-02T00:00:00.000000Z"
         assert len(road.providers["first"].sent) == 1
