@@ -18,6 +18,7 @@ from callgate.config.policies import Settings
 from callgate.doors.cli.amounts import instant
 from callgate.doors.cli.books import open_books
 from callgate.doors.cli.loop import run_loop
+from callgate.doors.cli.reconcile import reconcile_spending
 from callgate.doors.cli.screen import Column, dollars, moment, out, print_json, print_table, tell
 from callgate.doors.cli.settings import ConfigOption, JsonOption
 from callgate.money import NANO_PER_DOLLAR, Money
@@ -62,11 +63,15 @@ class Spent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(spend)
+    """Add the command, and the one below it."""
+    group = typer.Typer()
+    group.callback(invoke_without_command=True)(spend)
+    group.command("reconcile")(reconcile_spending)
+    app.add_typer(group, name="spend")
 
 
 def spend(
+    context: typer.Context,
     by: Annotated[Grouping, typer.Option(help="What it is told apart by.")] = "type",
     *,
     since: Annotated[
@@ -80,6 +85,11 @@ def spend(
     config: ConfigOption = None,
 ) -> None:
     """Show what was spent, by whom and on what, how every cap stands, and where it leads."""
+    if context.invoked_subcommand is not None:
+        if any((since, until, json, csv, config)) or by != "type":
+            msg = f"options stand behind {context.invoked_subcommand}, not before it"
+            raise typer.BadParameter(msg)
+        return
     if json and csv:
         msg = "--json and --csv are two ways to print one thing; choose one"
         raise typer.BadParameter(msg)

@@ -1,0 +1,471 @@
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterable
+from decimal import Decimal
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from callgate.call import Candidate, Usage
+from callgate.config import builtin
+from callgate.config.policies import PricePolicy, Settings
+from callgate.errors import Misconfigured
+from callgate.observe.difference import ReasonKind, Tolerance
+from callgate.observe.exports.reading import read_export
+from callgate.observe.reconcile import Compared, Reconciliation, providers_of, reconcile
+from callgate.observe.sides import Amounts
+from callgate.store import GateIdentity, Store
+from callgate.store.sqlite import SqliteStore
+from callgate.testing.clocks import FakeClock
+from tests.contract.store.making import NOW, make_intent, make_settlement, make_task
+from tests.unit.observe.exported import (
+    ANTHROPIC_COSTS_HEADER,
+    ANTHROPIC_USAGE_HEADER,
+    OPENAI_COSTS_HEADER,
+    OPENAI_USAGE_HEADER,
+    anthropic_cost,
+    anthropic_row,
+    csv_of,
+    json_of,
+    openai_cost,
+    openai_page,
+    openai_result,
+    openai_row,
+)
+
+DAY = 86_400.0
+NOON = NOW + DAY / 2
+SNAPSHOT = "gpt-5.5-2026-04-23"
+HAIKU = "claude-haiku-4-5-20251001"
+A_CALL = Usage(
+    input_tokens=100_000, cache_read_tokens=20_000, output_tokens=9_000, reasoning_tokens=1_000
+)
+A_COST = 810_000_000
+"""Of such a call, in nano-dollars: $5, $0.50 and $30 for a million tokens."""
+SETTINGS = builtin({"OPENAI_API_KEY": "x", "ANTHROPIC_API_KEY": "y"})
+CONTRACT = PricePolicy(input_femto=4 * 10**9, cache_read_femto=4 * 10**8, output_femto=24 * 10**9)
+"""Four fifths of the list price."""
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock(NOW + 10 * DAY)
+
+
+@pytest.fixture
+async def store(tmp_path: Path, clock: FakeClock) -> AsyncGenerator[Store]:
+    """A ledger of a gate that is looked at ten days later."""
+    gate = GateIdentity.of_this_process(started_at=NOW)
+    store = await SqliteStore.open(tmp_path / "x.db", clock=clock, gate=gate)
+    yield store
+    await store.close()
+
+
+async def run(
+    store: Store, call: str, *, at: float = NOON, model: str = "gpt-5.5", held: int | None = 10**10
+) -> None:
+    """Have an attempt leave, and run on."""
+    provider = "anthropic" if model.startswith("claude") else "openai"
+    intent = make_intent(make_task(), call, nano=held, sent_at=at)
+    await store.admit(
+        msgspec.structs.replace(intent, candidate=Candidate(provider=provider, model=model))
+    )
+
+
+async def book(
+    store: Store,
+    call: str,
+    usage: Usage | None = A_CALL,
+    cost: int | None = A_COST,
+    *,
+    answered_by: str | None = SNAPSHOT,
+    at: float = NOON,
+    model: str = "gpt-5.5",
+    held: int | None = 10**10,
+) -> None:
+    """Have an attempt leave and end; without a cost what was held is booked."""
+    await run(store, call, at=at, model=model, held=held)
+    settlement = make_settlement(f"{call}.1", cost=cost)
+    await store.settle(msgspec.structs.replace(settlement, usage=usage, model=answered_by))
+
+
+def row(
+    requests: int = 1,
+    *,
+    key: str = "key_a",
+    served: str = "FALSE,default",
+    day: int = 0,
+    model: str = SNAPSHOT,
+) -> str:
+    """Return what OpenAI's activity has of so many such calls."""
+    tokens, cached, output = (requests * each for each in (120_000, 20_000, 10_000))
+    return openai_row(
+        requests, tokens, cached, output, key=key, served=served, day=day, model=model
+    )
+
+
+def costs(times: Decimal = Decimal(1), *, calls: int = 1, day: int = 0) -> list[str]:
+    """Return what OpenAI charges for so many such calls, for so many times the list price."""
+    of_call = {"input": "0.50", "cached input": "0.01", "output": "0.30"}
+    return [
+        openai_cost(str(Decimal(cost) * calls * times), f"{SNAPSHOT}, {kind}", day=day)
+        for kind, cost in of_call.items()
+    ]
+
+
+def activity(*rows: str) -> bytes:
+    return csv_of(OPENAI_USAGE_HEADER, *rows)
+
+
+def charged(rows: Iterable[str]) -> bytes:
+    return csv_of(OPENAI_COSTS_HEADER, *rows)
+
+
+def compare(
+    store: Store, *files: bytes, settings: Settings = SETTINGS, share: str = "0.005"
+) -> Reconciliation:
+    export = read_export((f"file{n}", data) for n, data in enumerate(files, 1))
+    providers = providers_of(settings, export, ())
+    tolerance = Tolerance(share=Decimal(share))
+    return reconcile(export, store, settings, providers=providers, tolerance=tolerance)
+
+
+def kinds(compared: Compared) -> list[ReasonKind]:
+    return [reason.kind for reason in compared.reasons]
+
+
+def only(found: Reconciliation) -> Compared:
+    (compared,) = found.rows
+    return compared
+
+
+async def test_a_bill_that_is_what_was_booked_agrees(store: Store) -> None:
+    for call in ("c1", "c2"):
+        await book(store, call)
+    found = compare(store, activity(row(2)), charged(costs(calls=2)))
+    compared = only(found)
+    assert (compared.difference, compared.reasons, found.is_open) == (Amounts(), (), False)
+    assert (
+        compared.ledger
+        == compared.export
+        == Amounts(
+            requests=2,
+            input_tokens=200_000,
+            cache_read_tokens=40_000,
+            output_tokens=20_000,
+            cost_nano=2 * A_COST,
+        )
+    )
+
+
+async def test_a_snapshot_is_the_model_that_answered_or_its_only_relative(store: Store) -> None:
+    await book(store, "c1")
+    await book(store, "c2", answered_by=None)
+    found = compare(store, activity(row(2)))
+    assert (only(found).ledger_names, found.is_open) == (("gpt-5.5", SNAPSHOT), False)
+    other = compare(store, activity(row(1), row(1, model="gpt-5.5-2026-10-01")))
+    assert [each.is_open for each in other.rows] == [True, False, True]
+    assert f"but {SNAPSHOT} and gpt-5.5-2026-10-01" in other.rows[0].reasons[0].text
+
+
+async def test_names_on_a_page_are_the_models_of_its_usage(store: Store) -> None:
+    usage = Usage(input_tokens=100_000, cache_write_tokens=8_000, output_tokens=10_000)
+    await book(store, "c1", usage, 160_000_000, model="claude-haiku-4-5", answered_by=HAIKU)
+    counts = csv_of(ANTHROPIC_USAGE_HEADER, anthropic_row(100_000, 8_000, 0, 10_000))
+    bill = [
+        anthropic_cost(kind, cost)
+        for kind, cost in (
+            ("input_no_cache", "0.10"),
+            ("input_cache_write_5m", "0.01"),
+            ("output", "0.05"),
+        )
+    ]
+    compared = only(compare(store, counts, csv_of(ANTHROPIC_COSTS_HEADER, *bill)))
+    assert (compared.model, compared.difference, compared.is_open) == (HAIKU, Amounts(), False)
+    assert only(compare(store, csv_of(ANTHROPIC_COSTS_HEADER, *bill))).model == "Claude Haiku 4.5"
+
+
+async def test_an_export_that_tells_no_model_is_compared_by_day(store: Store) -> None:
+    await book(store, "c1")
+    await book(store, "c2", model="gpt-5", answered_by="gpt-5-2025-08-07")
+    result = {**openai_result(2, 240_000, 40_000, 20_000), "model": None}
+    compared = only(compare(store, json_of(openai_page(result))))
+    assert (compared.model, compared.difference, compared.is_open) == (None, Amounts(), False)
+
+
+async def test_what_an_export_does_not_tell_is_not_compared(store: Store) -> None:
+    await book(store, "c1")
+    usage_only = compare(store, activity(row()))
+    assert ("cost_nano" in usage_only.told, usage_only.is_open) == (False, False)
+    costs_only = compare(store, charged(costs()))
+    assert (costs_only.told, costs_only.is_open) == (("cost_nano",), False)
+
+
+async def test_a_cent_and_the_tolerance_are_no_difference(store: Store) -> None:
+    await book(store, "c1")
+    more = openai_row(1, 120_100, 20_000, 10_000)
+    assert not compare(store, activity(more)).is_open
+    much_more = openai_row(1, 130_000, 20_000, 10_000)
+    assert compare(store, activity(much_more)).is_open
+    assert not compare(store, activity(much_more), share="0.1").is_open
+
+
+async def test_an_estimate_says_how_much_less_was_charged(store: Store) -> None:
+    await book(store, "c1")
+    await book(store, "c2", None, None, held=3_000_000_000)
+    compared = only(compare(store, activity(row(2)), charged(costs(calls=2))))
+    (reason,) = compared.reasons
+    assert (reason.kind, compared.is_open) == ("estimated", False)
+    assert reason.accounts_for.cost_nano == compared.difference.cost_nano == A_COST - 3_000_000_000
+    assert reason.text == (
+        "1 attempt is booked at what was held, $3.00, as nobody told the usage; $2.19 less was charged;"
+        " the export has 130,000 tokens for them"
+    )
+
+
+async def test_an_estimate_accounts_for_no_more_than_what_was_held(store: Store) -> None:
+    await book(store, "c1")
+    await book(store, "c2", None, None, held=100_000_000)
+    compared = only(compare(store, activity(row(2)), charged(costs(calls=2))))
+    assert (compared.is_open, kinds(compared)) == (True, ["not_in_ledger"])
+    assert compared.left.cost_nano == A_COST - 100_000_000
+
+
+async def test_an_estimate_hides_no_request_that_passed_the_gate_by(store: Store) -> None:
+    await book(store, "c1", None, None, held=3_000_000_000)
+    compared = only(compare(store, activity(row(2)), charged(costs(calls=2))))
+    assert (compared.left.requests, compared.is_open) == (1, True)
+    assert kinds(compared) == ["estimated", "not_in_ledger"]
+
+
+async def test_an_attempt_that_runs_may_be_in_the_export_already(store: Store) -> None:
+    await book(store, "c1")
+    await run(store, "c2", held=10**9)
+    compared = only(compare(store, activity(row(2)), charged(costs(calls=2))))
+    assert (kinds(compared), compared.is_open) == (["running"], False)
+    assert compared.reasons[0].text.startswith("1 attempt still runs, with $1.00 held")
+
+
+async def test_a_cost_that_nobody_knew_is_told_with_the_price_to_write(store: Store) -> None:
+    await book(store, "c1", A_CALL, None, model="in-house", answered_by="in-house", held=None)
+    bill = [openai_cost("0.25", "in-house, input"), openai_cost("0.10", "in-house, output")]
+    compared = only(compare(store, activity(row(model="in-house")), charged(bill)))
+    assert (kinds(compared), compared.is_open) == (["unknown_cost"], False)
+    assert compared.reasons[0].text.endswith(
+        '$0.35 was charged for them; write what you pay: [prices."openai:in-house"] input = "$2.5", output = "$10"'
+    )
+
+
+async def test_another_price_is_told_with_the_lines_to_change(store: Store) -> None:
+    await book(store, "c1")
+    compared = only(compare(store, activity(row()), charged(costs(Decimal("0.8")))))
+    (reason,) = compared.reasons
+    assert (reason.kind, compared.is_open, compared.left.cost_nano) == (
+        "other_price",
+        True,
+        -A_COST // 5,
+    )
+    assert "input $4 for a million tokens where the list has $5" in reason.text
+    assert reason.text.endswith(
+        '[prices."openai:gpt-5.5"] input = "$4", cache_read = "$0.4", output = "$24"'
+    )
+
+
+async def test_costs_alone_tell_another_price_too(store: Store) -> None:
+    await book(store, "c1")
+    compared = only(compare(store, charged(costs(Decimal("0.8")))))
+    assert (kinds(compared), compared.is_open) == (["other_price"], True)
+    assert (
+        "the cost differs: $0.648 was charged and $0.81 booked, 0.800 times as much"
+        in compared.reasons[0].text
+    )
+
+
+async def test_a_price_that_was_corrected_since_accounts_for_what_was_booked_before(
+    store: Store,
+) -> None:
+    await book(store, "c1")
+    settings = msgspec.structs.replace(SETTINGS, prices={"openai:gpt-5.5": CONTRACT})
+    compared = only(
+        compare(store, activity(row()), charged(costs(Decimal("0.8"))), settings=settings)
+    )
+    assert (kinds(compared), compared.is_open) == (["price_changed"], False)
+
+
+async def test_a_discount_that_the_export_tells_is_accounted_for(store: Store) -> None:
+    usage = Usage(input_tokens=1_000_000, output_tokens=100_000)
+    await book(store, "c1", usage, 1_500_000_000, model="claude-haiku-4-5", answered_by=HAIKU)
+    bill = [
+        anthropic_cost("input_no_cache", "0.90", listed="1.00"),
+        anthropic_cost("output", "0.45", listed="0.50"),
+    ]
+    compared = only(compare(store, csv_of(ANTHROPIC_COSTS_HEADER, *bill)))
+    assert (kinds(compared), compared.is_open) == (["discount"], False)
+    assert "a discount of 10.0%: $1.50 at the list price, $1.35 charged" in compared.reasons[0].text
+
+
+async def test_costs_to_the_cent_account_for_half_a_cent_each(store: Store) -> None:
+    for n in range(20):
+        usage = Usage(input_tokens=4_000)
+        await book(store, f"c{n}", usage, 4_000_000, model="claude-haiku-4-5", answered_by=HAIKU)
+    keys = [
+        anthropic_cost("input_no_cache", "0.00").replace("my key", f"key {n}") for n in range(20)
+    ]
+    compared = only(compare(store, csv_of(ANTHROPIC_COSTS_HEADER, *keys)))
+    assert (kinds(compared), compared.is_open) == (["rounded"], False)
+
+
+async def test_a_service_tier_accounts_for_its_price(store: Store) -> None:
+    await book(store, "c1")
+    double = charged(costs(Decimal("0.5")))
+    compared = only(compare(store, activity(row(served="FALSE,flex")), double))
+    assert (kinds(compared), compared.is_open) == (["service_tier"], False)
+    assert "served at the tier flex" in compared.reasons[0].text
+    odd = only(compare(store, activity(row(served="FALSE,nobodys")), double))
+    assert (kinds(odd), odd.is_open) == (["other_price"], True)
+
+
+async def test_traffic_that_passed_the_gate_by_is_told_with_its_key(store: Store) -> None:
+    await book(store, "c1")
+    files = activity(row(), row(2, key="key_b")), charged(costs(calls=3))
+    (reason,) = only(compare(store, *files)).reasons
+    assert reason.text == (
+        "260,000 tokens and 2 requests, about $1.62, are in the export and not in the ledger: they did"
+        " not pass this gate; it is just what the export has for key_b of proj_a of user-a"
+    )
+    assert compare(store, *files).is_open
+    alike = only(compare(store, activity(row(), row(key="key_b"))))
+    assert "has key_a of proj_a of user-a (130,000 tokens), key_b" in alike.reasons[0].text
+
+
+async def test_a_model_that_only_the_export_has_is_traffic_past_the_gate(store: Store) -> None:
+    await book(store, "c1")
+    found = compare(store, activity(row(), row(model="gpt-5-2025-08-07", key="key_b")))
+    assert [(each.model, each.is_open) for each in found.rows] == [
+        ("gpt-5-2025-08-07", True),
+        (SNAPSHOT, False),
+    ]
+    assert "just what the export has for key_b" in found.rows[0].reasons[0].text
+    paid = compare(store, charged([*costs(), openai_cost("5", "gpt-5-2025-08-07, input")]))
+    assert kinds(paid.rows[0]) == ["not_in_ledger"]
+
+
+async def test_batches_are_told_as_such(store: Store) -> None:
+    await book(store, "c1")
+    compared = only(compare(store, activity(row(), row(served="TRUE,default"))))
+    assert (kinds(compared), compared.is_open) == (["batch", "not_in_ledger"], True)
+
+
+async def test_what_only_the_ledger_has_is_open_once_the_day_is_long_over(store: Store) -> None:
+    await book(store, "c1")
+    await book(store, "c2", model="gpt-5", answered_by="gpt-5-2025-08-07")
+    found = compare(store, activity(row()))
+    assert [(each.model, kinds(each)) for each in found.rows] == [
+        ("gpt-5-2025-08-07", ["not_in_export"]),
+        (SNAPSHOT, []),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("after", "told"),
+    [(-1.0, "the day is not over in UTC"), (3 * 3600.0, "the day ended 3 hours ago")],
+)
+async def test_a_day_that_is_not_long_over_may_lack_something(
+    store: Store, tmp_path: Path, after: float, told: str
+) -> None:
+    for call in ("c1", "c2"):
+        await book(store, call)
+    assert compare(store, activity(row())).is_open
+    books = await SqliteStore.open(tmp_path / "x.db", clock=FakeClock(NOW + DAY + after), gate=None)
+    compared = only(compare(books, activity(row())))
+    assert (kinds(compared), compared.is_open) == (["not_complete"], False)
+    assert told in compared.reasons[0].text
+    await books.close()
+
+
+async def test_pages_that_are_missing_account_for_what_is_not_there(store: Store) -> None:
+    for call in ("c1", "c2"):
+        await book(store, call)
+    page = openai_page(openai_result(1, 120_000, 20_000, 10_000), has_more=True)
+    compared = only(compare(store, json_of(page)))
+    assert (kinds(compared), compared.is_open) == (["not_complete"], False)
+
+
+async def test_what_left_before_midnight_may_be_counted_after_it(store: Store) -> None:
+    await book(store, "c1")
+    await book(store, "c2", at=NOW + DAY - 60)
+    await book(store, "c3", at=NOON + DAY)
+    found = compare(
+        store, activity(row(1), row(2, day=1)), charged([*costs(), *costs(calls=2, day=1)])
+    )
+    assert [(kinds(each), each.is_open) for each in found.rows] == [(["midnight"], False)] * 2
+    assert (
+        found.rows[0]
+        .reasons[0]
+        .text.startswith("1 attempt left within 10 minutes of midnight in UTC")
+    )
+    assert [each.difference.cost_nano for each in found.rows] == [-A_COST, A_COST]
+
+
+async def test_what_left_at_noon_is_not_counted_on_another_day(store: Store) -> None:
+    for n, at in enumerate((NOON, NOON, NOON + DAY)):
+        await book(store, f"c{n}", at=at)
+    found = compare(store, activity(row(1), row(2, day=1)))
+    assert [kinds(each) for each in found.rows] == [["not_in_export"], ["not_in_ledger"]]
+
+
+async def test_midnights_at_the_ends_of_an_export_are_looked_over(store: Store) -> None:
+    await book(store, "c1", at=NOW - 60)
+    await book(store, "c2", at=NOON)
+    await book(store, "c3", at=NOW + DAY - 60)
+    assert kinds(only(compare(store, activity(row(3))))) == ["midnight"]
+    assert kinds(only(compare(store, activity(row(1))))) == ["midnight"]
+    assert only(compare(store, activity(row(2)))).reasons == ()
+
+
+async def test_attempts_that_failed_for_nothing_may_be_counted_as_requests(store: Store) -> None:
+    await book(store, "c1")
+    await book(store, "c2", None, 0)
+    more = openai_row(2, 120_000, 20_000, 10_000)
+    found = compare(store, activity(more))
+    assert (only(found).ledger.requests, found.is_open) == (1, False)
+    assert kinds(only(found)) == ["not_served"]
+
+
+async def test_a_fee_is_told_apart_from_tokens(store: Store) -> None:
+    await book(store, "c1")
+    found = compare(store, charged([*costs(), openai_cost("2.50", "web search tool calls")]))
+    assert [(each.model, each.fees, kinds(each)) for each in found.rows] == [
+        (SNAPSHOT, (), []),
+        (None, ("web search tool calls",), ["fee"]),
+    ]
+
+
+async def test_days_on_which_nothing_happened_anywhere_have_no_row(store: Store) -> None:
+    found = compare(store, json_of(openai_page(), openai_page(day=3)))
+    assert (found.rows, found.is_open, len(found.export.days)) == ((), False, 4)
+
+
+def test_an_export_is_about_the_providers_at_its_own_address() -> None:
+    export = read_export([("file", activity(row()))])
+    assert providers_of(SETTINGS, export, ()) == ("openai",)
+    elsewhere = msgspec.structs.replace(SETTINGS.providers["openai"], base_url="http://x/v1")
+    settings = msgspec.structs.replace(
+        SETTINGS, providers={**SETTINGS.providers, "openai": elsewhere}
+    )
+    with pytest.raises(
+        Misconfigured, match=r"name one with --provider \(there are: openai, anthropic\)"
+    ):
+        providers_of(settings, export, ())
+    assert providers_of(settings, export, ("openai", "openai")) == ("openai",)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("nobody", "there is no provider 'nobody'"), ("anthropic", "speaks anthropic")],
+)
+def test_a_provider_that_cannot_be_meant_is_refused(name: str, told: str) -> None:
+    export = read_export([("file", activity(row()))])
+    with pytest.raises(Misconfigured, match=told):
+        providers_of(SETTINGS, export, (name,))
