@@ -232,7 +232,10 @@ MIGRATIONS: Final[Sequence[Sequence[str]]] = (
         ) WITHOUT ROWID
         """,
         "ALTER TABLE attempts ADD COLUMN counted_tokens INTEGER",
-        # `fingerprint` is what an alert is about: while one is open, there is no second.
+        # By how many thousandths the bound of an attempt was multiplied; NULL where it was not.
+        "ALTER TABLE attempts ADD COLUMN raised_thousandths INTEGER",
+        # `fingerprint` is what an alert is about: while one is open, there is no second. `change` is
+        # another with every change of its state, and larger than all before it.
         """
         CREATE TABLE alerts (
             seq INTEGER PRIMARY KEY,
@@ -245,7 +248,8 @@ MIGRATIONS: Final[Sequence[Sequence[str]]] = (
             message TEXT NOT NULL,
             facts TEXT NOT NULL,
             raised_at INTEGER NOT NULL,
-            resolved_at INTEGER
+            resolved_at INTEGER,
+            change INTEGER NOT NULL UNIQUE
         )
         """,
         # One index for both, as an index by task dirties a page for almost every row.
@@ -260,6 +264,17 @@ MIGRATIONS: Final[Sequence[Sequence[str]]] = (
         WHERE scope LIKE 'task:%'
         """,
         "CREATE UNIQUE INDEX alerts_open ON alerts (fingerprint) WHERE resolved_at IS NULL",
+        # What a meter said from time to time: how fast it rises is a difference of two.
+        """
+        CREATE TABLE readings (
+            scope TEXT NOT NULL,
+            "window" TEXT NOT NULL,
+            at INTEGER NOT NULL,
+            spent_nano INTEGER NOT NULL,
+            until INTEGER NOT NULL,
+            PRIMARY KEY (scope, "window", at)
+        ) WITHOUT ROWID
+        """,
     ),
 )
 """The statements that lead from each version to the next; a file's version is how many it has."""
