@@ -13,11 +13,14 @@ from typing import Final
 import msgspec
 
 from callgate.call import Candidate, Usage
-from callgate.pricing import Price, told_cost
+from callgate.pricing import Price, told_price
 from callgate.pricing.bound import cache_writes_of, input_bound_tokens, make_bill
 from callgate.pricing.table import PriceTable
 
 REPEATS: Final = 5
+NOW: Final = 1_795_564_800.0
+"""2026-11-25, seconds since 1970."""
+
 BODY_CHARACTERS: Final = 50_000
 
 MODELS: Final[Mapping[str, Candidate]] = {
@@ -65,27 +68,33 @@ def measure() -> Result:
     known = MODELS["by input size"]
 
     def find_another() -> object:
-        return table.find("openai", Candidate(provider="openai", model=f"made-up-{next(made_up)}"))
+        made = Candidate(provider="openai", model=f"made-up-{next(made_up)}")
+        return table.find("openai", made, at=NOW)
 
     return Result(
         cost_us=max(costs.values()),
         costs_us=costs,
         bill_us=_bill_us(prices["by input size"]),
-        find_us=_cpu_us(lambda: table.find("openai", known)),
+        find_us=_cpu_us(lambda: table.find("openai", known, at=NOW)),
         first_find_us=_cpu_us(find_another),
         bounds_us={what: _bound_us(text) for what, text in TEXTS.items()},
     )
 
 
 def _price(table: PriceTable, candidate: Candidate) -> Price:
-    price = table.find(candidate.provider, candidate)
+    price = table.find(candidate.provider, candidate, at=NOW)
     assert price is not None
     return price
 
 
 def _cost_us(price: Price) -> float:
     prices = price.may_hold(None)
-    return _cpu_us(lambda: told_cost(prices, USAGE, service_tier="default"))
+
+    def cost() -> object:
+        told = told_price(prices, USAGE, service_tier="default")
+        return None if told is None else told.cost(USAGE)
+
+    return _cpu_us(cost)
 
 
 def _bill_us(price: Price) -> float:

@@ -122,14 +122,18 @@ class Gate:
         clock = store.clock
         # Jitter needs no secrecy, only that a test can seed it.
         rng = rng or random.Random()  # noqa: S311
-        gate = cls(
-            settings,
-            store,
-            environ=environ,
-            clock=clock,
-            rng=rng,
-            make_provider=make_provider or http_provider,
-        )
+        try:
+            gate = cls(
+                settings,
+                store,
+                environ=environ,
+                clock=clock,
+                rng=rng,
+                make_provider=make_provider or http_provider,
+            )
+        except BaseException:
+            await store.close()
+            raise
         try:
             await gate._load_limits()
         except BaseException:
@@ -316,7 +320,7 @@ class Gate:
             Admit: Admit(
                 settings=settings,
                 formats=formats,
-                prices=PriceTable(settings.prices),
+                prices=PriceTable.of(settings),
                 bounding=Bounding(settings=settings, formats=formats),
                 store=store,
                 clock=clock,

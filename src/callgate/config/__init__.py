@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from callgate.config.policies import (
     BASE_URLS,
+    PRICE_FILE,
     AgentPolicy,
     Api,
     GatePolicy,
@@ -126,6 +127,7 @@ def builtin(environ: Mapping[str, str]) -> Settings:
         agents={"default": AgentPolicy(name="default", models=("*",))},
         tasks={DEFAULT_TYPE: task},
         prices={},
+        price_file=_state_folder(environ) / PRICE_FILE,
     )
 
 

@@ -14,6 +14,7 @@ from callgate.config.loose_ends import loose_ends, split_name
 from callgate.config.mistakes import planned_problems, schema_problem, syntax_problem
 from callgate.config.page import Page
 from callgate.config.policies import (
+    PRICE_FILE,
     AgentPolicy,
     GatePolicy,
     PricePolicy,
@@ -87,6 +88,7 @@ def resolve(file: File, path: Path) -> Settings:
         agents={name: _agent(name, table) for name, table in file.agents.items()},
         tasks=tasks,
         prices={":".join(split_name(name)): _price(table) for name, table in file.prices.items()},
+        price_file=path.parent / PRICE_FILE,
         limits=limits_of(file),
         alert_at=file.caps.alert_at,
     )

@@ -126,11 +126,12 @@ def estimate(
         windows: The hour, the day and the month that are looked at.
 
     Raises:
-        Misconfigured: A model has no price, or nobody knows who serves it.
+        Misconfigured: A model has no price, nobody knows who serves it, or the price list of the
+            user's own cannot be used.
     """
-    prices = PriceTable(settings.prices)
+    prices, at = PriceTable.of(settings), windows[0].starts_at
     parts = (
-        *(_model_part(use, settings, prices) for use in profile.models),
+        *(_model_part(use, settings, prices, at=at) for use in profile.models),
         *(_tool_part(use) for use in profile.tools),
     )
     task = _sum(part.cost for part in parts)
@@ -142,11 +143,11 @@ def estimate(
     )
 
 
-def _model_part(use: ModelUse, settings: Settings, prices: PriceTable) -> Part:
+def _model_part(use: ModelUse, settings: Settings, prices: PriceTable, *, at: float) -> Part:
     candidate = _candidate(use.name, settings)
     provider = settings.providers.get(candidate.provider)
     source = candidate.provider if provider is None else provider.price_source
-    price = prices.find(source, candidate)
+    price = prices.find(source, candidate, at=at)
     if price is None:
         api = "openai" if provider is None else provider.api
         msg = f"{candidate.name} has no price; add to the settings file:\n{unpriced_fix(candidate, api=api)}"

@@ -10,7 +10,7 @@ from callgate.call import Meter, Reply
 from callgate.errors import CallgateError, ClientLeft, Failed, Misconfigured, Refused
 from callgate.money import Money
 from callgate.pipeline.stage import Passage
-from callgate.pricing import Price, told_cost
+from callgate.pricing import Price, told_price
 from callgate.redact import redact
 from callgate.store import AttemptState, CallEnd, CallState, Settlement
 
@@ -68,7 +68,8 @@ def _known_cost(ending: Ending, meter: Meter) -> Money | None:
         return Money()
     if meter.usage is None or not meter.finished or meter.has_fees:
         return None
-    return told_cost(ending.prices, meter.usage, service_tier=meter.service_tier)
+    price = told_price(ending.prices, meter.usage, service_tier=meter.service_tier)
+    return None if price is None else price.cost(meter.usage)
 
 
 def _surely_unbilled(ending: Ending) -> bool:

@@ -43,16 +43,21 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
     """The price of one model, ready to multiply."""
 
     version: str
-    """Where the numbers come from, kept on every row: ``genai-prices 0.2.3 2026-11-25 openai/gpt-5.5``."""
+    """Where the numbers come from, kept on every row: ``genai-prices 0.2.3 openai/gpt-5.5 3a7a4cc3``.
+    Its end is another one for other numbers."""
     rates: Rates
     tiers: tuple[Tier, ...] = ()
     """By rising threshold; the last one that is passed holds."""
+    service_tier: str | None = None
+    """The service tier that these numbers are for; None for the standard one."""
     standard_tiers: frozenset[str] | None = None
     """The service tiers that these numbers hold for, by the provider's names; None: all."""
     service_tiers: Mapping[str, Price] = {}
     """Prices at the service tiers that cost more or less; one in neither has no known price."""
     text_only: bool = False
     """Whether a picture or a sound in a request costs more than these numbers say."""
+    short_writes_only: bool = False
+    """Whether nobody tells what it costs to write to a cache for the longer lifetime."""
     context_window: int | None = None
     """Tokens that the model takes at the most; None where nobody says."""
 
@@ -94,14 +99,20 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
             return ()
         return (self,) if asked is self else (self, asked)
 
+    def femto(self, usage: Usage) -> int:
+        """Return what ``usage`` costs, exactly, in femto-dollars."""
+        rates = self.rates_for(usage.total_input_tokens) if self.tiers else self.rates
+        return rates.femto(usage)
+
     def cost(self, usage: Usage) -> Money:
         """Return what ``usage`` costs, rounded up once to a nano-dollar."""
-        rates = self.rates_for(usage.total_input_tokens) if self.tiers else self.rates
-        return from_femto(rates.femto(usage))
+        return from_femto(self.femto(usage))
 
 
-def told_cost(prices: tuple[Price, ...], usage: Usage, *, service_tier: str | None) -> Money | None:
-    """Return what a reply costs; None where nobody tells the price of how it was served.
+def told_price(
+    prices: tuple[Price, ...], usage: Usage, *, service_tier: str | None
+) -> Price | None:
+    """Return the price of a reply; None where nobody tells that of how it was served.
 
     Args:
         prices: What may hold for the request, the standard one first.
@@ -109,7 +120,13 @@ def told_cost(prices: tuple[Price, ...], usage: Usage, *, service_tier: str | No
         service_tier: How the reply says that it was served; where it says nothing, the dearest
             of ``prices`` holds.
     """
-    if service_tier is None:
-        return max((price.cost(usage) for price in prices), default=None)
-    told = prices[0].at(service_tier) if prices else None
-    return None if told is None else told.cost(usage)
+    if not prices:
+        return None
+    told: Price | None = prices[0]
+    if service_tier is not None:
+        told = prices[0].at(service_tier)
+    elif len(prices) > 1:
+        told = max(prices, key=lambda price: price.femto(usage))
+    if told is None or (told.short_writes_only and usage.cache_write_long_tokens):
+        return None
+    return told

@@ -1,25 +1,45 @@
-"""Compile genai-prices into the snapshot that ships: ``python -m callgate.pricing.compile``.
+"""Compile a published list of prices: each number becomes whole femto-dollars for a token.
 
-Run by developers when genai-prices has news; at run time nothing of it is needed. Every number
-becomes a whole count of femto-dollars for a token. A model that this cannot express keeps its place
-in the list without numbers, so that it is refused under a budget rather than priced wrong, and
-nothing further down is taken for it.
+``python -m callgate.pricing.compile`` writes the list that ships, ``callgate prices update`` one of
+a user's own. A model that this cannot express keeps its place in the list without numbers, so that
+it is refused under a budget rather than priced wrong, and nothing further down is taken for it.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import importlib.metadata
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from itertools import chain
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import msgspec
 
 from callgate.clock import SystemClock
+from callgate.pricing.listing import (
+    Amount,
+    Amounts,
+    Conditional,
+    Constraint,
+    ListedModel,
+    Listing,
+    Tiered,
+    Variant,
+    read_package,
+)
+from callgate.pricing.snapshot import (
+    GROUPS,
+    SHIPPED,
+    Numbers,
+    Period,
+    Snapshot,
+    SnapshotModel,
+    SnapshotPrice,
+    encode,
+)
 
 SOURCES: Final = {
     "openai": "openai", "anthropic": "anthropic", "google": "gemini", "azure": "azure",
@@ -27,6 +47,8 @@ SOURCES: Final = {
     "groq": "groq", "openrouter": "openrouter", "together": "together", "fireworks": "fireworks",
 }  # fmt: skip
 """genai-prices' names for providers, and ours for ``price_source``."""
+
+CURRENCY: Final = "USD"
 
 FEMTO_FOR_A_MILLION: Final = 10**9
 """One dollar for a million tokens is this many femto-dollars for a token: 10^15 / 10^6."""
@@ -43,69 +65,188 @@ SEARCHES: Final = frozenset({"web_searches_kcount", "storage_searches_kcount"})
 SERVED: Final = frozenset({"service_tier", "speed"})
 """What genai-prices calls that which a request asks for and a reply tells as its service tier."""
 
+BATCH: Final = "batch"
+"""How a reply tells that it was made in a batch. Source: anthropic-python 2.13 (``Usage``)."""
+
 ALWAYS_SEARCHES: Final = re.compile(r"-search\b|deep-research")
 """Models that search whatever they are asked. Source: OpenAI's documentation of web search."""
 
 KINDS: Final = ("audio", "image", "video")
 """What a model may take or make besides text."""
 
-Rates = tuple[int, int, int, int, int, int]
-Prices = Mapping[str, Any]
-"""Decimals, or tiers of them, by genai-prices' names."""
+UNITS_BESIDES_TOKENS: Final = ("hours", "kpages", "mchars", "kcount", "gpixels")
+"""How the names of amounts end that are not for tokens."""
 
 
 class Unusable(Exception):
     """A price that cannot be expressed exactly."""
 
 
-def compile_snapshot(today: dt.date) -> dict[str, object]:
-    """Return the snapshot as plain data.
+class Nonsense(Unusable):
+    """A price that cannot be meant."""
+
+
+class Flaw(msgspec.Struct, frozen=True, kw_only=True):
+    """A price that was left out, and why."""
+
+    source: str
+    model: str
+    """Its id in the list."""
+    why: str
+    is_nonsense: bool
+    """Whether the list itself must be wrong: a negative price, another currency."""
+
+
+class Compiled(msgspec.Struct, frozen=True, kw_only=True):
+    """A list of prices, and what it left out."""
+
+    snapshot: Snapshot
+    flaws: tuple[Flaw, ...]
+
+
+def compile_listing(listing: Listing, *, made_on: dt.date) -> Compiled:
+    """Return a published list as a snapshot.
 
     Args:
-        today: The day whose prices to take.
+        listing: The list.
+        made_on: Today, which the snapshot keeps.
     """
-    from genai_prices import data  # noqa: PLC0415 (a development dependency)
+    sources: dict[str, tuple[SnapshotModel, ...]] = {}
+    flaws: list[Flaw] = []
+    for provider in listing.providers:
+        source = SOURCES.get(provider.id)
+        if source is None:
+            continue
+        models: list[SnapshotModel] = []
+        for model in provider.models:
+            compiled, whys = compile_model(model, currency=model.currency or provider.currency)
+            models.append(compiled)
+            flaws += (
+                Flaw(
+                    source=source,
+                    model=model.id,
+                    why=str(why),
+                    is_nonsense=isinstance(why, Nonsense),
+                )
+                for why in whys
+            )
+        sources[source] = tuple(models)
+    snapshot = Snapshot(source=listing.source, made_on=made_on, sources=sources)
+    return Compiled(snapshot=snapshot, flaws=tuple(flaws))
 
-    version = importlib.metadata.version("genai-prices")
-    sources = {
-        SOURCES[provider.id]: [compile_model(model, today) for model in provider.models]
-        for provider in data.providers
-        if provider.id in SOURCES
-    }
-    return {"source": f"genai-prices {version} {today}", "sources": sources}
+
+def compile_model(
+    model: ListedModel, *, currency: str | None = None
+) -> tuple[SnapshotModel, list[Unusable]]:
+    """Return one entry of the snapshot, and what has no numbers in it."""
+    flaws: dict[str, Unusable] = {}
+    found = [_period(model, since, currency, flaws) for since in (None, *_starts(model))]
+    periods = _merged(_with_earlier_tiers(found))
+    window = model.context_window
+    highest = max((above for period in periods for above, _ in period.tiers), default=0)
+    compiled = SnapshotModel(
+        id=model.id,
+        match=_rule(model.match),
+        periods=tuple(periods),
+        # One that is not over the highest threshold belongs to another version of the model.
+        context_window=window if window and window > highest else None,
+    )
+    return compiled, list(flaws.values())
 
 
-def compile_model(model: Any, today: dt.date) -> dict[str, object]:
-    """Return one entry of the snapshot: a name without numbers where it cannot be priced."""
-    compiled: dict[str, object] = {"id": model.id, "match": _rule(model.match)}
-    standard = _current(model.prices, today)
+def _starts(model: ListedModel) -> list[dt.date]:
+    """Return the days on which something about a model's price begins."""
+    priced = model.prices if isinstance(model.prices, list) else []
+    constraints = chain(
+        (entry.constraint for entry in priced),
+        (variant.constraint for variant in model.price_variants or ()),
+    )
+    days = {constraint.start_date for constraint in constraints if constraint is not None}
+    return sorted(day for day in days if day is not None)
+
+
+def _with_earlier_tiers(periods: Sequence[Period]) -> Sequence[Period]:
+    """Return periods with the service tiers that were told later, as long as the price stays.
+
+    The list begins to tell service tiers on the day that somebody looked, not on that from which
+    they hold. As long as the standard price was the same they are taken to be.
+
+    Source: genai-prices 0.2.3 ("Tier history before this verification is not modeled").
+    """
+    made: list[Period] = []
+    for period in reversed(periods):
+        later = made[-1] if made else None
+        if later is not None and (later.rates, later.tiers) == (period.rates, period.tiers):
+            known = {**later.service_tiers, **period.service_tiers}
+            made.append(msgspec.structs.replace(period, service_tiers=known))
+        else:
+            made.append(period)
+    return made[::-1]
+
+
+def _merged(periods: Sequence[Period]) -> list[Period]:
+    """Return periods without those that only go on with what held before."""
+    merged: list[Period] = []
+    for period in periods:
+        if not merged or msgspec.structs.replace(merged[-1], since=period.since) != period:
+            merged.append(period)
+    return merged
+
+
+def _period(
+    model: ListedModel, since: dt.date | None, currency: str | None, flaws: dict[str, Unusable]
+) -> Period:
+    day = since or dt.date.min
+    standard = _current(model.prices, day)
     try:
-        compiled |= _numbers(standard)
+        if currency not in {None, CURRENCY}:
+            msg = f"its price is in {currency}"
+            raise Nonsense(msg)
+        numbers = _numbers(standard)
         _check_fees(model.id, standard)
     except Unusable as why:
-        sys.stderr.write(f"{model.id} has no numbers: {why}\n")
-        return {"id": model.id, "match": _rule(model.match)}
-    if _dearer_than_text(standard):
-        compiled["text_only"] = True
-    variants = dict(_variants(model, standard, today))
-    if variants:
-        compiled["service_tiers"] = variants
-    window = model.context_window
-    # One that is not over the highest threshold belongs to another version of the model.
-    if window and window > max(_thresholds(standard), default=0):
-        compiled["context_window"] = window
-    return compiled
+        flaws.setdefault(str(why), why)
+        return Period(since=since)
+    return Period(
+        since=since,
+        rates=numbers.rates,
+        tiers=numbers.tiers,
+        service_tiers=dict(_variants(model.price_variants or (), standard, day, flaws)),
+        text_only=bool(_dearer_than_text(standard)),
+        short_writes_only="cache_write_mtok" in standard and "cache_write_1h_mtok" not in standard,
+    )
 
 
-def _numbers(prices: Prices) -> dict[str, object]:
-    compiled: dict[str, object] = {"rates": _rates(prices, above=None)}
-    tiers = [(start, _rates(prices, above=start)) for start in _thresholds(prices)]
-    if tiers:
-        compiled["tiers"] = tiers
-    return compiled
+def _numbers(prices: Amounts) -> SnapshotPrice:
+    _check_names(prices)
+    starts = sorted(
+        {
+            tier.start
+            for value in prices.values()
+            if isinstance(value, Tiered)
+            for tier in value.tiers
+        }
+    )
+    return SnapshotPrice(
+        rates=_rates(prices, above=None),
+        tiers=tuple((start, _rates(prices, above=start)) for start in starts),
+    )
 
 
-def _check_fees(name: str, prices: Prices) -> None:
+def _check_names(prices: Amounts) -> None:
+    """Refuse what is paid for something that nobody here knows, and what no price can be."""
+    for name, value in prices.items():
+        is_known = name in BUCKETS or name.endswith(UNITS_BESIDES_TOKENS)
+        if not is_known and not set(KINDS) & set(name.split("_")):
+            msg = f"it has a price for {name}, which is in no bucket"
+            raise Unusable(msg)
+        for amount in _amounts(value):
+            if not amount.is_finite() or amount < 0:
+                msg = f"its {name} is {amount}"
+                raise Nonsense(msg)
+
+
+def _check_fees(name: str, prices: Amounts) -> None:
     """Refuse a model that costs, asked for text, what is in no bucket of tokens."""
     if ALWAYS_SEARCHES.search(name):
         msg = "it searches in every call, for a fee"
@@ -118,53 +259,72 @@ def _check_fees(name: str, prices: Prices) -> None:
 
 
 def _variants(
-    model: Any, standard: Prices, today: dt.date
-) -> Iterator[tuple[str, dict[str, object]]]:
-    """Yield what differs by how a request is served; of several, the first that holds counts."""
-    seen: set[str] = set()
-    for variant in model.price_variants or ():
-        names = list(variant.when.items())
-        told = _named(variant.prices)
-        if len(names) != 1 or names[0][0] not in SERVED or not told:
-            continue
-        name = names[0][1]
-        if name not in seen and _started(variant.constraint, today):
-            seen.add(name)
-            yield name, _numbers({**standard, **told})
+    variants: Sequence[Variant], standard: Amounts, day: dt.date, flaws: dict[str, Unusable]
+) -> Iterator[tuple[str, SnapshotPrice]]:
+    """Yield what differs by how a request is served; of several that name it, the first counts."""
+    told: dict[str, dict[str, Amount]] = {}
+    for variant in variants:
+        name = _service_tier(variant)
+        if name is not None and _started(variant.constraint, day):
+            amounts = told.setdefault(name, {})
+            for bucket, value in _named(variant.prices).items():
+                amounts.setdefault(bucket, value)
+    for name, amounts in told.items():
+        if amounts:
+            try:
+                yield name, _numbers({**standard, **amounts})
+            except Unusable as why:
+                flaws.setdefault(str(why), type(why)(f"{name}: {why}"))
 
 
-def _current(prices: Any, today: dt.date) -> Prices:
+def _service_tier(variant: Variant) -> str | None:
+    """Return the service tier that a variant is the price of; None where it is something else.
+
+    One that holds at some hours only is none: what it costs at the others is not told.
+    """
+    has_hours = variant.constraint is not None and variant.constraint.start_time is not None
+    if len(variant.when) != 1 or has_hours:
+        return None
+    ((key, name),) = variant.when.items()
+    is_served = key in SERVED or (key, name) == ("processing", BATCH)
+    return name if is_served else None
+
+
+def _current(
+    prices: Mapping[str, Amount | None] | Sequence[Conditional], day: dt.date
+) -> Mapping[str, Amount]:
     """Return the prices that hold; of several that hold at times of the day, the dearest.
 
     The last entry whose condition is met holds, and an hour of the day is met by some calls only.
     """
-    if not hasattr(prices, "__len__"):
+    if isinstance(prices, Mapping):
         return _named(prices)
-    holding: list[Prices] = []
+    holding: list[Amounts] = []
     for entry in reversed(prices):
-        if not _started(entry.constraint, today):
+        if not _started(entry.constraint, day):
             continue
         holding.append(_named(entry.prices))
-        if type(entry.constraint).__name__ != "TimeOfDateConstraint":
+        if entry.constraint is None or entry.constraint.start_time is None:
             break
-    return max(holding, key=_dearness) if holding else _named(prices[0].prices)
+    if holding:
+        return max(holding, key=_dearness)
+    return _named(prices[0].prices) if prices else {}
 
 
-def _named(prices: Any) -> Prices:
-    named = cast("dict[str, Any]", vars(prices))
-    return {name: value for name, value in named.items() if value is not None}
+def _named(prices: Mapping[str, Amount | None]) -> dict[str, Amount]:
+    return {name: value for name, value in prices.items() if value is not None}
 
 
-def _started(constraint: Any, today: dt.date) -> bool:
-    start = getattr(constraint, "start_date", None)
-    return start is None or start <= today
+def _started(constraint: Constraint | None, day: dt.date) -> bool:
+    start = None if constraint is None else constraint.start_date
+    return start is None or start <= day
 
 
-def _dearness(prices: Prices) -> Decimal:
+def _dearness(prices: Amounts) -> Decimal:
     return sum((_dearest(prices[bucket]) for bucket in BUCKETS if bucket in prices), Decimal(0))
 
 
-def _dearer_than_text(prices: Prices) -> set[str]:
+def _dearer_than_text(prices: Amounts) -> set[str]:
     """Return what costs more than the text of its bucket: pictures, sounds, hours of them.
 
     genai-prices puts the kind in the middle of a bucket's name: ``cache_audio_read_mtok``.
@@ -173,22 +333,22 @@ def _dearer_than_text(prices: Prices) -> set[str]:
     return {name for name in others if _dearest(prices[name]) > _text_price(prices, name)}
 
 
-def _text_price(prices: Prices, name: str) -> Decimal:
+def _text_price(prices: Amounts, name: str) -> Decimal:
     bucket = "_".join(part for part in name.split("_") if part not in KINDS)
     return _dearest(prices[bucket]) if bucket in BUCKETS and bucket in prices else Decimal(-1)
 
 
-def _dearest(value: Any) -> Decimal:
-    prices: list[Decimal] = [_at(value, None)]
-    prices += [tier.price for tier in getattr(value, "tiers", ())]
-    return max(prices)
+def _dearest(value: Amount) -> Decimal:
+    return max(_amounts(value))
 
 
-def _thresholds(prices: Prices) -> list[int]:
-    return sorted({tier.start for value in prices.values() for tier in getattr(value, "tiers", ())})
+def _amounts(value: Amount) -> list[Decimal]:
+    if isinstance(value, Tiered):
+        return [value.base, *(tier.price for tier in value.tiers)]
+    return [value]
 
 
-def _rates(prices: Prices, *, above: int | None) -> Rates:
+def _rates(prices: Amounts, *, above: int | None) -> Numbers:
     def rate(name: str, otherwise: int | None = None) -> int:
         value = prices.get(name)
         if value is None:
@@ -212,11 +372,11 @@ def _rates(prices: Prices, *, above: int | None) -> Rates:
     )
 
 
-def _at(value: Any, above: int | None) -> Decimal:
+def _at(value: Amount, above: int | None) -> Decimal:
     """Return a price at a tier; ``above`` is the tier's threshold."""
     if isinstance(value, Decimal):
         return value
-    price: Decimal = value.base
+    price = value.base
     for tier in sorted(value.tiers, key=lambda tier: tier.start):
         if above is not None and tier.start <= above:
             price = tier.price
@@ -231,25 +391,28 @@ def _femto(dollars_a_million: Decimal) -> int:
     return int(femto)
 
 
-def _rule(match: Any) -> dict[str, Any]:
-    """Return a rule for names in lower case."""
-    kind = type(match).__name__
-    if kind in {"ClauseOr", "ClauseAnd"}:
-        name = "or" if kind == "ClauseOr" else "and"
-        return {name: [_rule(part) for part in getattr(match, f"{name}_")]}
-    name = {
-        "ClauseEquals": "equals", "ClauseStartsWith": "starts_with", "ClauseEndsWith": "ends_with",
-        "ClauseContains": "contains", "ClauseRegex": "regex",
-    }[kind]  # fmt: skip
-    text: str = getattr(match, name)
-    return {name: text if name == "regex" else text.lower()}
+def _rule(match: Any) -> Any:
+    """Return a rule for names in lower case; what is no rule stays, and is found out as such."""
+    if not isinstance(match, dict):
+        return match
+    return {
+        kind: [_rule(part) for part in value]
+        if kind in GROUPS and isinstance(value, list)
+        else value.lower()
+        if kind != "regex" and isinstance(value, str)
+        else value
+        for kind, value in match.items()
+    }
 
 
 def main() -> None:
     """Write the snapshot beside this file."""
     today = dt.datetime.fromtimestamp(SystemClock().now(), dt.UTC).date()
-    path = Path(__file__).with_name("prices.json")
-    path.write_bytes(msgspec.json.encode(compile_snapshot(today)) + b"\n")
+    compiled = compile_listing(read_package(), made_on=today)
+    for flaw in compiled.flaws:
+        sys.stderr.write(f"{flaw.source}/{flaw.model} has no numbers: {flaw.why}\n")
+    path = Path(__file__).with_name(SHIPPED)
+    path.write_bytes(encode(compiled.snapshot))
     sys.stdout.write(f"{path}: {path.stat().st_size:,} bytes\n")
 
 

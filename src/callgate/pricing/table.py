@@ -1,29 +1,27 @@
-"""The price of a model: from the settings first, else from the snapshot that ships with callgate."""
+"""The price of a model: from the settings first, else from the list that holds."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
 from hashlib import sha256
-from importlib.resources import files
-from typing import Any, Final
+from math import inf
+from typing import Final
 
 import msgspec
 
 from callgate.call import Candidate
-from callgate.config.policies import PricePolicy
+from callgate.config.policies import PricePolicy, Settings
 from callgate.pricing import Price, Rates, Tier
-
-SNAPSHOT: Final = "prices.json"
-
-MATCHES: Final[Mapping[str, Callable[[str, str], bool]]] = {
-    "equals": lambda name, text: name == text,
-    "starts_with": lambda name, text: name.startswith(text),
-    "ends_with": lambda name, text: name.endswith(text),
-    "contains": lambda name, text: text in name,
-    "regex": lambda name, text: re.search(text, name) is not None,
-}
-"""How a rule of the snapshot recognises a model's name, which is compared in lower case."""
+from callgate.pricing.snapshot import (
+    Numbers,
+    Period,
+    Snapshot,
+    SnapshotModel,
+    SnapshotPrice,
+    read_snapshot,
+    shipped,
+)
 
 GUESSES: Final[Mapping[str, Mapping[str, str]]] = {
     "openai": {"input": "$10.00", "output": "$50.00"},
@@ -38,7 +36,6 @@ Source: 96 of 100 models of the snapshot cost at most this; Anthropic's document
 caching: reads cost 0.1 of the input, writes 1.25 and 2 times as much.
 """
 
-
 STANDARD_TIERS: Final = frozenset({"auto", "default", "standard", "scale", "on_demand"})
 """Names of service tiers that cost what the list says, or were paid for beforehand.
 
@@ -46,9 +43,16 @@ Source: openai-python 3.57 (``service_tier``); Groq's documentation for ``on_dem
 """
 
 STANDARD_TIERS_BY_SOURCE: Final[Mapping[str, frozenset[str]]] = {
-    "anthropic": STANDARD_TIERS | {"standard_only", "priority", "batch"},
+    "anthropic": STANDARD_TIERS | {"standard_only", "priority"},
 }
 """Anthropic's priority tier is paid for beforehand. Source: anthropic-python 2.13 (``Usage``)."""
+
+PLACES: Final[Mapping[str, Mapping[str, tuple[int, int]]]] = {"anthropic": {"us": (11, 10)}}
+"""By source: where a request may be served, and as which fraction of the list that is charged.
+
+A service tier says so by its end, ``fast us``; the standard one is called after the place. Source: Anthropic's documentation of pricing, "Data
+residency" (1.1 times on all kinds of tokens).
+"""
 
 LONGEST_NAME: Final = 256
 """Characters of a model's name; no list has a longer one."""
@@ -56,77 +60,120 @@ LONGEST_NAME: Final = 256
 MOST_KNOWN: Final = 4096
 """How many prices are remembered: the names come from agents, who may make them up."""
 
-Numbers = tuple[int, int, int, int, int, int]
-"""Femto-dollars for a token, in the order of :class:`callgate.pricing.Rates`."""
+FINGERPRINT_CHARACTERS: Final = 8
 
 
-class SnapshotPrice(msgspec.Struct, frozen=True, kw_only=True):
-    """What one model costs as it is served in one way."""
+class Numbered(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a version of a price stands for, as it is kept."""
 
-    rates: Numbers
-    tiers: tuple[tuple[int, Numbers], ...] = ()
-
-
-class SnapshotModel(msgspec.Struct, frozen=True, kw_only=True):
-    """One model of the snapshot."""
-
-    id: str
-    match: Any
-    rates: Numbers | None = None
-    """None: it cannot be priced; its place keeps its names from a model further down."""
-    tiers: tuple[tuple[int, Numbers], ...] = ()
-    service_tiers: dict[str, SnapshotPrice] = {}
-    text_only: bool = False
-    context_window: int | None = None
+    rates: Rates
+    tiers: tuple[Tier, ...] = ()
 
 
-class Snapshot(msgspec.Struct, frozen=True):
-    """The prices that ship with callgate."""
+class Dated(msgspec.Struct, frozen=True):
+    """A price, and from when on it holds."""
 
-    source: str
-    sources: dict[str, tuple[SnapshotModel, ...]]
+    since_at: float
+    """Seconds since 1970: the midnight of a day in UTC; less than anything for the first."""
+    price: Price | None
+    """None: nobody tells one for this time."""
+
+
+NOBODY_TELLS: Final = (Dated(-inf, None),)
 
 
 class PriceTable:
-    """Finds prices; reads the snapshot when the first model asks for it."""
+    """Finds prices.
 
-    def __init__(self, policies: Mapping[str, PricePolicy]) -> None:
+    Args:
+        policies: The settings' own.
+        snapshot: The list; None for the one that ships, which is read when the first model asks.
+    """
+
+    def __init__(
+        self, policies: Mapping[str, PricePolicy], snapshot: Snapshot | None = None
+    ) -> None:
         self._policies = policies
-        self._known: dict[tuple[str, Candidate], Price | None] = {}
-        self._snapshot: Snapshot | None = None
+        self._snapshot = snapshot
+        self._known: dict[tuple[str, Candidate], Sequence[Dated]] = {}
+
+    @classmethod
+    def of(cls, settings: Settings) -> PriceTable:
+        """Return the prices that hold by some settings.
+
+        Raises:
+            Misconfigured: There is a list of the user's own, and it cannot be used.
+        """
+        return cls(settings.prices, own_list(settings))
 
     def __len__(self) -> int:
         """Return how many names are remembered."""
         return len(self._known)
 
-    def find(self, source: str, candidate: Candidate) -> Price | None:
+    @property
+    def snapshot(self) -> Snapshot:
+        """The list."""
+        return shipped() if self._snapshot is None else self._snapshot
+
+    def find(self, source: str, candidate: Candidate, *, at: float) -> Price | None:
         """Return a candidate's price; None where nobody tells one.
 
         Args:
             source: Whose list holds for its provider, such as ``openai``.
             candidate: Who is to serve.
+            at: When it is sent, seconds since 1970: prices change at midnight in UTC.
         """
-        key = (source, candidate)
-        if key not in self._known:
-            if len(candidate.model) > LONGEST_NAME:
-                return None
-            if len(self._known) >= MOST_KNOWN:
-                self._known.clear()
-            self._known[key] = self._look_up(source, candidate)
-        return self._known[key]
+        for dated in self.dated(source, candidate):
+            if at >= dated.since_at:
+                return dated.price
+        return None
 
-    def _look_up(self, source: str, candidate: Candidate) -> Price | None:
+    def dated(self, source: str, candidate: Candidate) -> Sequence[Dated]:
+        """Return all that a candidate costs at any time, the latest first."""
+        known = self._known.get((source, candidate))
+        if known is not None:
+            return known
+        if len(candidate.model) > LONGEST_NAME:
+            return NOBODY_TELLS
+        if len(self._known) >= MOST_KNOWN:
+            self._known.clear()
+        found = self._look_up(source, candidate)
+        self._known[source, candidate] = found
+        return found
+
+    def _look_up(self, source: str, candidate: Candidate) -> Sequence[Dated]:
         policy = self._policies.get(candidate.name)
         if policy is not None:
-            return _from_settings(candidate, policy)
-        if self._snapshot is None:
-            text = files("callgate.pricing").joinpath(SNAPSHOT).read_bytes()
-            self._snapshot = msgspec.json.decode(text, type=Snapshot)
-        name = candidate.model.lower()
-        for model in self._snapshot.sources.get(source, ()):
-            if _matches(name, model.match):
-                return _from_snapshot(self._snapshot.source, source, model)
-        return None
+            return (Dated(-inf, _from_settings(candidate, policy)),)
+        model = self.snapshot.find(source, candidate.model)
+        if model is None:
+            return NOBODY_TELLS
+        return prices_of(model, source, listed_in=self.snapshot.source)
+
+
+def own_list(settings: Settings) -> Snapshot | None:
+    """Return the list of a user's own, where there is one.
+
+    Raises:
+        Misconfigured: There is, and it cannot be used.
+    """
+    path = settings.price_file
+    return read_snapshot(path) if path is not None and path.exists() else None
+
+
+def prices_of(model: SnapshotModel, source: str, *, listed_in: str) -> Sequence[Dated]:
+    """Return all that a model of a list costs at any time, the latest first.
+
+    Args:
+        model: The model.
+        source: Whose list it is on.
+        listed_in: What versions of its prices begin with.
+    """
+    name = f"{listed_in} {source}/{model.id}"
+    return tuple(
+        Dated(_midnight(period.since), _from_list(name, source, model, period))
+        for period in reversed(model.periods)
+    )
 
 
 def unpriced_fix(candidate: Candidate, *, api: str) -> str:
@@ -152,32 +199,40 @@ def _toml(text: str) -> str:
     return msgspec.json.encode(text).decode().replace("\x7f", "\\u007f")
 
 
-def _matches(name: str, rule: Any) -> bool:
-    kind, value = next(iter(rule.items()))
-    if kind == "or":
-        return any(_matches(name, part) for part in value)
-    if kind == "and":
-        return all(_matches(name, part) for part in value)
-    return MATCHES[kind](name, value)
+def _midnight(day: date | None) -> float:
+    return -inf if day is None else datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
 
 
-def _from_snapshot(version: str, source: str, model: SnapshotModel) -> Price | None:
-    if model.rates is None:
+def _from_list(name: str, source: str, model: SnapshotModel, period: Period) -> Price | None:
+    if period.rates is None:
         return None
-    version = f"{version} {source}/{model.id}"
-    return Price(
-        version=version,
-        rates=_rates(model.rates),
-        tiers=_tiers(model.tiers),
+    standard = SnapshotPrice(rates=period.rates, tiers=period.tiers)
+    served = {"": standard, **period.service_tiers}
+    for place, fraction in PLACES.get(source, {}).items():
+        there = {f"{tier} {place}".lstrip(): _times(served[tier], fraction) for tier in served}
+        served = {**served, **there}
+    prices = {tier: _price(name, tier or None, period, served[tier]) for tier in served}
+    return msgspec.structs.replace(
+        prices.pop(""),
         standard_tiers=STANDARD_TIERS_BY_SOURCE.get(source, STANDARD_TIERS),
-        service_tiers={
-            name: Price(
-                version=f"{version} {name}", rates=_rates(price.rates), tiers=_tiers(price.tiers)
-            )
-            for name, price in model.service_tiers.items()
-        },
-        text_only=model.text_only,
+        service_tiers=prices,
         context_window=model.context_window,
+    )
+
+
+def _price(name: str, service_tier: str | None, period: Period, price: SnapshotPrice) -> Price:
+    numbered = Numbered(
+        rates=_rates(price.rates),
+        tiers=tuple(Tier(above_input_tokens=above, rates=_rates(of)) for above, of in price.tiers),
+    )
+    words = (name, service_tier, _fingerprint(numbered))
+    return Price(
+        version=" ".join(filter(None, words)),
+        rates=numbered.rates,
+        tiers=numbered.tiers,
+        service_tier=service_tier,
+        text_only=period.text_only,
+        short_writes_only=period.short_writes_only,
     )
 
 
@@ -185,8 +240,22 @@ def _rates(numbers: Numbers) -> Rates:
     return Rates(**dict(zip(Rates.__struct_fields__, numbers, strict=True)))
 
 
-def _tiers(tiers: tuple[tuple[int, Numbers], ...]) -> tuple[Tier, ...]:
-    return tuple(Tier(above_input_tokens=above, rates=_rates(rates)) for above, rates in tiers)
+def _times(price: SnapshotPrice, fraction: tuple[int, int]) -> SnapshotPrice:
+    """Return a price multiplied, rounded up."""
+    times, parts = fraction
+
+    def numbers(of: Numbers) -> Numbers:
+        plain, read, written, long, output, reasoning = (-(-each * times // parts) for each in of)
+        return plain, read, written, long, output, reasoning
+
+    return SnapshotPrice(
+        rates=numbers(price.rates),
+        tiers=tuple((above, numbers(of)) for above, of in price.tiers),
+    )
+
+
+def _fingerprint(record: object) -> str:
+    return sha256(msgspec.json.encode(record)).hexdigest()[:FINGERPRINT_CHARACTERS]
 
 
 def _from_settings(candidate: Candidate, policy: PricePolicy) -> Price:
@@ -196,17 +265,17 @@ def _from_settings(candidate: Candidate, policy: PricePolicy) -> Price:
     """
     plain, output = policy.input_femto, policy.output_femto
     written = _first(policy.cache_write_femto, plain)
-    fingerprint = sha256(msgspec.json.encode(policy)).hexdigest()[:8]
+    rates = Rates(
+        input_femto=plain,
+        cache_read_femto=_first(policy.cache_read_femto, plain),
+        cache_write_femto=written,
+        cache_write_long_femto=_first(policy.cache_write_long_femto, written),
+        output_femto=output,
+        reasoning_femto=_first(policy.reasoning_femto, output),
+    )
     return Price(
-        version=f"settings {candidate.name} {fingerprint}",
-        rates=Rates(
-            input_femto=plain,
-            cache_read_femto=_first(policy.cache_read_femto, plain),
-            cache_write_femto=written,
-            cache_write_long_femto=_first(policy.cache_write_long_femto, written),
-            output_femto=output,
-            reasoning_femto=_first(policy.reasoning_femto, output),
-        ),
+        version=f"settings {candidate.name} {_fingerprint(Numbered(rates=rates))}",
+        rates=rates,
         context_window=policy.context_window,
     )
 

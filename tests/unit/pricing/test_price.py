@@ -14,11 +14,14 @@ from callgate.call import Candidate, Usage
 from callgate.config.policies import PricePolicy
 from callgate.config.values import parse_price
 from callgate.money import Money
-from callgate.pricing import Price, Rates, Tier, told_cost
+from callgate.pricing import Price, Rates, Tier, told_price
 from callgate.pricing.table import PriceTable
 from callgate.testing.simulator.prices import BUILT_IN, PriceList, cost_nano_usd
 from callgate.testing.simulator.script import PriceTable as ScriptedPrice
 from tests.unit.pricing.prices import flat, prices, rates, usages
+
+NOW = 1_795_564_800.0
+"""2026-11-25."""
 
 BUCKETS = [(bucket, bucket.replace("_tokens", "_femto")) for bucket in Usage.__struct_fields__]
 
@@ -63,7 +66,7 @@ def test_a_threshold_is_passed_by_one_token_more() -> None:
 def test_the_simulators_bill_is_the_gates_cost(model: str, usage: Usage) -> None:
     """Two programs that share no code and no number agree on every usage of every model."""
     api = BUILT_IN[model].api or ""
-    price = PriceTable({}).find(api, Candidate(provider=api, model=model))
+    price = PriceTable({}).find(api, Candidate(provider=api, model=model), at=NOW)
     assert price is not None
     assert price.cost(usage).nano == PriceList({}).cost_nano_usd(model, usage)
 
@@ -85,7 +88,7 @@ def test_a_price_of_the_settings_costs_what_the_simulator_bills(
         input=plain, cache_read=read, cache_write=write, cache_write_long=long, output=output,
         reasoning=reasoning,
     )  # fmt: skip
-    price = PriceTable({"a:m": policy}).find("openai", Candidate(provider="a", model="m"))
+    price = PriceTable({"a:m": policy}).find("openai", Candidate(provider="a", model="m"), at=NOW)
     assert price is not None
     assert price.cost(usage).nano == cost_nano_usd(scripted, usage)
 
@@ -114,16 +117,23 @@ ONE = Usage(input_tokens=1_000_000)
 def test_a_reply_costs_what_it_says_how_it_was_served(
     asked: str | None, told: str | None, dollars: str
 ) -> None:
-    cost = told_cost(TIERED.may_hold(asked), ONE, service_tier=told)
-    assert cost == Money.dollars(dollars)
+    price = told_price(TIERED.may_hold(asked), ONE, service_tier=told)
+    assert price is not None
+    assert price.cost(ONE) == Money.dollars(dollars)
 
 
 def test_a_service_tier_without_a_price_is_unknown_and_never_the_standard_one() -> None:
     assert TIERED.at("ultrafast") is None
     assert TIERED.may_hold("ultrafast") == ()
-    assert told_cost(TIERED.may_hold(None), ONE, service_tier="ultrafast") is None
-    assert told_cost((), ONE, service_tier=None) is None
-    assert told_cost((), ONE, service_tier="default") is None
+    assert told_price(TIERED.may_hold(None), ONE, service_tier="ultrafast") is None
+    assert told_price((), ONE, service_tier=None) is None
+    assert told_price((), ONE, service_tier="default") is None
+
+
+def test_a_write_for_longer_is_unknown_and_never_a_short_one() -> None:
+    prices = (flat(2, short_writes_only=True),)
+    assert told_price(prices, Usage(cache_write_tokens=9), service_tier=None) == prices[0]
+    assert told_price(prices, Usage(cache_write_long_tokens=9), service_tier=None) is None
 
 
 @pytest.mark.parametrize("nonsense", [None, 7, ["priority"], {"a": 1}])
@@ -133,7 +143,8 @@ def test_what_is_no_name_asks_for_no_service_tier(nonsense: object) -> None:
 
 def test_a_price_of_the_settings_holds_however_a_call_is_served() -> None:
     policy = PricePolicy(input_femto=3 * 10**9, output_femto=0)
-    price = PriceTable({"a:m": policy}).find("openai", Candidate(provider="a", model="m"))
+    price = PriceTable({"a:m": policy}).find("openai", Candidate(provider="a", model="m"), at=NOW)
     assert price is not None
     for told in (None, "default", "priority", "ultrafast"):
-        assert told_cost(price.may_hold("fast"), ONE, service_tier=told) == Money.dollars("3")
+        assert told_price(price.may_hold("fast"), ONE, service_tier=told) == price
+    assert price.cost(ONE) == Money.dollars("3")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Iterator
-from datetime import UTC, date, datetime, time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -20,19 +21,37 @@ from hypothesis import strategies as st
 from callgate.call import Candidate, Usage
 from callgate.config.loading import read_settings
 from callgate.config.policies import PricePolicy
+from callgate.errors import Misconfigured
 from callgate.pricing import Price
 from callgate.pricing.compile import SOURCES
-from callgate.pricing.table import LONGEST_NAME, MOST_KNOWN, PriceTable, unpriced_fix
+from callgate.pricing.snapshot import NO_LIST, encode, shipped
+from callgate.pricing.table import (
+    LONGEST_NAME,
+    MOST_KNOWN,
+    PLACES,
+    PriceTable,
+    own_list,
+    unpriced_fix,
+)
 
 TABLE = PriceTable({})
+MADE_ON = shipped().made_on
 
 
-def find(source: str, model: str) -> Price | None:
-    return TABLE.find(source, Candidate(provider="p", model=model))
+def instant(day: date) -> float:
+    """The first instant of a day in UTC."""
+    return datetime.combine(day, time(), UTC).timestamp()
 
 
-def found(source: str, model: str) -> Price:
-    price = find(source, model)
+NOW = instant(MADE_ON)
+
+
+def find(source: str, model: str, *, at: float = NOW) -> Price | None:
+    return TABLE.find(source, Candidate(provider="p", model=model), at=at)
+
+
+def found(source: str, model: str, *, at: float = NOW) -> Price:
+    price = find(source, model, at=at)
     assert price is not None
     return price
 
@@ -52,12 +71,10 @@ def first_names() -> Iterator[tuple[str, Provider, ModelInfo, str]]:
 
 
 SIZES = [0, 1, 99_999, 100_001, 200_001, 272_001, 1_000_000]
-DAY = date.fromisoformat(found("openai", "gpt-5.5").version.split()[2])
-"""Whose prices the snapshot holds."""
 
 
 def by_the_list(
-    provider: Provider, model: ModelInfo, usage: Usage, context: dict[str, str] | None = None
+    provider: Provider, model: ModelInfo, usage: Usage, *, day: date, **context: str
 ) -> int:
     """What the list itself says that a usage costs, in nano-dollars, at the dearest hour."""
     told = ListUsage(
@@ -68,7 +85,7 @@ def by_the_list(
         output_tokens=usage.total_output_tokens,
         output_reasoning_tokens=usage.reasoning_tokens,
     )
-    hours = [datetime.combine(DAY, time(hour), UTC) for hour in (2, 8, 12, 20)]
+    hours = [datetime.combine(day, time(hour), UTC) for hour in (2, 8, 12, 20)]
     return max(
         math.ceil(
             model.calc_price(
@@ -99,34 +116,59 @@ def test_every_price_of_the_snapshot_is_what_the_list_says() -> None:
         tiered += bool(price.tiers)
         for size in SIZES:
             usage = usage_of(size)
-            assert price.cost(usage).nano == by_the_list(provider, model, usage), (source, name)
+            told = by_the_list(provider, model, usage, day=MADE_ON)
+            assert price.cost(usage).nano == told, (source, name)
     assert compared > 1_100
     assert tiered > 100
 
 
 @pytest.mark.slow
+def test_a_price_changes_on_the_very_day_that_the_list_says() -> None:
+    """Also on days to come, and on those that have passed."""
+    compared, days_to_come = 0, set[date]()
+    for source, provider, model, name in first_names():
+        for dated in TABLE.dated(source, Candidate(provider="p", model=name))[:-1]:
+            start = datetime.fromtimestamp(dated.since_at, UTC).date()
+            for day in (start - timedelta(days=1), start):
+                price, usage = find(source, name, at=instant(day)), usage_of(300_000)
+                if price is not None:
+                    compared += 1
+                    told = by_the_list(provider, model, usage, day=day)
+                    assert price.cost(usage).nano == told, (source, name, day)
+            if start > MADE_ON:
+                days_to_come.add(start)
+    assert compared > 400
+    assert days_to_come == {date(2026, 12, 1), date(2027, 1, 1)}
+
+
+CONTEXTS: Mapping[str, str] = {"batch": "processing", "fast": "speed"}
+"""What the list calls that which a service tier is the value of, where it is not service_tier."""
+
+
+@pytest.mark.slow
 def test_every_service_tier_costs_what_the_list_says() -> None:
-    compared = 0
+    compared: Counter[str] = Counter()
     for source, provider, model, name in first_names():
         price = find(source, name)
-        for tier in () if price is None else price.service_tiers:
-            assert price is not None
-            key = "speed" if source == "anthropic" else "service_tier"
-            served = price.at(tier)
-            assert served is not None
-            compared += 1
+        for tier, served in () if price is None else price.service_tiers.items():
+            if tier.split()[-1] in PLACES.get(source, {}):
+                continue
+            compared[tier] += 1
+            key = "service_tier" if source == "openai" else CONTEXTS.get(tier, "service_tier")
+            context = {CONTEXTS[tier] if tier == "batch" else key: tier}
             for size in SIZES:
                 usage = usage_of(size)
-                told = by_the_list(provider, model, usage, {key: tier})
+                told = by_the_list(provider, model, usage, day=MADE_ON, **context)
                 assert served.cost(usage).nano == told, (name, tier)
-    assert compared > 70
+    assert min(compared[tier] for tier in ("flex", "priority", "fast")) > 20
+    assert compared["batch"] > 80
 
 
 def test_a_model_that_cannot_be_priced_keeps_its_names_from_the_next_one() -> None:
     """Further down ``starts_with gpt-4o`` would take it for a model that costs a tenth."""
     for name in ("gpt-4o-realtime-preview", "gpt-4o-search-preview", "o3-deep-research"):
         assert find("openai", name) is None
-    assert found("openai", "gpt-4o").version.endswith(" openai/gpt-4o")
+    assert " openai/gpt-4o " in found("openai", "gpt-4o").version
 
 
 @pytest.mark.parametrize(
@@ -140,7 +182,7 @@ def test_a_model_that_cannot_be_priced_keeps_its_names_from_the_next_one() -> No
     ],
 )
 def test_a_model_is_found_by_the_names_that_it_goes_by(source: str, name: str, entry: str) -> None:
-    assert found(source, name).version.split(" ", 3)[3] == entry
+    assert found(source, name).version.split(" ")[2] == entry
 
 
 @pytest.mark.parametrize("name", ["gpt-5.5-mystery", "", "llama", "g" * (LONGEST_NAME + 1)])
@@ -149,14 +191,31 @@ def test_a_name_that_nobody_knows_has_no_price(name: str) -> None:
     assert find("nobody", "gpt-5.5") is None
 
 
-def test_the_version_tells_where_the_numbers_are_from_and_when_they_held() -> None:
-    kind, version, day, entry = found("anthropic", "claude-opus-5").version.split()
-    assert (kind, entry) == ("genai-prices", "anthropic/claude-opus-5")
-    assert version[0].isdigit()
-    assert date.fromisoformat(day).isoformat() == day
-    fast = found("anthropic", "claude-opus-5").at("fast")
+def test_the_version_tells_the_list_the_entry_and_the_numbers() -> None:
+    price = found("anthropic", "claude-opus-5")
+    kind, version, entry, numbers = price.version.split()
+    assert (f"{kind} {version}", entry) == (shipped().source, "anthropic/claude-opus-5")
+    fast = price.at("fast")
     assert fast is not None
-    assert fast.version.endswith("anthropic/claude-opus-5 fast")
+    assert fast.version.startswith(f"{kind} {version} {entry} fast ")
+    assert fast.version.split()[-1] != numbers
+
+
+def test_other_numbers_are_another_version_and_the_same_ones_are_not() -> None:
+    dated = TABLE.dated("gemini", Candidate(provider="p", model="gemini-4-argon"))
+    later, now = [each.price and each.price.version for each in dated]
+    assert now == found("gemini", "gemini-4-argon").version != later
+
+
+@pytest.mark.parametrize(("tier", "of"), [("us", None), ("fast us", "fast"), ("batch us", "batch")])
+def test_what_must_be_served_in_one_country_costs_a_tenth_more(tier: str, of: str | None) -> None:
+    price = found("anthropic", "claude-opus-5")
+    there, anywhere, usage = price.at(tier), price.at(of), usage_of(1_000_000)
+    assert there is not None
+    assert anywhere is not None
+    assert there.femto(usage) * 10 == anywhere.femto(usage) * 11
+    assert price.at("eu") is None
+    assert found("openai", "gpt-5.5").at("us") is None
 
 
 def test_what_costs_more_than_text_is_marked() -> None:
@@ -176,7 +235,7 @@ def test_a_window_that_the_price_itself_goes_beyond_is_not_believed() -> None:
 def test_the_settings_go_before_the_list() -> None:
     candidate = Candidate(provider="openai", model="gpt-5.5")
     policy = PricePolicy(input_femto=7, output_femto=9)
-    price = PriceTable({"openai:gpt-5.5": policy}).find("openai", candidate)
+    price = PriceTable({"openai:gpt-5.5": policy}).find("openai", candidate, at=NOW)
     assert price is not None
     assert price.version.startswith("settings openai:gpt-5.5 ")
     assert price.rates.input_femto == 7
@@ -191,7 +250,7 @@ def test_a_bucket_that_the_settings_do_not_name_costs_as_the_plain_one() -> None
     table = PriceTable(policies)
 
     def numbers(model: str) -> list[int]:
-        price = table.find("openai", Candidate(provider="a", model=model))
+        price = table.find("openai", Candidate(provider="a", model=model), at=NOW)
         assert price is not None
         return [getattr(price.rates, field) for field in price.rates.__struct_fields__]
 
@@ -203,7 +262,7 @@ def test_a_bucket_that_the_settings_do_not_name_costs_as_the_plain_one() -> None
 def test_another_price_in_the_settings_is_another_version() -> None:
     def version(femto: int) -> str:
         table = PriceTable({"a:m": PricePolicy(input_femto=femto, output_femto=1)})
-        price = table.find("openai", Candidate(provider="a", model="m"))
+        price = table.find("openai", Candidate(provider="a", model="m"), at=NOW)
         assert price is not None
         return price.version
 
@@ -218,6 +277,7 @@ def test_another_price_in_the_settings_is_another_version() -> None:
         ("openai", "o1", "priority", False),
         ("anthropic", "claude-opus-5", "priority", True),
         ("anthropic", "claude-opus-5", "fast", False),
+        ("anthropic", "claude-opus-5", "batch", False),
     ],
 )
 def test_what_was_paid_for_beforehand_costs_what_the_list_says(
@@ -229,12 +289,12 @@ def test_what_was_paid_for_beforehand_costs_what_the_list_says(
 
 def test_made_up_names_take_no_memory_for_ever() -> None:
     table = PriceTable({})
-    table.find("openai", Candidate(provider="p", model="x" * (LONGEST_NAME + 1)))
+    table.find("openai", Candidate(provider="p", model="x" * (LONGEST_NAME + 1)), at=NOW)
     assert len(table) == 0
     for made_up in range(MOST_KNOWN + 10):
-        table.find("nobody", Candidate(provider="p", model=f"made-up-{made_up}"))
+        table.find("nobody", Candidate(provider="p", model=f"made-up-{made_up}"), at=NOW)
         assert len(table) <= MOST_KNOWN
-    assert table.find("openai", Candidate(provider="p", model="gpt-5.5")) is not None
+    assert table.find("openai", Candidate(provider="p", model="gpt-5.5"), at=NOW) is not None
 
 
 PROVIDER = '[providers.local]\napi = "{api}"\nbase_url = "http://127.0.0.1:9"\n\n'
@@ -250,7 +310,7 @@ def loaded(lines: str, api: str = "openai") -> Any:
 def test_the_lines_for_an_unpriced_model_load_as_they_stand(api: str, model: str) -> None:
     candidate = Candidate(provider="local", model=model)
     settings = loaded(unpriced_fix(candidate, api=api), api)
-    price = PriceTable(settings.prices).find("openai", candidate)
+    price = PriceTable(settings.prices).find("openai", candidate, at=NOW)
     assert price is not None
     assert price.cost(Usage(input_tokens=1)).nano == 10_000
 
@@ -268,3 +328,21 @@ def test_the_lines_err_against_the_spender_until_the_numbers_are_put_in() -> Non
     ]  # fmt: skip
     assert len(dearer) < 60
     assert dollars["cache_write_long"] == 2 * dollars["input"]
+
+
+def test_a_list_of_ones_own_holds_where_there_is_one(tmp_path: Path) -> None:
+    (tmp_path / "callgate.toml").write_text(PROVIDER.format(api="openai"))
+    settings = read_settings(PROVIDER.format(api="openai"), tmp_path / "callgate.toml")
+    candidate = Candidate(provider="local", model="gpt-5.5")
+    assert own_list(settings) is None
+    assert PriceTable.of(settings).find("openai", candidate, at=NOW) is not None
+    (tmp_path / "callgate.prices.json").write_bytes(encode(NO_LIST))
+    assert own_list(settings) == NO_LIST
+    assert PriceTable.of(settings).find("openai", candidate, at=NOW) is None
+
+
+def test_a_list_of_ones_own_that_is_broken_is_never_replaced_by_another(tmp_path: Path) -> None:
+    settings = read_settings(PROVIDER.format(api="openai"), tmp_path / "callgate.toml")
+    (tmp_path / "callgate.prices.json").write_bytes(b"{")
+    with pytest.raises(Misconfigured, match="cannot be used"):
+        PriceTable.of(settings)
