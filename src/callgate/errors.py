@@ -22,7 +22,8 @@
     │   │   └── TimedOut     time: the provider did not answer, or stopped answering
     │   ├── BadRequest       the agent: the provider cannot accept this request (400, 422)
     │   ├── NoSuchModel      the operator: the provider does not have this model (404)
-    │   ├── BadCredential    the operator: the provider rejects the key (401, 403)
+    │   ├── BadCredential    the operator: the provider rejects the key (401)
+    │   │   └── Forbidden    the operator: the key may not use this model (403)
     │   ├── OutOfCredit      the operator: the account at the provider is empty (402, 429)
     │   ├── BrokenReply      time: the reply stopped before its end, or cannot be read
     │   └── Exhausted        every candidate of the route failed
@@ -252,8 +253,9 @@ class Transient(Failed):
         billed: bool,
         answer: Answer | None = None,
         retry_after_seconds: float | None = None,
+        reason: Reason | None = None,
     ) -> None:
-        super().__init__(message, billed=billed, answer=answer)
+        super().__init__(message, billed=billed, answer=answer, reason=reason)
         self.retry_after_seconds = retry_after_seconds
 
 
@@ -289,6 +291,12 @@ class BadCredential(Failed):
     """The provider rejects the credential; an operator must act."""
 
     code = "bad_credential"
+
+
+class Forbidden(BadCredential):
+    """The provider knows the credential, and does not let it use this model."""
+
+    code = "forbidden"
 
 
 class OutOfCredit(Failed):

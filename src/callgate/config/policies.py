@@ -21,6 +21,7 @@ BASE_URLS: Final[Mapping[Api, str]] = {
 }
 
 OnDisconnect = Literal["drain", "cancel"]
+Bound = Literal["proven", "counted"]
 
 PRICE_FILE: Final = "callgate.prices.json"
 """A price list of the user's own, beside the settings file, or in the state folder without one."""
@@ -98,6 +99,12 @@ class AgentPolicy(msgspec.Struct, frozen=True, kw_only=True):
     task_type: str = DEFAULT_TYPE
 
 
+Urgency = Literal["interactive", "background"]
+
+RETRY_WAIT_SECONDS: Final[Mapping[Urgency, float]] = {"interactive": 5.0, "background": 60.0}
+"""The longest wait for a provider while there is another, by who waits."""
+
+
 class TaskPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """``[tasks.TYPE]``: what holds for every task of a type."""
 
@@ -108,6 +115,8 @@ class TaskPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Tries after the first, for each candidate of a call."""
     max_retries: int = 20
     """Tries after the first, of all calls of one task together."""
+    max_retry_wait_seconds: float = RETRY_WAIT_SECONDS["interactive"]
+    """The longest wait that a provider may ask for before another candidate is asked instead."""
     max_output_tokens: int = 8192
     """The output limit inserted where a request names none."""
     max_input_tokens: int | None = None
@@ -115,6 +124,8 @@ class TaskPolicy(msgspec.Struct, frozen=True, kw_only=True):
     holds and the model's context window is unknown."""
     max_wait_seconds: float | None = None
     """How long a call may wait for its turn; None: up to the deadline of its task."""
+    bound: Bound = "proven"
+    """Whether a count may take the place of a proven bound that does not fit into a budget."""
 
 
 class PricePolicy(msgspec.Struct, frozen=True, kw_only=True):

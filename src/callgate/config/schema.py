@@ -22,7 +22,7 @@ from callgate.config.kinds import (
     Url,
     UseEntry,
 )
-from callgate.config.policies import ALERT_AT
+from callgate.config.policies import ALERT_AT, Urgency
 
 
 class Table(BaseModel):
@@ -164,6 +164,14 @@ class TaskTable(LimitsTable):
     max_retries: Annotated[int, Field(ge=0, le=10_000)] = Field(
         default=20, description="Tries after the first, of all calls of a task together."
     )
+    urgency: Urgency = Field(
+        default="interactive", description="Whether somebody waits for its tasks, or nobody does."
+    )
+    max_retry_wait: Duration | None = Field(
+        default=None,
+        description="The longest wait that a provider may ask for (`retry-after`) while another"
+        " candidate is left; 5s where a task is interactive, 60s in the background, if left out.",
+    )
     max_calls: Count | None = Field(default=None, description="Calls of one task.")
     max_repeats: Count | None = Field(
         default=None,
@@ -183,6 +191,10 @@ class TaskTable(LimitsTable):
     max_input_tokens: Tokens | None = Field(
         default=None,
         description="The input bound for requests whose bytes do not bound it, such as sounds and files.",
+    )
+    bound: Literal["proven", "counted"] = Field(
+        default="proven",
+        description="What may be held for input: only a `proven` bound, or also a `counted` one where a proven one does not fit into a budget. A count is an estimate.",
     )
 
 

@@ -39,7 +39,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
             async with next(passage) as reply:
                 yield reply
         except BaseException as error:
-            cause = _cause(passage, error)
+            cause = passage.cause(error)
+            if cause is not error and passage.runner is not None:
+                passage.runner.uncancel()
             await self._end(passage, cause)
             if cause is error:
                 raise
@@ -80,15 +82,6 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         else:
             # Nothing ran that the row would have told of.
             log.warning("call %s left no row: %s", end.call_id, down)
-
-
-def _cause(passage: Passage, error: BaseException) -> BaseException:
-    """Return what really ended the call: a cancelled drain means that the client had left."""
-    if not (passage.left and isinstance(error, asyncio.CancelledError)):
-        return error
-    assert passage.runner is not None
-    passage.runner.uncancel()
-    return ClientLeft("the client hung up, and the provider did not finish in time")
 
 
 def _state(error: BaseException) -> CallState:

@@ -9,9 +9,11 @@ import msgspec
 
 from callgate.call import Reply
 from callgate.clock import Clock
-from callgate.errors import ClientLeft, Transient
+from callgate.errors import ClientLeft, Failed, Transient
+from callgate.pipeline.matrix import strategy_of
 from callgate.pipeline.stage import Held, Next, Passage, staged
 from callgate.store import Store
+from callgate.task import Task
 
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 8.0
@@ -21,6 +23,12 @@ back together, and never shorter than the wait before it.
 
 Source: the backoff of the official OpenAI and Anthropic SDKs (0.5 s doubling to 8 s, up to a
 quarter taken off), so that an agent sees the waits that it knows.
+"""
+
+LONGEST_WITHOUT_DEADLINE_SECONDS = 120.0
+"""Whoever asks for a longer wait is not waited for where no deadline ends it.
+
+Source: the official OpenAI SDK gives up at as much.
 """
 
 
@@ -34,6 +42,7 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
     @staged
     async def __call__(self, passage: Passage, next: Next, /) -> AsyncGenerator[Reply]:
         """Retry until the reply opens; a reply that breaks after that is not retried."""
+        self._watch_deadline(passage)
         tries = 0
         while True:
             if passage.left:
@@ -42,7 +51,7 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
             opening = next(passage)
             try:
                 reply = await opening.__aenter__()
-            except Transient as failure:
+            except Failed as failure:
                 wait = self._wait(passage, tries, failure)
                 if wait is None:
                     raise
@@ -53,16 +62,33 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
             tries += 1
             await self.clock.sleep(wait)
 
-    def _wait(self, passage: Passage, tries: int, failure: Transient) -> float | None:
+    def _watch_deadline(self, passage: Passage) -> None:
+        """Let the call end at the deadline of its task, whatever it does then."""
+        assert passage.task is not None
+        left = _left_seconds(passage.task, now=self.clock.now())
+        if passage.expiry is None and left is not None:
+            passage.expire(left)
+
+    def _wait(self, passage: Passage, tries: int, failure: Failed) -> float | None:
         """Return the seconds to wait before the next try, or None to give up."""
         policy, task = passage.policy, passage.task
         assert policy is not None
         assert task is not None
-        if tries >= policy.retries or self.store.count_retries(task.id) >= policy.max_retries:
+        if not strategy_of(failure).retries or tries >= policy.retries:
             return None
-        wait = max(backoff_seconds(tries, self.rng), failure.retry_after_seconds or 0.0)
-        deadline = task.deadline_at
-        return None if deadline is not None and self.clock.now() + wait >= deadline else wait
+        asked = (failure.retry_after_seconds if isinstance(failure, Transient) else None) or 0.0
+        if passage.others and asked > policy.max_retry_wait_seconds:
+            return None
+        wait = max(backoff_seconds(tries, self.rng), asked)
+        left = _left_seconds(task, now=self.clock.now())
+        if wait >= (LONGEST_WITHOUT_DEADLINE_SECONDS if left is None else left):
+            return None
+        return None if self.store.count_retries(task.id) >= policy.max_retries else wait
+
+
+def _left_seconds(task: Task, *, now: float) -> float | None:
+    """Return how long a task may go on; None where it has no deadline."""
+    return None if task.deadline_at is None else task.deadline_at - now
 
 
 def backoff_seconds(n: int, rng: random.Random) -> float:

@@ -8,21 +8,10 @@ import msgspec
 
 from callgate.call import Candidate, Reply
 from callgate.config.policies import Settings
-from callgate.errors import (
-    BadCredential,
-    Denied,
-    Exhausted,
-    Failed,
-    NoSuchModel,
-    OutOfCredit,
-    Reason,
-    Transient,
-)
+from callgate.errors import Denied, Exhausted, Failed, Reason
+from callgate.pipeline.matrix import strategy_of
 from callgate.pipeline.stage import Held, Next, Passage, staged
 from callgate.wire import Format
-
-FALLS_BACK = (Transient, NoSuchModel, BadCredential, OutOfCredit)
-"""Failures that say something about the provider, not about the request."""
 
 FORMAT_OF_API = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages"}
 """Where an agent asks for the models of an api."""
@@ -38,18 +27,22 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     async def __call__(self, passage: Passage, next: Next, /) -> AsyncGenerator[Reply]:
         """Open the first candidate that answers; never switch after the first content."""
         failures: list[Failed] = []
-        for candidate in self._fitting(passage):
-            passage.candidate = candidate
+        fitting = self._fitting(passage)
+        for n, candidate in enumerate(fitting, 1):
+            passage.candidate, passage.others = candidate, len(fitting) - n
             opening = next(passage)
             try:
                 reply = await opening.__aenter__()
-            except FALLS_BACK as failure:
+            except Failed as failure:
                 failures.append(failure)
+                if not strategy_of(failure).falls_back:
+                    break
                 continue
             async with Held(opening):
                 yield reply
             return
-        raise failures[0] if len(failures) == 1 else _exhausted(failures)
+        last = failures[-1]
+        raise _exhausted(failures) if len(failures) > 1 and strategy_of(last).falls_back else last
 
     def _fitting(self, passage: Passage) -> list[Candidate]:
         """Return the candidates that speak the call's format."""

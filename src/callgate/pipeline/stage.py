@@ -13,6 +13,7 @@ import msgspec
 
 from callgate.call import Attempt, Candidate, ModelCall, Reply
 from callgate.config.policies import TaskPolicy
+from callgate.errors import ClientLeft, Reason, TimedOut
 from callgate.redact import Secret
 from callgate.task import Task
 from callgate.wire import Request
@@ -39,6 +40,8 @@ class Passage(msgspec.Struct, kw_only=True):
     """permission: who may serve it, in order."""
     candidate: Candidate | None = None
     """route: who serves it now."""
+    others: int = 0
+    """route: how many candidates are left after this one."""
     attempts: int = 0
     """admit: attempts admitted so far; from the first on the call has a row."""
     attempt: Attempt | None = None
@@ -59,6 +62,10 @@ class Passage(msgspec.Struct, kw_only=True):
     """record: the asyncio task that walks the road; a drain that takes too long cancels it."""
     drain: asyncio.TimerHandle | None = None
     """What will cancel the runner, once the reader has left."""
+    expiry: asyncio.TimerHandle | None = None
+    """retry: what will cancel the runner at the deadline of its task."""
+    expired: bool = False
+    """Whether it did."""
 
     def leave(self, drain_seconds: float) -> None:
         """Say that nobody reads any more; the road reads on to learn the usage.
@@ -73,11 +80,43 @@ class Passage(msgspec.Struct, kw_only=True):
         loop = asyncio.get_running_loop()
         self.drain = loop.call_later(drain_seconds, self.runner.cancel)
 
+    def expire(self, seconds: float) -> None:
+        """Let the call end by itself in so many seconds, wherever it is then."""
+        self.expiry = asyncio.get_running_loop().call_later(seconds, self._expire)
+
+    def _expire(self) -> None:
+        if self.runner is not None:
+            self.expired = True
+            self.runner.cancel()
+
+    def cause(self, error: BaseException) -> BaseException:
+        """Return what really ended the call, where one of its own timers cancelled the runner."""
+        if not isinstance(error, asyncio.CancelledError):
+            return error
+        if self.expired:
+            return self._deadline_passed()
+        if self.left:
+            return ClientLeft("the client hung up, and the provider did not finish in time")
+        return error
+
+    def _deadline_passed(self) -> TimedOut:
+        assert self.task is not None
+        fix = f"raise timeout in [tasks.{self.task.type}] of callgate.toml"
+        msg = f"the deadline of task {self.task.id} passed before the provider had finished; {fix}"
+        reason = Reason(
+            code="deadline_passed",
+            rule=f"tasks.{self.task.type}.timeout",
+            scope=f"task:{self.task.id}",
+            fix=fix,
+        )
+        return TimedOut(msg, billed=True, reason=reason)
+
     def arrive(self) -> None:
         """Say that the road has come to its end: there is nobody left to cancel."""
         self.runner = None
-        if self.drain is not None:
-            self.drain.cancel()
+        for timer in (self.drain, self.expiry):
+            if timer is not None:
+                timer.cancel()
 
 
 Next = Callable[[Passage], AbstractAsyncContextManager[Reply]]

@@ -15,6 +15,7 @@ from callgate.errors import (
     BrokenReply,
     CallgateError,
     Failed,
+    Forbidden,
     NoSuchModel,
     OutOfCredit,
     RateLimited,
@@ -24,11 +25,12 @@ from callgate.errors import (
 )
 from callgate.redact import redact
 from callgate.wire.replies import member, object_of, text
-from callgate.wire.retry_after import retry_after_seconds
+from callgate.wire.retry_after import hinted_seconds, retry_after_seconds
 
 LONGEST_QUOTE: Final = 300
 """Characters of a provider's own words that a message repeats."""
 
+UNAUTHENTICATED: Final = 401
 NO_CREDIT: Final = 402
 NOT_FOUND: Final = 404
 TOO_MANY: Final = 429
@@ -77,9 +79,8 @@ def failure_of(complaint: Complaint) -> Failed:
     if status in {401, 403}:
         fix = "check the provider's key in the settings; the agent's own key is fine"
         msg = f"the provider rejects the gate's credential ({status}): {complaint.message}"
-        return BadCredential(
-            msg, billed=False, answer=answer, reason=Reason(code="bad_credential", fix=fix)
-        )
+        kind = BadCredential if status == UNAUTHENTICATED else Forbidden
+        return kind(msg, billed=False, answer=answer, reason=Reason(code="bad_credential", fix=fix))
     if status in TRANSIENT or status >= FIRST_SERVER_ERROR:
         return _transient(complaint, told, answer)
     if status == NOT_FOUND and complaint.is_model:
@@ -89,6 +90,8 @@ def failure_of(complaint: Complaint) -> Failed:
 
 def _transient(complaint: Complaint, told: str, answer: Answer) -> Failed:
     wait = retry_after_seconds(complaint.headers)
+    if wait is None:
+        wait = hinted_seconds(error_object(complaint.body))
     if complaint.status == TOO_MANY:
         return RateLimited(told, billed=False, answer=answer, retry_after_seconds=wait)
     is_timeout = complaint.status in TIMEOUTS

@@ -14,6 +14,7 @@ from callgate.errors import (
     BadRequest,
     BrokenReply,
     Failed,
+    Forbidden,
     NoSuchModel,
     OutOfCredit,
     RateLimited,
@@ -139,7 +140,7 @@ def test_an_error_event_after_content_breaks_the_reply(last: bytes) -> None:
     [
         (BadRequest, {"type": "invalid_request_error"}),
         (BadCredential, {"type": "authentication_error"}),
-        (BadCredential, {"type": "permission_error"}),
+        (Forbidden, {"type": "permission_error"}),
         (OutOfCredit, {"type": "billing_error"}),
         (NoSuchModel, {"type": "not_found_error"}),
         (RateLimited, {"type": "rate_limit_error"}),
