@@ -44,7 +44,8 @@ def settlement_of(passage: Passage, ending: Ending, *, ended_at: float) -> Settl
     assert attempt is not None
     meter = Meter() if ending.reply is None else ending.reply.meter
     cost = _known_cost(ending, meter)
-    error = None if meter.finished and isinstance(ending.error, HUNG_UP) else ending.error
+    ended_by = None if ending.error is None else passage.cause(ending.error)
+    error = None if meter.finished and isinstance(ended_by, HUNG_UP) else ended_by
     return Settlement(
         attempt_id=attempt.id,
         state=_attempt_state(error),
