@@ -15,6 +15,7 @@ from callgate.config.mistakes import planned_problems, schema_problem, syntax_pr
 from callgate.config.page import Page
 from callgate.config.policies import (
     PRICE_FILE,
+    RETRY_WAIT_SECONDS,
     AgentPolicy,
     GatePolicy,
     PricePolicy,
@@ -153,9 +154,11 @@ def _task(name: str, table: TaskTable) -> TaskPolicy:
         timeout_seconds=table.timeout,
         retries=table.retries,
         max_retries=table.max_retries,
+        max_retry_wait_seconds=table.max_retry_wait or RETRY_WAIT_SECONDS[table.urgency],
         max_output_tokens=table.max_output_tokens,
         max_input_tokens=table.max_input_tokens,
         max_wait_seconds=table.max_wait,
+        bound=table.bound,
     )
 
 
