@@ -252,6 +252,30 @@ MIGRATIONS: Final[Sequence[Sequence[str]]] = (
             change INTEGER NOT NULL UNIQUE
         )
         """,
+        # Who is not asked for now, as long as every gate of the store knows why.
+        """
+        CREATE TABLE blocks (
+            subject TEXT PRIMARY KEY,
+            kind TEXT NOT NULL,
+            reason TEXT NOT NULL,
+            times INTEGER NOT NULL,
+            since INTEGER NOT NULL,
+            until INTEGER,
+            probed_until INTEGER
+        ) WITHOUT ROWID
+        """,
+        # What a task asked of a model that was bad, and has not been put right since.
+        """
+        CREATE TABLE corrections (
+            task_id TEXT NOT NULL,
+            target TEXT NOT NULL,
+            times INTEGER NOT NULL,
+            fingerprint BLOB,
+            message TEXT,
+            since INTEGER NOT NULL,
+            PRIMARY KEY (task_id, target)
+        ) WITHOUT ROWID
+        """,
         # One index for both, as an index by task dirties a page for almost every row.
         "DROP INDEX calls_alike",
         "DROP INDEX calls_by_task",
