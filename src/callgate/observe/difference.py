@@ -103,9 +103,14 @@ def reason_of(kind: ReasonKind, text: str, accounts_for: Amounts = NOTHING) -> R
     return Reason(kind=kind, text=text, accounts_for=accounts_for)
 
 
+def counted(count: int, what: str) -> str:
+    """Return how many of something there are, in words."""
+    return f"{count:,} {what}{'' if abs(count) == 1 else 's'}"
+
+
 def attempts(count: int) -> str:
     """Return how many attempts, in words."""
-    return "1 attempt" if count == 1 else f"{count:,} attempts"
+    return counted(count, "attempt")
 
 
 def usd(nano: int) -> str:

@@ -29,7 +29,7 @@ def by_bucket(case: Case) -> str:
         return ""
     ours = _rates_by_bucket(case.price.rates)
     told = [
-        f"{PRICED[bucket]} {_for_a_million(theirs)} for a million tokens where the list has"
+        f"{PRICED[bucket]} {_for_a_million(theirs)} for a million tokens where ours is"
         f" {_for_a_million(ours[bucket])}"
         for bucket, theirs in _implied(case).items()
         if not case.tolerance.passes(theirs - ours[bucket], ours[bucket])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from callgate.observe.difference import Case, Reason, reason_of, usd
+from callgate.observe.difference import Case, Reason, counted, reason_of, usd
 from callgate.observe.implied import by_bucket, times_as_much, what_to_write
 from callgate.observe.sides import NOTHING, TOKENS
 
@@ -33,7 +33,7 @@ def _not_in_ledger(case: Case) -> Reason | None:
     if left.tokens <= 0 and not (left.requests > 0 and case.has("requests")):
         return None if "input_tokens" in case.told else _charged_only(case)
     what = [f"{left.tokens:,} tokens"] if left.tokens > 0 else []
-    what += [f"{left.requests:,} requests"] if left.requests > 0 else []
+    what += [counted(left.requests, "request")] if left.requests > 0 else []
     worth = left.cost_nano if left.cost_nano > 0 else case.worth(left)
     about = f", about {usd(worth)}," if worth else ""
     text = f"{' and '.join(what)}{about} are in the export and not in the ledger: they did not pass this gate"

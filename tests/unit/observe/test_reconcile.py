@@ -266,7 +266,7 @@ async def test_another_price_is_told_with_the_lines_to_change(store: Store) -> N
         True,
         -A_COST // 5,
     )
-    assert "input $4 for a million tokens where the list has $5" in reason.text
+    assert "input $4 for a million tokens where ours is $5" in reason.text
     assert reason.text.endswith(
         '[prices."openai:gpt-5.5"] input = "$4", cache_read = "$0.4", output = "$24"'
     )

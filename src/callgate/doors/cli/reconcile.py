@@ -16,8 +16,9 @@ from callgate.doors.cli.books import open_books
 from callgate.doors.cli.loop import run_loop
 from callgate.doors.cli.screen import Column, out, print_json, print_table, tell
 from callgate.doors.cli.settings import ConfigOption, JsonOption
+from callgate.errors import Misconfigured
 from callgate.money import Money
-from callgate.observe.difference import Reason, Tolerance
+from callgate.observe.difference import Reason, Tolerance, counted
 from callgate.observe.exports import Export
 from callgate.observe.exports.reading import read_export
 from callgate.observe.reconcile import Compared, Reconciliation, providers_of, reconcile
@@ -44,11 +45,11 @@ COLUMNS: Final = (
 )
 
 WORDS: Final = {
-    "requests": "requests",
-    "input_tokens": "input tokens",
-    "cache_read_tokens": "tokens read from a cache",
-    "cache_write_tokens": "tokens written to a cache",
-    "output_tokens": "output tokens",
+    "requests": "request",
+    "input_tokens": "input token",
+    "cache_read_tokens": "cache read token",
+    "cache_write_tokens": "cache write token",
+    "output_tokens": "output token",
 }
 
 UNKNOWN: Final = "not told"
@@ -70,9 +71,6 @@ def reconcile_spending(
         list[Path],
         typer.Argument(
             metavar="FILE...",
-            exists=True,
-            dir_okay=False,
-            allow_dash=True,
             help="The export, CSV or JSON; usage and costs may be two files. - reads one from the input.",
         ),
     ],
@@ -107,7 +105,11 @@ def reconcile_spending(
 
 
 def _read(file: Path) -> bytes:
-    return sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    try:
+        return sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    except OSError as error:
+        msg = f"{file} cannot be read: {error.strerror}"
+        raise Misconfigured(msg) from error
 
 
 async def _reconcile(
@@ -190,7 +192,7 @@ def _explained(row: Compared, told: Sequence[str]) -> Iterator[str]:
 
 def _part(difference: Amounts, name: str) -> str:
     count: int = getattr(difference, name)
-    return f"{count:+,} {WORDS[name]}" if count else ""
+    return f"{'+' if count > 0 else ''}{counted(count, WORDS[name])}" if count else ""
 
 
 def _page(found: Reconciliation) -> dict[str, object]:
