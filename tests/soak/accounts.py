@@ -5,14 +5,13 @@ from __future__ import annotations
 import base64
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 
 import aiohttp
 import msgspec
 
 from callgate.clock import SystemClock
-from callgate.store import CallRow, Store
-from callgate.store.sqlite import SqliteStore
+from callgate.store import CallRow
+from callgate.store.opening import open_store
 from callgate.testing.simulator.bill import Bill
 
 
@@ -69,6 +68,16 @@ class Near(msgspec.Struct, frozen=True, kw_only=True):
         """How attempts ended; ``unknown`` are those that were given up for dead."""
         return Counter(attempt.state for call in self.calls for attempt in call.attempts)
 
+    @property
+    def retries(self) -> int:
+        """Attempts that were not the first of their call."""
+        return sum(attempt.n > 1 for call in self.calls for attempt in call.attempts)
+
+    @property
+    def cuts(self) -> int:
+        """Replies that the provider cut off."""
+        return sum(call.code == "broken_reply" for call in self.calls)
+
 
 async def read_far(url: str) -> Far:
     """Return the simulator's account."""
@@ -91,9 +100,9 @@ async def read_far(url: str) -> Far:
     )
 
 
-async def read_near(path: Path) -> Near:
-    """Return the gate's account, as another process reads it."""
-    store: Store = await SqliteStore.open(path, clock=SystemClock(), gate=None)
+async def read_near(place: str) -> Near:
+    """Return the gates' account, as another process reads it."""
+    store = await open_store(place, clock=SystemClock(), gate=None)
     rows, calls = store.tasks(limit=1_000_000), store.calls(limit=None)
     imbalances = store.verify()
     await store.close()

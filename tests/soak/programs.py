@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import signal
 import sys
 from asyncio.subprocess import PIPE, STDOUT, Process
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,28 @@ class Program:
         self.said: list[str] = []
 
     @classmethod
-    async def start(cls, *arguments: str, folder: Path, environ: Mapping[str, str]) -> Program:
-        """Start it; it may be killed before it serves."""
+    async def start(
+        cls,
+        *arguments: str,
+        folder: Path,
+        environ: Mapping[str, str],
+        under: Sequence[str] = (),
+    ) -> Program:
+        """Start it, perhaps under another program; it may be killed before it serves."""
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "callgate", *arguments, cwd=folder, stdout=PIPE, stderr=STDOUT,
+            *under, sys.executable, "-m", "callgate", *arguments,
+            cwd=folder, stdout=PIPE, stderr=STDOUT,
             env={"PATH": os.environ["PATH"], "HOME": str(folder), **environ},
         )  # fmt: skip
         return cls(process)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def runs(self) -> bool:
+        return self._process.returncode is None
 
     async def url(self) -> str:
         """Wait until it serves, and return where."""
@@ -47,7 +63,11 @@ class Program:
 
     async def stop(self) -> int:
         """End it by SIGTERM; return its exit status."""
-        self._process.terminate()
+        self._process.send_signal(signal.SIGTERM)
+        return await self.end()
+
+    async def end(self) -> int:
+        """Wait until it has ended; return its exit status."""
         await self._listening
         return await self._process.wait()
 
@@ -58,3 +78,35 @@ class Program:
             found = SERVES_AT.search(line)
             if found and not self._url.done():
                 self._url.set_result(found[1].decode())
+
+
+class Programs:
+    """Starts programs in a folder, and sees to it that none outlives its test."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._all: list[Program] = []
+
+    async def start(
+        self, *arguments: str, environ: Mapping[str, str] | None = None, under: Sequence[str] = ()
+    ) -> Program:
+        """Start one."""
+        program = await Program.start(
+            *arguments, folder=self.folder, environ=environ or {}, under=under
+        )
+        self._all.append(program)
+        return program
+
+    async def run(self, *arguments: str) -> str:
+        """Run one to its end, and return what it said."""
+        program = await self.start(*arguments)
+        status = await program.end()
+        said = "".join(program.said)
+        assert status == 0, said
+        return said
+
+    async def kill_all(self) -> None:
+        """Kill what still runs."""
+        for program in self._all:
+            if program.runs:
+                await program.kill()

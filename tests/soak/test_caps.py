@@ -1,64 +1,28 @@
-"""Many gates on one store, and more calls at once than every cap has room for: none is passed.
-
-``SEED=… make soak`` chooses the calls of an earlier run.
-"""
+"""Gates that share one store, and more calls at once than every cap has room for: none is passed."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import secrets
-import sqlite3
-from collections import Counter
 from collections.abc import Sequence
-from contextlib import closing
-from pathlib import Path
 from typing import Final
 
-import aiohttp
 import pytest
 
-from callgate.keys import new_key
-from tests.soak.accounts import compare, read_far, read_near
-from tests.soak.drill import SETTINGS
-from tests.soak.load import SCRIPT, Load
-from tests.soak.programs import Program
-from tests.soak.test_kill import show
-
-CAPS: Final = """
-[limits]
-budget_per_day = "$3"
-budget_per_month = "$3.10"
-
-[users]
-budget_per_day = "$0.60"
-
-"""
+from tests.soak.accounts import compare, compare_to_the_nano_dollar, read_far, read_near
+from tests.soak.books import Books, Witness
+from tests.soak.conftest import Show
+from tests.soak.drill import HELD
+from tests.soak.load import Load, at_gates
+from tests.soak.programs import Programs
+from tests.soak.settings import NANO, Caps, Settings
+from tests.soak.watch import Watch, until
 
 GATES: Final = 4
-DAY_NANO: Final = 3_000_000_000
-MONTH_NANO: Final = 3_100_000_000
-USER_NANO: Final = 600_000_000
+USERS: Final = 10
 
-OVER: Final = """
-    SELECT scope, "window", spent_nano + held_nano FROM ledger
-    WHERE spent_nano + held_nano > coalesce(cap_nano,
-        CASE WHEN scope LIKE 'user:%' THEN ? WHEN "window" LIKE 'day%' THEN ? ELSE ? END)
-"""
-"""Rows of the ledger that hold more than their cap; there must be none at any moment."""
-
-
-class Crowd(Load):
-    """One call each, all at once, over several gates."""
-
-    async def ask_once(self, session: aiohttp.ClientSession, user: str) -> None:
-        """Make one call for a user."""
-        self._headers["callgate-user"] = user
-        try:
-            self.ended[await self._ask(session)] += 1
-        except (aiohttp.ClientError, OSError):
-            self.ended["lost"] += 1
+CAPS: Final = Caps(day="3", month="3.10", user="0.60")
+"""Users run out of money first, and then the day; calls may cost some $40 together."""
 
 
 @pytest.mark.parametrize(
@@ -66,67 +30,49 @@ class Crowd(Load):
     [pytest.param(200, marks=pytest.mark.slow), pytest.param(1_000, marks=pytest.mark.soak)],
 )
 async def test_no_cap_is_passed_at_any_moment_by_calls_through_four_gates(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], calls: int
+    books: Books, programs: Programs, far_url: str, rng: random.Random, show: Show, calls: int
 ) -> None:
-    seed = int(os.environ.get("SEED") or secrets.randbits(32))
-    (tmp_path / "script.toml").write_text(SCRIPT)
-    simulator = await Program.start(
-        "sim", "script.toml", "--port", "0", folder=tmp_path, environ={}
-    )
-    url = await simulator.url()
-    (tmp_path / "callgate.toml").write_text(SETTINGS.format(url=url) + CAPS)
-    key = new_key("agent")
-    environ = dict.fromkeys(["OPENAI_API_KEY", "ANTHROPIC_API_KEY", "WORKER_KEY"], key)
+    settings = Settings.write(programs.folder, place=books.place, far_url=far_url, caps=CAPS)
     gates = [
-        await Program.start("serve", "--port", "0", folder=tmp_path, environ=environ)
-        for _ in range(GATES)
+        await programs.start("serve", "--port", "0", environ=settings.environ) for _ in range(GATES)
     ]
     urls = [await gate.url() for gate in gates]
-    watching = asyncio.ensure_future(watch(tmp_path / "callgate.db"))
-    ended = await rush(urls, random.Random(seed), key=key, calls=calls)
-    for gate in gates:
-        assert await gate.stop() == 0
-    watching.cancel()
-    await asyncio.wait([watching])
-    assert watching.cancelled(), watching.exception()
-    far, near = await read_far(url), await read_near(tmp_path / "callgate.db")
+    books.call_witness()
+    witness = Witness(books, CAPS.nano())
+    load = Load(rng, round=1, key=settings.key, users=USERS)
+    async with Watch(books, far_url, lambda: None) as watch:
+        await rush(urls, load, calls)
+        await nothing_is_held(books)
+    assert [await gate.stop() for gate in gates] == [0] * GATES
+    far, near = await read_far(far_url), await read_near(books.place)
     compare(far, near)
+    exact = compare_to_the_nano_dollar(far, near)
+    fullest = {scope: witness.fullest(scope) for scope in ("gate", "user", "task")}
     show(
-        capsys,
-        f"seed {seed}: ${far.total_nano / 1e9:.4f} billed, "
-        f"${near.spent.total() / 1e9:.4f} spent of ${DAY_NANO / 1e9:.2f}; {ended}",
+        f"${far.total_nano / NANO:.4f} billed, ${near.spent.total() / NANO:.4f} spent; "
+        f"{witness.looks()} states of the ledger and {watch.looks} looks at both accounts; "
+        f"fullest: {fullest}; {near.retries} retries, {near.cuts} streams cut off, {load.ended}; "
+        f"{exact} attempts agree to the nano-dollar"
     )
-    assert near.held.total() == 0
-    assert far.total_nano <= near.spent.total() <= DAY_NANO
-    assert ended["402"] > 0
-    await simulator.stop()
+    assert witness.over() == []
+    assert far.total_nano <= near.spent.total() <= CAPS.nano()["gate|day"]
+    assert watch.looks > 10
+    assert witness.looks() > calls
+    assert min(fullest.values()) > 0.95
+    assert min(near.retries, near.cuts, load.ended["hung up"], load.ended["402"]) > calls / 100
+    for refusal in load.refusals:
+        assert refusal.is_true, refusal
+        assert witness.saw(refusal.scope, spent=refusal.used, held=refusal.held), refusal
 
 
-async def rush(urls: Sequence[str], rng: random.Random, *, key: str, calls: int) -> Counter[str]:
-    """Make all calls at once, spread over the gates and ten users."""
-    ended: Counter[str] = Counter()
-    crowds = [Crowd(rng, round=number, key=key) for number in range(len(urls) * 10)]
-    timeout = aiohttp.ClientTimeout(total=120)
-    async with asyncio.TaskGroup() as asking:
-        sessions = [
-            aiohttp.ClientSession(url, timeout=timeout, connector=aiohttp.TCPConnector(limit=0))
-            for url in urls
-        ]
+async def rush(urls: Sequence[str], load: Load, calls: int) -> None:
+    """Make all calls at once, spread over the gates."""
+    async with at_gates(urls) as sessions, asyncio.TaskGroup() as asking:
         for number in range(calls):
-            crowd = crowds[number % len(crowds)]
-            session = sessions[number % len(urls)]
-            asking.create_task(crowd.ask_once(session, f"u{number // len(urls) % 10}"))
-    for session in sessions:
-        await session.close()
-    for crowd in crowds:
-        ended += crowd.ended
-    return ended
+            asking.create_task(load.ask_stubbornly(sessions[number % len(sessions)]))
 
 
-async def watch(path: Path) -> None:
-    """Look, again and again, whether any row of the ledger is over its cap."""
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as books:
-        while True:
-            over = books.execute(OVER, (USER_NANO, DAY_NANO, MONTH_NANO)).fetchall()
-            assert over == []
-            await asyncio.sleep(0.005)
+async def nothing_is_held(books: Books) -> None:
+    """Wait for it, while the gates live."""
+    async with asyncio.timeout(30):
+        await until(lambda: not int(books.ask(HELD)[0][0]))
