@@ -90,6 +90,13 @@ class ServerBooks:
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
 
     def ask(self, sql: str, given: Sequence[object] = (), /) -> list[tuple[Any, ...]]:
+        try:
+            return self._ask(sql, given)
+        except psycopg.OperationalError:
+            # The server may have been restarted since the last question.
+            return self._ask(sql, given)
+
+    def _ask(self, sql: str, given: Sequence[object]) -> list[tuple[Any, ...]]:
         statement = sql.replace("%", "%%").replace("?", "%s").encode()
         return self._live().execute(statement, cast("Sequence[Any]", given)).fetchall()
 
