@@ -103,6 +103,8 @@ class Meter(msgspec.Struct, kw_only=True):
     reply_id: str | None = None
     finish_reason: str | None = None
     service_tier: str | None = None
+    counted_tokens: int | None = None
+    """What a provider says that a request would have as input, where it was asked to count."""
     has_fees: bool = False
     """Whether the reply tells of work that is charged besides its tokens, such as a web search of
     the provider's own: what it cost is not known then."""

@@ -20,6 +20,7 @@ from callgate.money import Money
 from callgate.pipeline import ORDER, Execute, Guard, Next, Passage, Stage, compose
 from callgate.pipeline.admit import Admit
 from callgate.pipeline.bounding import Bounding
+from callgate.pipeline.counting import Counting
 from callgate.pipeline.identify import Identify, new_task
 from callgate.pipeline.late import LateOutcomes
 from callgate.pipeline.parse import Parse
@@ -32,6 +33,7 @@ from callgate.pricing.overruns import Overruns
 from callgate.pricing.table import PriceTable
 from callgate.providers import Provider
 from callgate.providers.anthropic import Anthropic
+from callgate.providers.counting import Counter, find_tokenizers
 from callgate.providers.http import Dialect, HttpProvider
 from callgate.providers.openai import OpenAI
 from callgate.secrets import Secrets
@@ -287,7 +289,7 @@ class Gate:
     def _set_up(self, settings: Settings, *, old: Setup | None) -> Setup:
         secrets = Secrets(self._environ, settings.path.parent if settings.path else Path.cwd())
         opened = self._providers(settings, old)
-        stages = self._stages(settings, secrets)
+        stages = self._stages(settings, secrets, opened)
         execute = Execute(
             settings=settings, formats=self.formats, providers=opened, clock=self.clock
         )
@@ -308,8 +310,18 @@ class Gate:
             for name, policy in settings.providers.items()
         }
 
-    def _stages(self, settings: Settings, secrets: Secrets) -> Mapping[type, Stage | Guard]:
+    def _stages(
+        self, settings: Settings, secrets: Secrets, opened: Mapping[str, Provider]
+    ) -> Mapping[type, Stage | Guard]:
         store, clock, formats = self.store, self.clock, self.formats
+        bounding = Bounding(settings=settings, formats=formats)
+        counter = Counter(
+            settings=settings,
+            providers=opened,
+            secrets=secrets,
+            clock=clock,
+            tokenizers=find_tokenizers(settings, self._environ),
+        )
         return {
             Record: Record(store=store, clock=clock, late=self._late),
             Identify: Identify(settings=settings, store=store),
@@ -321,7 +333,8 @@ class Gate:
                 settings=settings,
                 formats=formats,
                 prices=PriceTable.of(settings),
-                bounding=Bounding(settings=settings, formats=formats),
+                bounding=bounding,
+                counting=Counting(bounding=bounding, count=counter),
                 store=store,
                 clock=clock,
                 late=self._late,

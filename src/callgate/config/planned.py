@@ -12,7 +12,7 @@ PLANNED: Final[Mapping[str, frozenset[str]]] = {
     "": frozenset({"tools", "mcp", "alerts"}),
     "gate": frozenset({"idle_timeout"}),
     "agents": frozenset({"tools"}),
-    "tasks": frozenset({"max_retry_wait", "needs", "idle_timeout", "bound"}),
+    "tasks": frozenset({"max_retry_wait", "needs", "idle_timeout"}),
     "providers": frozenset({"credit", "keys"}),
     "models": frozenset({"escalate", "bound"}),
 }

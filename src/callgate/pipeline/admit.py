@@ -15,9 +15,10 @@ import msgspec
 from callgate.call import Attempt, Reply, new_id
 from callgate.clock import Clock
 from callgate.config.policies import Settings
-from callgate.errors import OverBudget, OverLimit, Refused, StoreDown, Unpriced
+from callgate.errors import OverBudget, OverLimit, StoreDown, Unpriced
 from callgate.money import Money
-from callgate.pipeline.bounding import Bounding, may_hold, with_level
+from callgate.pipeline.bounding import Bounding, may_hold
+from callgate.pipeline.counting import Counting
 from callgate.pipeline.late import LateOutcomes
 from callgate.pipeline.settlement import Ending, settlement_of
 from callgate.pipeline.stage import Next, Passage, staged
@@ -41,6 +42,7 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
     formats: Mapping[str, Format]
     prices: PriceTable
     bounding: Bounding
+    counting: Counting
     store: Store
     clock: Clock
     late: LateOutcomes
@@ -85,12 +87,17 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
             passage, known, price, calendar=self.calendar, now=self.clock.now(),
             tokens=self.bounding.expected_tokens(passage),
         )  # fmt: skip
+        passage.counted = ()
         try:
             intent, grant = await self._in_turn(passage, intent)
-        except OverBudget as refused:
-            raise self.bounding.explained(refused, passage) from None
-        except Unpriced as refused:
-            raise with_level(bill, refused) if isinstance(bill, Refused) else refused from None
+        except (OverBudget, Unpriced) as refused:
+            second = await self.counting.second(passage, prices, bill, refused)
+            again = msgspec.structs.replace(self._now(intent), bill=raised(second.bill, factor))
+            try:
+                intent, grant = await self._in_turn(passage, again)
+            except OverBudget as still:
+                why = second.uncounted
+                raise self.counting.told(passage, bill, still, uncounted=why) from None
         passage.attempts += 1
         passage.attempt = Attempt(
             id=intent.attempt_id,
@@ -112,9 +119,13 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
                 if not refused.waits or passage.left or due > latest:
                     raise
                 await self.clock.sleep(due - now)
-            now = self.clock.now()
-            windows = tuple(self.calendar.windows(now).values())
-            intent = msgspec.structs.replace(intent, sent_at=now, windows=windows)
+            intent = self._now(intent)
+
+    def _now(self, intent: Intent) -> Intent:
+        """Return an intent that has waited, as one of this instant."""
+        now = self.clock.now()
+        windows = tuple(self.calendar.windows(now).values())
+        return msgspec.structs.replace(intent, sent_at=now, windows=windows)
 
     async def _granted(self, intent: Intent) -> Grant:
         """Wait for the admission; give back what it holds if the caller does not wait."""

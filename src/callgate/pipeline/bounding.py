@@ -12,6 +12,7 @@ from callgate.errors import OverBudget, Reason, Refused, Unbounded, Unpriced
 from callgate.pipeline.stage import Passage
 from callgate.pricing import Price
 from callgate.pricing.bound import Images, cache_writes_of, input_bound_tokens, make_bill
+from callgate.pricing.counting import Count
 from callgate.pricing.images import most_image_tokens
 from callgate.pricing.table import unpriced_fix
 from callgate.store import Bill
@@ -22,6 +23,9 @@ LEAST_OUTPUT_TOKENS = 16
 
 Source: the least ``max_output_tokens`` that OpenAI's Responses API takes.
 """
+
+WORTH_READING_TOKENS = 1_024
+"""Below this most replies are cut, so that a count is worth the time that it takes."""
 
 BYTES_FOR_A_TOKEN = 4
 """What a token takes of a request, as a rule.
@@ -39,10 +43,17 @@ class Bounding(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     formats: Mapping[str, Format]
 
-    def bill(self, passage: Passage, prices: tuple[Price, ...]) -> Bill | Unpriced | Unbounded:
+    def bill(
+        self, passage: Passage, prices: tuple[Price, ...], *, count: Count | None = None
+    ) -> Bill | Unpriced | Unbounded:
         """Return the most that the attempt can cost; where nobody knows, why not.
 
         Only the store knows whether a budget holds; without one the attempt may go all the same.
+
+        Args:
+            passage: The call.
+            prices: What may hold for it; none where nobody tells.
+            count: What its input was counted to have, which then stands in for a proven bound.
         """
         request, policy, candidate = passage.request, passage.policy, passage.candidate
         assert request is not None
@@ -53,6 +64,8 @@ class Bounding(msgspec.Struct, frozen=True, kw_only=True):
         if not prices:
             return self._unpriced(passage, candidate)
         input_tokens = self._input_bound(passage, candidate, prices[0])
+        if count is not None:
+            input_tokens = min(count.bound_tokens, input_tokens or count.bound_tokens)
         if input_tokens is None:
             return _unbounded(candidate.name, policy.type, self._strange(passage, candidate) or "")
         wanted = request.output_limit
@@ -63,9 +76,9 @@ class Bounding(msgspec.Struct, frozen=True, kw_only=True):
                 passage.call.body, api=self.settings.providers[candidate.provider].api
             ),
             output_tokens=policy.max_output_tokens if wanted is None else wanted,
-            least_output_tokens=min(LEAST_OUTPUT_TOKENS, policy.max_output_tokens)
-            if wanted is None
-            else wanted,
+            least_output_tokens=least_output_tokens(
+                passage, worth_reading=count is None and policy.bound == "counted"
+            ),
             choices=request.choices,
         )
 
@@ -146,6 +159,22 @@ class Bounding(msgspec.Struct, frozen=True, kw_only=True):
             f"add to {where}:\n{fix}"
         )
         return Unpriced(msg, reason=Reason(code="unpriced", fix=fix))
+
+
+def least_output_tokens(passage: Passage, *, worth_reading: bool) -> int:
+    """Return how far the output limit may be lowered: not at all where the request names it.
+
+    Args:
+        passage: The call.
+        worth_reading: Whether a short reply is left for later, as a count may make a longer fit.
+    """
+    request, policy = passage.request, passage.policy
+    assert request is not None
+    assert policy is not None
+    if request.output_limit is not None:
+        return request.output_limit
+    least = WORTH_READING_TOKENS if worth_reading else LEAST_OUTPUT_TOKENS
+    return min(least, policy.max_output_tokens)
 
 
 def may_hold(passage: Passage, price: Price | None) -> tuple[Price, ...]:

@@ -59,7 +59,7 @@ def settlement_of(passage: Passage, ending: Ending, *, ended_at: float) -> Settl
         model=meter.model,
         reply_id=meter.reply_id,
         finish_reason=meter.finish_reason,
-        changes=passage.changes,
+        changes=(*passage.counted, *passage.changes),
         call=None if ending.reply is None else _call_end(passage, error, ended_at),
     )
 

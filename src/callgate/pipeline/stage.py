@@ -46,6 +46,8 @@ class Passage(msgspec.Struct, kw_only=True):
     """admit: attempts admitted so far; from the first on the call has a row."""
     attempt: Attempt | None = None
     """admit: the attempt that runs now."""
+    counted: tuple[str, ...] = ()
+    """admit: what a count says that is held instead of a proven bound, for the audit row."""
     credential: Secret | None = None
     """secrets: the key of the attempt that runs now."""
     changes: tuple[str, ...] = ()

@@ -91,14 +91,20 @@ def input_bound_tokens(
     normal forms Claude 2's violates it for 252 code points, as it makes 15 tokens of the 3 bytes
     of U+FDFA, and Qwen's for 38.
     """
+    # A search for one byte is far cheaper than for two.
+    escaped = _growth_of_escapes(body) if b"\\" in body else 0
+    unread = 0 if images is None else images.size_bytes
+    hidden = hidden_tokens(parts, has_tools=has_tools, images=images)
+    return _widest_bytes(body) - unread + escaped + hidden
+
+
+def hidden_tokens(parts: int, *, has_tools: bool, images: Images | None) -> int:
+    """Return the most tokens of a request that its text does not hold."""
     hidden = TOKENS_FOR_TEMPLATE + parts * TOKENS_PER_PART
     if has_tools:
         hidden += TOKENS_FOR_TOOLS
-    # A search for one byte is far cheaper than for two.
-    escaped = _growth_of_escapes(body) if b"\\" in body else 0
     shown = 0 if images is None else images.count * (images.most_tokens + TOKENS_PER_PART)
-    unread = 0 if images is None else images.size_bytes
-    return _widest_bytes(body) - unread + escaped + hidden + shown
+    return hidden + shown
 
 
 def _widest_bytes(body: bytes) -> int:

@@ -85,6 +85,8 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: bytes | None = None
     """A digest of what the request asks, the same for the same request; None takes no part in
     ``max_repeats``."""
+    changes: tuple[str, ...] = ()
+    """What the attempt's row says of it from the first on; its settlement says it again."""
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):

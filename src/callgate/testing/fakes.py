@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -26,12 +27,18 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """How it says that it was served; None says nothing."""
     has_fees: bool = False
     """Whether it tells of work that is charged besides its tokens."""
+    counted_tokens: int | None = None
+    """What it counts, where it is asked to."""
+
+
+class Silence(msgspec.Struct, frozen=True):
+    """One line of a script: the provider never answers."""
 
 
 class FakeProvider:
     """Plays its script line by line: an exception is raised, an answer is answered."""
 
-    def __init__(self, *script: Answer | BaseException) -> None:
+    def __init__(self, *script: Answer | Silence | BaseException) -> None:
         self.script = list(script)
         self.sent: list[Outgoing] = []
         """What reached it."""
@@ -44,6 +51,9 @@ class FakeProvider:
         line = self.script.pop(0)
         if isinstance(line, BaseException):
             raise line
+        if isinstance(line, Silence):
+            await asyncio.get_running_loop().create_future()
+            return
         meter = Meter()
         if line.chunks is None:
             _finish(line, meter)
@@ -67,3 +77,4 @@ async def _play(line: Answer, meter: Meter) -> AsyncIterator[bytes]:
 def _finish(line: Answer, meter: Meter) -> None:
     meter.usage, meter.finished = line.usage, line.finished
     meter.service_tier, meter.has_fees = line.service_tier, line.has_fees
+    meter.counted_tokens = line.counted_tokens

@@ -69,6 +69,24 @@ PLAIN_TOOLS: Final = frozenset({None, "custom"})
 Source: anthropic-python 2.13, ``ToolParam.type``, which may be left out.
 """
 
+COUNTED_TOOLS: Final = PLAIN_TOOLS | {
+    "bash_20250124", "computer_toolset_20260801", "memory_20250818", "text_editor_20250124",
+    "text_editor_20250429", "text_editor_20250728",
+}  # fmt: skip
+"""Tools that the agent runs, and the provider describes: a count covers what that takes.
+
+Source: anthropic-python 2.13, ``MessageCountTokensToolParam`` without what the provider runs.
+"""
+
+COUNTED_FIELDS: Final = (
+    "messages", "system", "tools", "tool_choice", "thinking", "output_config", "cache_control",
+    "speed",
+)  # fmt: skip
+"""What counting tokens takes of a request.
+
+Source: anthropic-python 2.13, ``MessageCountTokensParams``.
+"""
+
 UNBOUNDED_FIELDS: Final = (
     "mcp_servers", "container", "context_management", "compaction", "fallbacks", "thread",
 )  # fmt: skip
@@ -228,12 +246,30 @@ class CountTokens(AnthropicMessages):
             has_tools=bool(items_of(document, "tools", PARTS)),
         )
 
+    def asking(self, request: Request, /, *, model: str) -> bytes:
+        """Return the request that asks what a request of Messages has."""
+        values = request.document.values
+        taken = {field: values[field] for field in COUNTED_FIELDS if field in values}
+        return msgspec.json.encode({"model": model, **taken})
+
     def read(self, body: bytes, meter: Meter, /) -> None:
         """Read the count."""
-        if count(object_of(body), "input_tokens") is None:
+        meter.counted_tokens = count(object_of(body), "input_tokens")
+        if meter.counted_tokens is None:
             problem = "is no count of tokens"
             raise unreadable(problem, body)
         meter.finished = True
+
+
+def uncountable(request: Request) -> str | None:
+    """Return what in a request costs input that no count covers; None if one covers all of it.
+
+    Source: Anthropic's guide "Token counting": tools that the provider runs and other servers' are
+    not counted; images, documents and the descriptions of tools are.
+    """
+    document = request.document
+    tools = items_of(document, "tools", PARTS)
+    return unbounded_field(document, UNBOUNDED_FIELDS) or strange_tool(tools, COUNTED_TOOLS)
 
 
 class MessageScanner(EventScanner):

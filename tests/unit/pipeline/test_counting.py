@@ -1,0 +1,233 @@
+"""A count instead of a proven bound: only by choice, only where the bound does not fit."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from callgate.call import Usage
+from callgate.config.policies import Bound, PricePolicy, TaskPolicy
+from callgate.errors import BrokenReply, OverBudget, TimedOut, Unbounded, Unpriced
+from callgate.money import Money
+from callgate.providers.counting import ANSWER_SECONDS
+from callgate.testing.fakes import Answer, Silence
+from tests.unit.pipeline.road import DOLLAR_A_MILLION, Line, Road, open_road, settings
+
+LONG = "The gate holds the money before a call leaves. " * 200
+"""9,400 bytes, and 2,000 tokens or so."""
+
+COUNTED = Answer(usage=None, counted_tokens=2_000)
+SAID = Answer(usage=Usage(input_tokens=2_050, output_tokens=100))
+
+
+def body(limit: int | None = 100, **fields: Any) -> bytes:
+    message = {"role": "user", "content": LONG}
+    named = {} if limit is None else {"max_tokens": limit}
+    return msgspec.json.encode({"model": "other", "messages": [message], **named, **fields})
+
+
+def open_counted(
+    path: Path,
+    *script: Line | Silence,
+    budget: str | None = "0.005",
+    bound: Bound = "counted",
+    **more: Any,
+) -> AbstractAsyncContextManager[Road]:
+    """A road whose tasks may hold a count: the input costs a dollar a million, the output ten."""
+    made = settings(path, budget=budget).tasks["default"]
+    task = msgspec.structs.replace(made, bound=bound)
+    return open_road(path, third=script, tasks={"default": task}, **more)
+
+
+async def ask(road: Road, sent: bytes | None = None) -> None:
+    await road.read(road.passage(format="anthropic_messages", body=sent or body()))
+
+
+def asked(road: Road) -> list[str]:
+    return [outgoing.format.name for outgoing in road.providers["third"].sent]
+
+
+async def test_a_bound_that_does_not_fit_is_counted_and_held_with_a_margin(tmp_path: Path) -> None:
+    async with open_counted(tmp_path, COUNTED, SAID) as road:
+        await ask(road)
+        (attempt,) = road.last.attempts
+        assert asked(road) == ["anthropic_count_tokens", "anthropic_messages"]
+        assert attempt.reserved == Money(2_100 * 1_000 + 100 * 10_000)
+        assert (attempt.cost, attempt.changes) == (
+            Money(2_050 * 1_000 + 100 * 10_000),
+            ("bound=counted", "counted_tokens=2000", "counted_by=third", "bound_tokens=2100",
+             "model=c"),
+        )  # fmt: skip
+
+
+async def test_nothing_is_counted_where_only_proven_bounds_may_be_held(tmp_path: Path) -> None:
+    async with open_counted(tmp_path, bound="proven") as road:
+        with pytest.raises(OverBudget) as refused:
+            await ask(road)
+        assert asked(road) == []
+        assert "counted" not in refused.value.message
+
+
+@pytest.mark.parametrize("budget", [None, "1"])
+async def test_nothing_is_counted_where_the_bound_fits(tmp_path: Path, budget: str | None) -> None:
+    async with open_counted(tmp_path, SAID, budget=budget) as road:
+        await ask(road)
+        assert asked(road) == ["anthropic_messages"]
+        assert road.last.attempts[0].changes == ("model=c",)
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (Silence(), "third sent none within 2 s"),
+        (TimedOut("no connection", billed=False), "third sent none: no connection"),
+        (BrokenReply("that is no count", billed=False), "third sent none: that is no count"),
+        (Answer(usage=None, counted_tokens=0), "third counted nothing"),
+        (Answer(usage=None), "third counted nothing"),
+    ],
+)
+async def test_without_an_answer_the_proven_bound_stands_and_the_refusal_says_why(
+    tmp_path: Path, answer: Line | Silence, why: str
+) -> None:
+    async with open_counted(tmp_path, answer) as road:
+        with pytest.raises(OverBudget, match=f"its tokens were not counted, as {why}"):
+            await ask(road)
+        assert asked(road) == ["anthropic_count_tokens"]
+        assert (road.last.state, road.last.attempts) == ("refused", ())
+
+
+async def test_a_provider_that_is_slow_to_count_is_not_waited_for(tmp_path: Path) -> None:
+    async with open_counted(tmp_path, Silence()) as road:
+        with pytest.raises(OverBudget):
+            await ask(road)
+        assert road.clock.waits == [ANSWER_SECONDS]
+        assert [task for task in asyncio.all_tasks() if "Counter" in repr(task)] == []
+
+
+async def test_a_count_that_does_not_fit_either_is_refused_by_what_it_would_hold(
+    tmp_path: Path,
+) -> None:
+    async with open_counted(tmp_path, COUNTED, budget="0.003") as road:
+        with pytest.raises(OverBudget, match=r"may cost \$0\.0031,"):
+            await ask(road)
+        assert asked(road) == ["anthropic_count_tokens"]
+
+
+async def test_a_provider_is_not_asked_where_the_output_alone_does_not_fit(tmp_path: Path) -> None:
+    async with open_counted(tmp_path, budget="0.0009") as road:
+        with pytest.raises(OverBudget, match="as no count could have made it fit"):
+            await ask(road)
+        assert asked(road) == []
+
+
+async def test_a_bill_above_what_was_counted_is_paid_and_raises_the_bound(tmp_path: Path) -> None:
+    above = Answer(usage=Usage(input_tokens=3_000, output_tokens=100))
+    async with open_counted(tmp_path, COUNTED, above, COUNTED, budget="0.0075") as road:
+        await ask(road)
+        assert road.spent() == (Money(4_000_000), Money())
+        with pytest.raises(OverBudget, match=r"may cost \$0\.004"):
+            await ask(road)
+
+
+async def test_a_retry_is_counted_for_itself(tmp_path: Path) -> None:
+    lost = TimedOut("lost", billed=False)
+    async with open_counted(tmp_path, COUNTED, lost, COUNTED, SAID) as road:
+        await ask(road)
+        assert [attempt.changes[0] for attempt in road.last.attempts] == ["bound=counted"] * 2
+
+
+async def test_a_reply_is_made_longer_by_a_count_before_it_is_cut_short(tmp_path: Path) -> None:
+    """9,700 tokens leave 530 for output, 2,100 leave 1,290."""
+    async with open_counted(tmp_path, COUNTED, SAID, budget="0.015") as road:
+        await ask(road, body(limit=None))
+        assert "max_tokens=1290" in road.last.attempts[0].changes
+
+
+async def test_a_reply_is_cut_short_where_nothing_can_be_counted(tmp_path: Path) -> None:
+    async with open_counted(tmp_path, Silence(), SAID, budget="0.015") as road:
+        await ask(road, body(limit=None))
+        (limited,) = road.last.attempts[0].changes[1:]
+        assert 500 < int(limited.removeprefix("max_tokens=")) < 600
+
+
+async def test_a_reply_that_would_be_cut_too_short_is_refused_with_the_reason(
+    tmp_path: Path,
+) -> None:
+    async with open_counted(tmp_path, Silence(), budget="0.005") as road:
+        with pytest.raises(OverBudget, match="not counted, as third sent none within 2 s"):
+            await ask(road, body(limit=None))
+
+
+DOCUMENT = [{"role": "user", "content": [{"type": "document", "source": {"type": "base64"}}]}]
+
+
+async def test_a_document_is_counted_by_its_provider(tmp_path: Path) -> None:
+    """Without its count it would hold all that the model can take."""
+    async with open_counted(tmp_path, COUNTED, SAID) as road:
+        await ask(road, body(messages=DOCUMENT))
+        assert road.last.attempts[0].reserved == Money(3_100_000)
+
+
+async def test_what_nobody_bounds_at_all_is_counted_too(tmp_path: Path) -> None:
+    price = PricePolicy(input_femto=DOLLAR_A_MILLION, output_femto=DOLLAR_A_MILLION)
+    prices = {"third:c": price}
+    async with open_counted(tmp_path, COUNTED, SAID, Silence(), prices=prices) as road:
+        await ask(road, body(messages=DOCUMENT))
+        assert road.last.attempts[0].reserved == Money(2_200_000)
+        with pytest.raises(Unbounded, match="not counted, as third sent none within"):
+            await ask(road, body(messages=DOCUMENT))
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"mcp_servers": [{}]}, "mcp_servers adds to the input"),
+        ({"tools": [{"type": "web_search_20260318"}]}, r"tools\[0\] is of type 'web_search"),
+    ],
+)
+async def test_what_a_provider_adds_by_itself_is_covered_by_no_count(
+    tmp_path: Path, fields: dict[str, Any], why: str
+) -> None:
+    async with open_counted(tmp_path) as road:
+        with pytest.raises(OverBudget, match=f"not counted, as {why}"):
+            await ask(road, body(**fields))
+        assert asked(road) == []
+
+
+async def test_a_model_without_a_price_is_not_counted(tmp_path: Path) -> None:
+    async with open_counted(tmp_path, prices={}) as road:
+        with pytest.raises(Unpriced):
+            await ask(road)
+        assert asked(road) == []
+
+
+async def test_a_provider_without_a_tokenizer_is_told(tmp_path: Path) -> None:
+    task = TaskPolicy(type="default", budget=Money.dollars("0.005"), bound="counted")
+    async with open_road(tmp_path, tasks={"default": task}) as road:
+        message = {"role": "user", "content": LONG}
+        sent = msgspec.json.encode({"model": "plain", "messages": [message], "max_tokens": 100})
+        with pytest.raises(OverBudget, match="there is no tokenizer for models of first"):
+            await road.read(road.passage(body=sent))
+
+
+async def test_a_key_that_is_not_there_is_told(tmp_path: Path) -> None:
+    async with open_counted(tmp_path, environ={}) as road:
+        with pytest.raises(OverBudget, match="THIRD"):
+            await ask(road)
+
+
+async def test_the_gate_says_at_its_start_that_counts_are_estimates(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_counted(tmp_path, bound="proven"):
+        assert "estimated" not in caplog.text
+    async with open_counted(tmp_path):
+        assert 'tasks.default: bound = "counted"' in caplog.text
+        assert "estimated" in caplog.text
+        # None of its models is OpenAI's.
+        assert "no request to a model of OpenAI can be counted" not in caplog.text
