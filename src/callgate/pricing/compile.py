@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import chain
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, cast
 
 import msgspec
 
@@ -391,18 +391,17 @@ def _femto(dollars_a_million: Decimal) -> int:
     return int(femto)
 
 
-def _rule(match: Any) -> Any:
+def _rule(match: object) -> object:
     """Return a rule for names in lower case; what is no rule stays, and is found out as such."""
     if not isinstance(match, dict):
         return match
-    return {
-        kind: [_rule(part) for part in value]
-        if kind in GROUPS and isinstance(value, list)
-        else value.lower()
-        if kind != "regex" and isinstance(value, str)
-        else value
-        for kind, value in match.items()
-    }
+    return {kind: _rule_of(kind, value) for kind, value in cast("dict[str, object]", match).items()}
+
+
+def _rule_of(kind: str, value: object) -> object:
+    if kind in GROUPS and isinstance(value, list):
+        return [_rule(part) for part in cast("list[object]", value)]
+    return value.lower() if kind != "regex" and isinstance(value, str) else value
 
 
 def main() -> None:

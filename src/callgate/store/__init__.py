@@ -27,6 +27,11 @@ from callgate.store.accounts import Spending as Spending
 from callgate.store.calendar import Window
 from callgate.store.limits import Limit
 from callgate.store.owners import GateIdentity as GateIdentity
+from callgate.store.priced import FirstPrice as FirstPrice
+from callgate.store.priced import NotedPrice as NotedPrice
+from callgate.store.priced import PastAttempt as PastAttempt
+from callgate.store.priced import Priced
+from callgate.store.priced import Repricing as Repricing
 from callgate.task import Task
 
 CallState = Literal["running", "ok", "refused", "failed", "left"]
@@ -111,6 +116,12 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     http_status: int | None = None
     error: str | None = None
     """Class and message of the failure, redacted."""
+    price_version: str | None = None
+    """Of the price that was applied; None leaves that of the intent."""
+    service_tier: str | None = None
+    """How the reply says that it was served; where it says nothing, whose price was applied."""
+    unpriced: str | None = None
+    """What it has used that no price tells."""
     model: str | None = None
     reply_id: str | None = None
     finish_reason: str | None = None
@@ -235,6 +246,12 @@ class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
     reply_id: str | None
     finish_reason: str | None
     changes: tuple[str, ...]
+    service_tier: str | None = None
+    """How the reply says that it was served."""
+    unpriced: str | None = None
+    """What it has used that no price tells: why its cost is unknown, or an estimate."""
+    first: FirstPrice | None = None
+    """What it was booked at before it was priced anew; None where it never was."""
 
 
 class GateRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -255,7 +272,7 @@ class GateRow(msgspec.Struct, frozen=True, kw_only=True):
     """What was wrong with the settings at the last reload; None if it went well."""
 
 
-class Store(Protocol):
+class Store(Priced, Protocol):
     """Ledger, audit log, tasks and keys in one database."""
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import Future
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
 from callgate.clock import Clock
@@ -38,7 +38,9 @@ from callgate.store.heartbeat import Heartbeat
 from callgate.store.imbalances import imbalances
 from callgate.store.limits import Limit
 from callgate.store.owners import SILENT_SECONDS
+from callgate.store.priced import NotedPrice, PastAttempt, Repricing
 from callgate.store.reads import Reader
+from callgate.store.repricing import note_prices, noted_prices, past_attempts, reprice
 from callgate.store.spending import first_sent_at, holds, spending, spent_since
 from callgate.task import Task
 
@@ -98,6 +100,26 @@ class DatabaseStore:
     def end_task(self, task_id: str, ended_at: float, /) -> Future[None]:
         """Mark a task as ended."""
         return self._writer.submit(tasks.end_task, (task_id, ended_at))
+
+    def note_prices(self, prices: Sequence[NotedPrice], /) -> Future[None]:
+        """Write the numbers of versions; those that are there stay."""
+        return self._writer.submit(note_prices, tuple(prices))
+
+    def noted_prices(self, versions: Collection[str], /) -> Mapping[str, str]:
+        """Return the numbers of versions, as far as they were noted."""
+        return self._reader.ask(partial(noted_prices, versions=versions))
+
+    def past_attempts(
+        self, *, after: int, since: float, until: float, model: str | None, limit: int
+    ) -> Sequence[PastAttempt]:
+        """Return settled attempts of model calls in their order, as many as are wanted at once."""
+        return self._reader.ask(
+            partial(past_attempts, after=after, since=since, until=until, model=model, limit=limit)
+        )
+
+    def reprice(self, repricings: Sequence[Repricing], /) -> Future[int]:
+        """Book other costs, in the rows and in every meter and task."""
+        return self._writer.submit(reprice, (tuple(repricings), self.clock.now()))
 
     def create_key(self, key: Key, /) -> Future[None]:
         """Write a key."""

@@ -35,6 +35,12 @@ BOOK: Final = """
     WHERE scope = ? AND "window" = 'all'
 """
 
+CORRECT: Final = f"""
+    {LINE}
+    UPDATE ledger SET spent_nano = spent_nano + ?
+    WHERE scope IN (SELECT 'task:' || id FROM line) AND "window" = 'all'
+"""
+
 BOOK_ABOVE: Final = f"""
     {LINE}
     UPDATE ledger SET spent_nano = spent_nano + ?, held_nano = held_nano - ?, last_at = ?
@@ -108,6 +114,17 @@ def book(
     cursor.execute(BOOK, (spent, held, at, f"task:{task_id}"))
     if parent is not None:
         cursor.execute(BOOK_ABOVE, (parent, spent, held, at))
+
+
+def correct(cursor: Cursor, task_id: str, *, spent: int) -> None:
+    """Add to what a task, and all that stand above it, have spent in the past.
+
+    Args:
+        cursor: Inside a transaction.
+        task_id: The task of an attempt.
+        spent: Nano-dollars; below 0 they have spent less.
+    """
+    cursor.execute(CORRECT, (task_id, spent))
 
 
 def _no_parent(task: Task) -> Malformed:

@@ -52,6 +52,8 @@ TASK_ROWS = f"""
     FROM tasks t JOIN ledger l ON l.scope = 'task:' || t.id AND l."window" = 'all'
 """
 
+ATTEMPTS = "attempts LEFT JOIN repriced ON attempt_seq = seq"
+
 FIND_KEY = f"SELECT {KEY_COLUMNS} FROM keys WHERE digest = ?"
 
 # The terms after a state that went wrong are those of the index over such calls.
@@ -173,7 +175,7 @@ class Reader:
         chosen = f"FROM calls WHERE {where} ORDER BY seq DESC LIMIT ?"
         given = (*given, WITHOUT_END if limit is None else limit)
         of_calls = f"call_seq IN (SELECT seq {chosen})"
-        sql = f"SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE {of_calls} ORDER BY call_seq, n"
+        sql = f"SELECT {ATTEMPT_COLUMNS} FROM {ATTEMPTS} WHERE {of_calls} ORDER BY call_seq, n"
 
         def both(cursor: Cursor) -> list[CallRow]:
             calls = cursor.execute(f"SELECT {CALL_COLUMNS} {chosen}", given).fetchall()

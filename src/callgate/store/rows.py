@@ -8,7 +8,7 @@ import msgspec
 
 from callgate.call import Usage
 from callgate.money import Money
-from callgate.store import AttemptRow, CallRow, GateRow, Key, TaskRow
+from callgate.store import AttemptRow, CallRow, FirstPrice, GateRow, Key, TaskRow
 from callgate.store.limits import Limit
 from callgate.task import Task
 
@@ -27,7 +27,8 @@ ATTEMPT_COLUMNS = (
     "call_seq, id, n, provider, model, state, reserved_nano, output_tokens_limit, cost_nano, "
     "estimated, input_tokens, cache_read_tokens, cache_write_tokens, cache_write_long_tokens, "
     "output_tokens, reasoning_tokens, price_version, sent_at, first_byte_at, ended_at, "
-    "http_status, error, answered_by, reply_id, finish_reason, changes"
+    "http_status, error, answered_by, reply_id, finish_reason, changes, service_tier, unpriced, "
+    "repriced_at, first_cost_nano, first_price_version"
 )
 
 KEY_COLUMNS = "id, digest, agent, task_id, label, created_at, expires_at, revoked_at"
@@ -103,7 +104,8 @@ def attempt_of(row: Row) -> AttemptRow:
         usage=_usage(row[10:16]), price_version=row[16], sent_at=row[17] / MICROS,
         first_byte_at=instant(row[18]), ended_at=instant(row[19]), http_status=row[20],
         error=row[21], answered_by=row[22], reply_id=row[23], finish_reason=row[24],
-        changes=_changes(row[25]),
+        changes=_changes(row[25]), service_tier=row[26], unpriced=row[27],
+        first=None if row[28] is None else FirstPrice(cost=maybe_money(row[29]), version=row[30]),
     )  # fmt: skip
 
 

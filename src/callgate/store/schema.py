@@ -213,6 +213,17 @@ MIGRATIONS: Final[Sequence[Sequence[str]]] = (
         ) WITHOUT ROWID
         """,
         "ALTER TABLE attempts ADD COLUMN service_tier TEXT",
+        # What an attempt has used that no price tells, such as searches.
+        "ALTER TABLE attempts ADD COLUMN unpriced TEXT",
+        # What an attempt was first booked at, where history was priced anew.
+        """
+        CREATE TABLE repriced (
+            attempt_seq INTEGER PRIMARY KEY,
+            first_cost_nano INTEGER,
+            first_price_version TEXT,
+            repriced_at INTEGER NOT NULL
+        )
+        """,
         # By how many thousandths a model's bound is multiplied, as a bill was above it.
         """
         CREATE TABLE overruns (

@@ -35,7 +35,8 @@ SETTLE = """
         input_tokens = ?, cache_read_tokens = ?, cache_write_tokens = ?,
         cache_write_long_tokens = ?, output_tokens = ?, reasoning_tokens = ?,
         ended_at = ?, first_byte_at = ?, http_status = ?, error = ?, answered_by = ?,
-        reply_id = ?, finish_reason = ?, changes = ?
+        reply_id = ?, finish_reason = ?, changes = ?, service_tier = ?, unpriced = ?,
+        price_version = coalesce(?, price_version)
     WHERE seq = ?
 """
 
@@ -124,6 +125,7 @@ def _outcome(settlement: Settlement, cost: int | None, *, estimated: bool) -> Ro
         settlement.http_status, settlement.error, settlement.model, settlement.reply_id,
         settlement.finish_reason,
         msgspec.json.encode(settlement.changes).decode() if settlement.changes else None,
+        settlement.service_tier, settlement.unpriced, settlement.price_version,
     )  # fmt: skip
 
 

@@ -37,6 +37,11 @@ def only(prices: Any, **more: Any) -> Period:
     return period
 
 
+def plain(period: Period) -> int | None:
+    """What a token of plain input costs, in femto-dollars."""
+    return None if period.rates is None else period.rates[0]
+
+
 def since(day: date | None) -> dict[str, Any] | None:
     return None if day is None else {"start_date": day}
 
@@ -99,7 +104,7 @@ def test_each_price_holds_from_its_day_until_the_next_and_the_first_always_did(
     prices: list[tuple[date | None, str]], periods: list[tuple[date | None, str]]
 ) -> None:
     entries = [{"constraint": since(begun), "prices": price(amount)} for begun, amount in prices]
-    found = [(period.since, (period.rates or (0,))[0]) for period in compiled(entries).periods]
+    found = [(period.since, plain(period)) for period in compiled(entries).periods]
     assert found == [(begun, femto(amount)) for begun, amount in periods]
 
 
@@ -112,14 +117,14 @@ def at_night(amount: str) -> dict[str, Any]:
 
 def test_of_prices_that_hold_at_times_of_the_day_the_dearest_counts() -> None:
     cheap, dear = {"prices": price("1")}, {"prices": price("5")}
-    assert (only([cheap, at_night("3")]).rates or ())[0] == femto("3")
-    assert (only([dear, at_night("3")]).rates or ())[0] == femto("5")
+    assert plain(only([cheap, at_night("3")])) == femto("3")
+    assert plain(only([dear, at_night("3")])) == femto("5")
 
 
 def test_what_a_later_price_has_replaced_counts_at_no_hour() -> None:
     begun = {"constraint": since(date(2026, 6, 1)), "prices": price("1")}
     periods = compiled([{"prices": price("9")}, at_night("8"), begun]).periods
-    assert [(period.rates or ())[0] for period in periods] == [femto("9"), femto("1")]
+    assert [plain(period) for period in periods] == [femto("9"), femto("1")]
 
 
 UNPRICEABLE = {
@@ -188,7 +193,7 @@ def variant(amount: str, begun: date | None = None, **when: str) -> dict[str, An
 )
 def test_a_service_tier_changes_just_the_numbers_that_it_names(when: dict[str, str]) -> None:
     (name,) = when.values()
-    served = only(price("1"), price_variants=[variant("4", **when)]).service_tiers
+    served = only(price("1"), price_variants=[variant("4", None, **when)]).service_tiers
     assert {tier: of.rates for tier, of in served.items()} == {name: tuple(map(femto, "444422"))}
 
 
