@@ -57,8 +57,7 @@ def _estimated(case: Case) -> Reason | None:
         return None
     taken = _more(case, most_nano=estimated.cost_nano, most_requests=0)
     less = max(min(case.left.cost_nano, 0), -estimated.cost_nano)
-    never = max(min(case.left.requests, 0), -estimated.requests)
-    taken += Amounts(cost_nano=less, requests=never)
+    taken += Amounts(cost_nano=less)
     text = (
         f"{attempts(estimated.requests)} {are(estimated.requests)} booked at what was held,"
         f" {usd(estimated.cost_nano)}, as nobody told the usage"

@@ -147,6 +147,11 @@ async def test_what_is_booked_is_told_by_day_and_by_how_it_stands(store: Store) 
     assert await booked(store) == []
 
 
+async def test_calls_of_tools_are_on_no_bill_of_a_model(store: Store) -> None:
+    await spend(store, "c1", 500, kind="tool")
+    assert await booked(store, 0) == []
+
+
 async def test_what_is_booked_is_told_by_who_answered_with_every_bucket(store: Store) -> None:
     await spend(store, "c1", 500)
     await spend(store, "c2", 40, model="gpt-5")

@@ -211,6 +211,24 @@ async def test_a_cent_and_the_tolerance_are_no_difference(store: Store) -> None:
     assert not compare(store, activity(much_more), share="0.1").is_open
 
 
+async def test_small_amounts_differ_by_less_than_a_cent(store: Store) -> None:
+    await book(store, "c1", Usage(input_tokens=100, output_tokens=10), 800_000)
+    bill = [openai_cost("0.005", f"{SNAPSHOT}, input"), openai_cost("0.003", f"{SNAPSHOT}, output")]
+    found = compare(store, activity(openai_row(1, 1000, 0, 100)), charged(bill))
+    assert (only(found).difference.cost_nano, only(found).reasons, found.is_open) == (
+        7_200_000,
+        (),
+        False,
+    )
+
+
+async def test_what_is_written_to_a_cache_is_compared_whatever_its_lifetime(store: Store) -> None:
+    usage = Usage(input_tokens=50, cache_write_tokens=10_000, cache_write_long_tokens=20_000)
+    await book(store, "c1", usage)
+    result = {**openai_result(1, 30_050, 0, 0), "input_cache_write_tokens": 30_000}
+    assert only(compare(store, json_of(openai_page(result)))).difference == Amounts()
+
+
 async def test_an_estimate_says_how_much_less_was_charged(store: Store) -> None:
     await book(store, "c1")
     await book(store, "c2", None, None, held=3_000_000_000)
@@ -230,6 +248,14 @@ async def test_an_estimate_accounts_for_no_more_than_what_was_held(store: Store)
     compared = only(compare(store, activity(row(2)), charged(costs(calls=2))))
     assert (compared.is_open, kinds(compared)) == (True, ["not_in_ledger"])
     assert compared.left.cost_nano == A_COST - 100_000_000
+
+
+async def test_an_estimate_does_not_account_for_what_else_was_not_charged(store: Store) -> None:
+    for call in ("c1", "c2"):
+        await book(store, call)
+    await book(store, "c3", None, None, held=100_000_000)
+    compared = only(compare(store, activity(row()), charged(costs())))
+    assert (compared.left.cost_nano, kinds(compared)) == (-A_COST, ["estimated", "not_in_export"])
 
 
 async def test_an_estimate_hides_no_request_that_passed_the_gate_by(store: Store) -> None:
@@ -415,6 +441,22 @@ async def test_what_left_at_noon_is_not_counted_on_another_day(store: Store) -> 
     assert [kinds(each) for each in found.rows] == [["not_in_export"], ["not_in_ledger"]]
 
 
+async def test_a_day_that_agrees_gives_the_next_nothing(store: Store) -> None:
+    await book(store, "c1", at=NOW + DAY - 60)
+    await book(store, "c2", at=NOON + DAY)
+    almost = openai_row(1, 119_900, 20_000, 10_000)
+    found = compare(store, activity(almost, row(2, day=1)))
+    assert [kinds(each) for each in found.rows] == [[], ["not_in_ledger"]]
+
+
+async def test_a_day_of_the_export_without_the_model_has_counted_none_of_it(store: Store) -> None:
+    for n, at in enumerate((NOON, NOW + DAY - 60)):
+        await book(store, f"c{n}", at=at)
+    other = row(model="gpt-5-2025-08-07", day=1)
+    found = compare(store, activity(row(1), other))
+    assert kinds(found.rows[0]) == ["not_in_export"]
+
+
 async def test_midnights_at_the_ends_of_an_export_are_looked_over(store: Store) -> None:
     await book(store, "c1", at=NOW - 60)
     await book(store, "c2", at=NOON)
@@ -443,6 +485,7 @@ async def test_a_fee_is_told_apart_from_tokens(store: Store) -> None:
 
 
 async def test_days_on_which_nothing_happened_anywhere_have_no_row(store: Store) -> None:
+    await book(store, "c1", None, 0)
     found = compare(store, json_of(openai_page(), openai_page(day=3)))
     assert (found.rows, found.is_open, len(found.export.days)) == ((), False, 4)
 
