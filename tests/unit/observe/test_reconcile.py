@@ -331,6 +331,21 @@ async def test_a_discount_that_the_export_tells_is_accounted_for(store: Store) -
     assert "a discount of 10.0%: $1.50 at the list price, $1.35 charged" in compared.reasons[0].text
 
 
+async def test_a_discount_on_more_than_was_booked_leaves_the_rest_open(store: Store) -> None:
+    await book(store, "c1", Usage(output_tokens=300_000), 1_500_000_000, model="claude-haiku-4-5")
+    bill = csv_of(ANTHROPIC_COSTS_HEADER, anthropic_cost("output", "0.90", listed="1.00"))
+    compared = only(compare(store, bill))
+    assert (kinds(compared), compared.is_open) == (["other_price"], True)
+
+
+async def test_a_price_that_nobody_knows_is_told_by_what_was_charged(store: Store) -> None:
+    await book(store, "c1", model="in-house", answered_by="in-house")
+    bill = [openai_cost("1.00", "in-house, input"), openai_cost("1.00", "in-house, output")]
+    compared = only(compare(store, activity(row(model="in-house")), charged(bill)))
+    assert (kinds(compared), compared.is_open) == (["other_price"], True)
+    assert 'input = "$10", output = "$100"' in compared.reasons[0].text
+
+
 async def test_costs_to_the_cent_account_for_half_a_cent_each(store: Store) -> None:
     for n in range(20):
         usage = Usage(input_tokens=4_000)

@@ -302,6 +302,10 @@ def test_a_file_that_is_broken_is_refused_with_its_place(data: bytes, told: str)
     assert told in refusal(data)
 
 
+def test_a_file_that_is_too_large_is_refused_before_it_is_read() -> None:
+    assert "more than 50 MB; export days, not minutes" in refusal(bytes(50_000_001))
+
+
 @pytest.mark.parametrize(
     ("row", "told"),
     [

@@ -13,8 +13,8 @@ import msgspec
 
 from callgate.observe.exports import unreadable
 
-MOST_BYTES: Final = 256_000_000
-"""A larger file is no export by the day."""
+MOST_BYTES: Final = 50_000_000
+"""A larger file is no export by the day; minutes of a month for ten keys are less."""
 
 BYTE_ORDER_MARKS: Final = (
     (b"\xef\xbb\xbf", "utf-8-sig"),
