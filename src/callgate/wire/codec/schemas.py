@@ -1,0 +1,99 @@
+"""JSON schemas: what each provider takes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final, cast
+
+import msgspec
+
+from callgate.wire.codec.losses import Losses
+from callgate.wire.replies import member
+
+EMPTY: Final = msgspec.Raw(b'{"type":"object","properties":{}}')
+"""The schema of no arguments."""
+
+GEMINI_KEYWORDS: Final = frozenset({
+    "$anchor", "$defs", "$id", "$ref", "additionalProperties", "anyOf", "description", "enum",
+    "format", "items", "maxItems", "maximum", "minItems", "minimum", "oneOf", "prefixItems",
+    "properties", "propertyOrdering", "required", "title", "type",
+})  # fmt: skip
+"""Source: Gemini's API reference, ``GenerationConfig.responseJsonSchema``; one keyword more and the
+whole request is refused."""
+
+SILENT_KEYWORDS: Final = frozenset({"$schema", "$comment", "$vocabulary", "examples", "example"})
+"""Keywords that allow and forbid nothing."""
+
+SCHEMAS_BY_NAME: Final = frozenset({"properties", "$defs", "definitions", "patternProperties"})
+"""Keywords whose value holds schemas under names of the author's own."""
+
+
+def note_strict(
+    schema: msgspec.Raw | None, strict: bool | None, where: str, losses: Losses
+) -> bool | None:
+    """Return whether OpenAI can hold a model to a schema exactly, and note where it cannot.
+
+    Source: OpenAI's guide to structured outputs: every object must name all of its properties as
+    required and forbid others.
+    """
+    if not strict or schema is None or all(_is_closed(each) for each in _objects(schema)):
+        return strict
+    why = "the target is exact only where every object requires all properties and allows no other"
+    losses.add("strict", where, what="strict", why=why)
+    return None
+
+
+def _is_closed(schema: dict[str, Any]) -> bool:
+    properties, required = member(schema, "properties"), schema.get("required")
+    named = cast("list[object]", required) if isinstance(required, list) else []
+    return schema.get("additionalProperties") is False and properties.keys() <= set(named)
+
+
+def _objects(schema: msgspec.Raw) -> Iterator[dict[str, Any]]:
+    """Yield every schema of an object in a schema."""
+    waiting: list[object] = [msgspec.json.decode(schema)]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            page = cast("dict[str, Any]", value)
+            if page.get("type") == "object" or isinstance(page.get("properties"), dict):
+                yield page
+            waiting += page.values()
+        elif isinstance(value, list):
+            waiting += cast("list[object]", value)
+
+
+def for_gemini(schema: msgspec.Raw, where: str, losses: Losses) -> Any:
+    """Return a schema without the keywords that Gemini refuses, each noted."""
+    return _cleaned(msgspec.json.decode(schema), where, losses)
+
+
+def _cleaned(value: Any, where: str, losses: Losses) -> Any:
+    """Return a schema, or a list of them, as Gemini takes it."""
+    if isinstance(value, list):
+        listed = cast("list[object]", value)
+        return [_cleaned(each, f"{where}[{n}]", losses) for n, each in enumerate(listed)]
+    if not isinstance(value, dict):
+        return value
+    kept: dict[str, Any] = {}
+    for key, inner in cast("dict[str, Any]", value).items():
+        place = f"{where}.{key}"
+        if key == "const":
+            kept["enum"] = [inner]
+        elif key in SCHEMAS_BY_NAME and key in GEMINI_KEYWORDS and isinstance(inner, dict):
+            named = cast("dict[str, Any]", inner)
+            kept[key] = {
+                name: _cleaned(each, f"{place}.{name}", losses) for name, each in named.items()
+            }
+        elif key in {"enum", "required", "propertyOrdering", "type"}:
+            kept[key] = inner
+        elif key in GEMINI_KEYWORDS:
+            kept[key] = _cleaned(inner, place, losses)
+        else:
+            _note(key, place, losses)
+    return kept
+
+
+def _note(key: str, where: str, losses: Losses) -> None:
+    name = "label" if key in SILENT_KEYWORDS else "schema"
+    losses.add(name, where, what=key, why="Gemini refuses the whole request for this keyword")
