@@ -92,7 +92,8 @@ class Counting(msgspec.Struct, frozen=True, kw_only=True):
         told: Refused = refused
         if isinstance(refused, OverBudget):
             told = self.bounding.explained(refused, passage)
-        elif isinstance(proven, Refused):
+        else:
+            assert isinstance(proven, Refused)
             told = with_level(proven, refused)
         if uncounted is None:
             return told

@@ -28,9 +28,9 @@ from callgate.money import Money
 from callgate.pipeline import Passage
 from callgate.store import CallRow, Store
 from callgate.testing import FakeClock
-from callgate.testing.fakes import Answer, FakeProvider
+from callgate.testing.fakes import Answer, FakeProvider, Silence
 
-Line = Answer | BaseException
+Line = Answer | Silence | BaseException
 """One line of a provider's script."""
 
 APIS: Mapping[str, Api] = {"first": "openai", "second": "openai", "third": "anthropic"}

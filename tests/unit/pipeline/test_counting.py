@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,23 @@ from typing import Any
 import msgspec
 import pytest
 
-from callgate.call import Usage
-from callgate.config.policies import Bound, PricePolicy, TaskPolicy
+from callgate.call import Candidate, Usage
+from callgate.config.policies import Bound, PricePolicy, RoutePolicy, TaskPolicy
 from callgate.errors import BrokenReply, OverBudget, TimedOut, Unbounded, Unpriced
 from callgate.money import Money
+from callgate.pricing.counting import FOLDER, O200K
 from callgate.providers.counting import ANSWER_SECONDS
 from callgate.testing.fakes import Answer, Silence
-from tests.unit.pipeline.road import DOLLAR_A_MILLION, Line, Road, open_road, settings
+from tests.unit.pipeline.road import (
+    DOLLAR_A_MILLION,
+    KEYS,
+    PRICE,
+    Line,
+    Road,
+    open_road,
+    settings,
+)
+from tests.unit.pricing.vocabularies import put
 
 LONG = "The gate holds the money before a call leaves. " * 200
 """9,400 bytes, and 2,000 tokens or so."""
@@ -33,7 +44,7 @@ def body(limit: int | None = 100, **fields: Any) -> bytes:
 
 def open_counted(
     path: Path,
-    *script: Line | Silence,
+    *script: Line,
     budget: str | None = "0.005",
     bound: Bound = "counted",
     **more: Any,
@@ -92,7 +103,7 @@ async def test_nothing_is_counted_where_the_bound_fits(tmp_path: Path, budget: s
     ],
 )
 async def test_without_an_answer_the_proven_bound_stands_and_the_refusal_says_why(
-    tmp_path: Path, answer: Line | Silence, why: str
+    tmp_path: Path, answer: Line, why: str
 ) -> None:
     async with open_counted(tmp_path, answer) as road:
         with pytest.raises(OverBudget, match=f"its tokens were not counted, as {why}"):
@@ -213,6 +224,88 @@ async def test_a_provider_without_a_tokenizer_is_told(tmp_path: Path) -> None:
         sent = msgspec.json.encode({"model": "plain", "messages": [message], "max_tokens": 100})
         with pytest.raises(OverBudget, match="there is no tokenizer for models of first"):
             await road.read(road.passage(body=sent))
+
+
+MODEL = Candidate(provider="first", model="gpt-5.5")
+
+
+def open_tokenized(
+    path: Path, *script: Line, vocabulary: bool = True, model: Candidate = MODEL
+) -> AbstractAsyncContextManager[Road]:
+    """A road to a model of OpenAI, on a machine that has its vocabulary."""
+    made = settings(path, budget="0.005")
+    first = msgspec.structs.replace(made.providers["first"], price_source="openai")
+    if vocabulary:
+        put(O200K, path)
+    return open_road(
+        path,
+        *script,
+        providers={**made.providers, "first": first},
+        models={"plain": RoutePolicy(name="plain", use=(model,))},
+        prices={model.name: PRICE},
+        tasks={"default": msgspec.structs.replace(made.tasks["default"], bound="counted")},
+        environ={**KEYS, FOLDER: str(path)},
+    )
+
+
+async def tokenize(road: Road, *content: dict[str, Any]) -> None:
+    parts = [{"type": "text", "text": LONG}, *content]
+    message = {"role": "user", "content": parts if content else LONG}
+    sent = msgspec.json.encode({"model": "plain", "messages": [message], "max_tokens": 50})
+    await road.read(road.passage(body=sent))
+
+
+async def test_a_model_of_openai_is_counted_by_its_tokenizer(tmp_path: Path) -> None:
+    async with open_tokenized(tmp_path, Answer()) as road:
+        await tokenize(road)
+        (attempt,) = road.last.attempts
+        tokens = dict(change.split("=") for change in attempt.changes)
+        assert tokens["counted_by"] == "o200k_base"
+        assert 2_000 < int(tokens["counted_tokens"]) < 2_050
+        # And what a template adds, for itself and for a message.
+        assert int(tokens["bound_tokens"]) == -(-int(tokens["counted_tokens"]) * 21 // 20) + 144
+        assert attempt.reserved == Money(int(tokens["bound_tokens"]) * 1_000 + 50 * 10_000)
+
+
+async def test_escapes_are_read_before_they_are_counted(tmp_path: Path) -> None:
+    async with open_tokenized(tmp_path, Answer()) as road:
+        message = {"role": "user", "content": "\u8bf7\u6c42\u79bb\u5f00" * 300}
+        sent = json.dumps({"model": "plain", "messages": [message], "max_tokens": 50})
+        assert len(sent) > 7_000
+        await road.read(road.passage(body=sent.encode()))
+        (tokens,) = (text for text in road.last.attempts[0].changes if "counted_tokens" in text)
+        assert int(tokens.removeprefix("counted_tokens=")) < 1_000
+
+
+async def test_an_image_beside_a_counted_text_holds_what_is_published(tmp_path: Path) -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 90_000}}
+    model = Candidate(provider="first", model="gpt-4o")
+    async with open_tokenized(tmp_path, Answer(), model=model) as road:
+        await tokenize(road, image)
+        reserved = road.last.attempts[0].reserved
+        assert reserved is not None
+        assert 2_000 + 1_445 < reserved.nano // 1_000 - 500 < 2_200 + 1_445 + 200
+
+
+async def test_what_a_tokenizer_cannot_see_is_not_counted_by_one(tmp_path: Path) -> None:
+    async with open_tokenized(tmp_path) as road:
+        with pytest.raises(OverBudget, match=r"not counted, as messages\[0\] holds a part of"):
+            await tokenize(road, {"type": "input_audio"})
+
+
+async def test_without_the_vocabulary_start_and_refusal_say_how_to_get_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_tokenized(tmp_path, vocabulary=False) as road:
+        with pytest.raises(OverBudget, match="the vocabulary o200k_base is not at"):
+            await tokenize(road)
+        assert "no request to a model of OpenAI can be counted: the vocabulary" in caplog.text
+
+
+async def test_a_text_that_is_too_long_for_a_tokenizer_is_told(tmp_path: Path) -> None:
+    async with open_tokenized(tmp_path) as road:
+        with pytest.raises(OverBudget, match="it has more than 8,000,000 characters"):
+            await tokenize(road, {"type": "text", "text": "a" * 8_000_000})
 
 
 async def test_a_key_that_is_not_there_is_told(tmp_path: Path) -> None:
