@@ -47,7 +47,7 @@ async def test_it_goes_through_with_a_count_and_is_refused_with_a_proven_bound(
 ) -> None:
     async with open_gatehouse(tmp_path, counting()) as house:
         assert (await ask(house, "proven"))[0] == 402
-        assert house.simulator.requests == ()
+        assert not house.simulator.requests
         assert (await ask(house, "counted"))[0] == 200
         assert [request.path for request in house.simulator.requests] == PATHS
         assert "bound=counted" in house.rows[-1].attempts[0].changes

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import msgspec
 
-from callgate.call import Candidate
+from callgate.call import Candidate, Headers
 from callgate.config.policies import Settings
 from callgate.errors import OverBudget, Reason, Refused, Unbounded, Unpriced
 from callgate.pipeline.stage import Passage
 from callgate.pricing import Price
-from callgate.pricing.bound import Images, cache_writes_of, input_bound_tokens, make_bill
+from callgate.pricing.bound import (
+    Images,
+    cache_writes_of,
+    input_bound_tokens,
+    make_bill,
+    window_tokens,
+)
 from callgate.pricing.counting import Count
 from callgate.pricing.images import most_image_tokens
 from callgate.pricing.table import unpriced_fix
@@ -31,6 +38,12 @@ BYTES_FOR_A_TOKEN = 4
 """What a token takes of a request, as a rule.
 
 Source: docs/decisions/0005: 3.8 to 4.2 bytes for prose, code, Chinese and what agents send.
+"""
+
+WIDER_WINDOW = re.compile(r"context-[0-9]")
+"""What ``anthropic-beta`` says of a model that takes more than usual.
+
+Source: Anthropic's documentation of ``context-1m-2025-08-07``.
 """
 
 FREE = Bill(input_femto=0, output_femto=0, output_tokens=0, least_output_tokens=0)
@@ -123,7 +136,7 @@ class Bounding(msgspec.Struct, frozen=True, kw_only=True):
         assert policy is not None
         if self._strange(passage, candidate) is not None:
             return policy.max_input_tokens or price.context_window
-        return input_bound_tokens(
+        by_bytes = input_bound_tokens(
             passage.call.body,
             parts=request.messages,
             has_tools=request.has_tools,
@@ -133,6 +146,8 @@ class Bounding(msgspec.Struct, frozen=True, kw_only=True):
             if request.images
             else None,
         )
+        window = None if _widens_window(passage.call.headers) else window_tokens(price)
+        return by_bytes if window is None else min(by_bytes, window)
 
     def _strange(self, passage: Passage, candidate: Candidate) -> str | None:
         """Return what in a request is bounded neither by its bytes nor by what is published."""
@@ -159,6 +174,11 @@ class Bounding(msgspec.Struct, frozen=True, kw_only=True):
             f"add to {where}:\n{fix}"
         )
         return Unpriced(msg, reason=Reason(code="unpriced", fix=fix))
+
+
+def _widens_window(headers: Headers) -> bool:
+    """Whether a request asks for a larger context window than its model's price tells."""
+    return any(name == "anthropic-beta" and WIDER_WINDOW.search(value) for name, value in headers)
 
 
 def least_output_tokens(passage: Passage, *, worth_reading: bool) -> int:

@@ -26,6 +26,12 @@ TOKENS_PER_PART: Final = 16
 TOKENS_FOR_TOOLS: Final = 1024
 """What the hidden prompt adds that providers put before a list of tools, once."""
 
+WINDOW_ROUNDING: Final = 16
+"""The share of a context window that a price list may have rounded off.
+
+Source: lists write 1,000,000 for what is 1,048,576 or 1,050,000, and 128,000 for 131,072.
+"""
+
 LONG_ESCAPE: Final = re.compile(rb"\\u((?:0[fF]|20|22|2[aA]|32|33|[fF][dD])[0-9a-fA-F]{2})")
 """A JSON escape that may spell more than it takes, at any depth: also in a text that is JSON itself.
 
@@ -105,6 +111,12 @@ def hidden_tokens(parts: int, *, has_tools: bool, images: Images | None) -> int:
         hidden += TOKENS_FOR_TOOLS
     shown = 0 if images is None else images.count * (images.most_tokens + TOKENS_PER_PART)
     return hidden + shown
+
+
+def window_tokens(price: Price) -> int | None:
+    """Return the most tokens that a model takes, whatever a request has; None where nobody says."""
+    window = price.context_window
+    return None if window is None else window + window // WINDOW_ROUNDING
 
 
 def _widest_bytes(body: bytes) -> int:

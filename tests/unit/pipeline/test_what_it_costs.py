@@ -216,3 +216,21 @@ async def test_a_bill_above_its_reservation_is_paid_in_full_and_raises_what_is_h
     told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len(told) == 1
     assert '[prices."first:gpt-5.5"]' in told[0]
+
+
+BETAS = {None: 100_000 + 6_250, "context-1m-2025-08-07": 200_000, "files-api-2025-04-14": 106_250}
+
+
+@pytest.mark.parametrize("beta", BETAS)
+async def test_no_more_is_held_than_the_model_can_take_unless_a_header_widens_it(
+    tmp_path: Path, beta: str | None
+) -> None:
+    sent = body("other", messages=[{"role": "user", "content": "a" * 200_000}])
+    async with open_road(tmp_path, third=answers(None)) as road:
+        passage = road.passage(format="anthropic_messages", body=sent)
+        headers = () if beta is None else (("anthropic-beta", beta),)
+        passage.call = msgspec.structs.replace(passage.call, headers=headers)
+        await road.read(passage)
+        reserved = road.last.attempts[0].reserved
+        assert reserved is not None
+        assert 0 <= reserved.nano // 1_000 - 1_000 - BETAS[beta] < 500
