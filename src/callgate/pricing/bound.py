@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
+from functools import cache
 from typing import Final, Literal
 
 import msgspec
@@ -38,7 +39,6 @@ LONG_ESCAPE: Final = re.compile(rb"\\u((?:0[fF]|20|22|2[aA]|32|33|[fF][dD])[0-9a
 Source: the Unicode character database; a test looks at every character of it.
 """
 
-ANY_ESCAPE: Final = re.compile(rb"\\u")
 ESCAPE_BYTES: Final = 6
 
 
@@ -150,19 +150,40 @@ def cache_writes_of(body: bytes, *, api: str) -> CacheWrites:
     """Return the dearest way in which the input of a request may be written to a cache.
 
     Anthropic writes to a cache only where a request has ``cache_control``, and for an hour only
-    where that says so. Others write as they like.
+    where that says so. Others write as they like. A text that only speaks of either is neither: what
+    stands in a text has escapes before its quotes.
 
     Args:
-        body: The request as it came; a key that is written with an escape could be any.
+        body: The request as it came.
         api: What its provider speaks.
 
     Source: Anthropic's documentation of prompt caching.
     """
-    if api != "anthropic" or (b"\\" in body and ANY_ESCAPE.search(body)):
+    if api != "anthropic":
         return "long"
-    if b"cache_control" not in body:
+    if not _holds(b"cache_control", body):
         return "none"
-    return "long" if b'"1h"' in body else "short"
+    return "long" if _holds(b"1h", body) else "short"
+
+
+def _holds(word: bytes, body: bytes) -> bool:
+    """Whether a word stands in a body as a key or a value of its own, however it is written."""
+    if b'"%b"' % word in body:
+        return True
+    # A search for one byte is far cheaper than for more.
+    return b"\\" in body and _written(word).search(body) is not None
+
+
+@cache
+def _written(word: bytes) -> re.Pattern[bytes]:
+    """Return what finds a word in quotes, with any of its letters written as an escape."""
+    letters = (b"(?:%c|\\\\u00%s)" % (letter, _hexadecimal(letter)) for letter in word)
+    return re.compile(b'"%b"' % b"".join(letters))
+
+
+def _hexadecimal(letter: int) -> bytes:
+    digits = (f"[{digit}{digit.upper()}]" for digit in f"{letter:02x}")
+    return "".join(digits).encode()
 
 
 def make_bill(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from random import Random
 from typing import Any, Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from callgate.call import Usage
@@ -157,7 +158,7 @@ def test_templates_add_for_themselves_for_each_part_and_for_tools() -> None:
 NONE = b'{"messages":[]}'
 SHORT = b'{"system":[{"cache_control":{"type":"ephemeral"}}]}'
 LONG = b'{"cache_control" : {"type":"ephemeral", "ttl" : "1h"}}'
-DISGUISED = b'{"cache\\u005fcontrol":{"type":"ephemeral"}}'
+DISGUISED = b'{"cache\\u005Fcontr\\u006fl":{"ttl":"1\\u0068"}}'
 
 
 @pytest.mark.parametrize(
@@ -168,6 +169,10 @@ DISGUISED = b'{"cache\\u005fcontrol":{"type":"ephemeral"}}'
         (LONG, "anthropic", "long"),
         (DISGUISED, "anthropic", "long"),
         (b'{"text":"a\\n"}', "anthropic", "none"),
+        (b'{"text":"\\u00e4"}', "anthropic", "none"),
+        (b'{"text":"put \\"cache_control\\" of \\"1h\\" there"}', "anthropic", "none"),
+        (b'{"cache_control":{"ttl":"\\u0031h"}}', "anthropic", "long"),
+        (b'{"cache_control":{"ttl":"5m"},"text":"\\u00e4 for 1h"}', "anthropic", "short"),
         (NONE, "openai", "long"),
     ],
 )
@@ -175,6 +180,35 @@ def test_a_cache_is_written_for_as_long_as_the_request_can_ask(
     body: bytes, api: str, expected: str
 ) -> None:
     assert cache_writes_of(body, api=api) == expected
+
+
+@given(
+    st.recursive(
+        st.text() | st.sampled_from(["cache_control", "1h", '"cache_control"', "\\u0031h"]),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.text() | st.just("cache_control"), inner, max_size=3)
+        ),
+    ),
+    st.randoms(use_true_random=False),
+)
+def test_no_way_to_write_a_key_hides_that_a_cache_is_written(page: Any, rng: Random) -> None:
+    written = json.dumps(page, ensure_ascii=rng.choice([True, False]))
+    disguised = "".join(
+        f"\\u{ord(letter):04{rng.choice('xX')}}"
+        if letter in "ache_ontrl1" and rng.random() < 0.3 and "\\" not in written
+        else letter
+        for letter in written
+    )
+    assume(json.loads(disguised) == page)
+    asked = cache_writes_of(disguised.encode(), api="anthropic")
+    assert asked != "none" or not has_key(page)
+
+
+def has_key(page: Any) -> bool:
+    if isinstance(page, dict):
+        return "cache_control" in page or any(map(has_key, page.values()))
+    return isinstance(page, list) and any(map(has_key, page))
 
 
 WRITTEN: dict[CacheWrites, tuple[str, ...]] = {
