@@ -16,6 +16,9 @@ Headers = tuple[tuple[str, str], ...]
 """HTTP headers in their order, names in lower case."""
 
 
+CostReport = Literal["openrouter", "x-ai"]
+"""In whose way a reply tells what it cost."""
+
 _BIRTHS: Final = count(secrets.randbits(47))
 
 
@@ -105,9 +108,15 @@ class Meter(msgspec.Struct, kw_only=True):
     service_tier: str | None = None
     counted_tokens: int | None = None
     """What a provider says that a request would have as input, where it was asked to count."""
-    has_fees: bool = False
-    """Whether the reply tells of work that is charged besides its tokens, such as a web search of
-    the provider's own: what it cost is not known then."""
+    unpriced: str | None = None
+    """What the reply tells of that no price of tokens covers, such as web searches of the
+    provider's own: what it cost is not known then."""
+    has_media: bool = False
+    """Whether it counts tokens of pictures or sounds, which may cost more than those of text."""
+    believed: CostReport | None = None
+    """Whose way of telling a cost is believed; None believes none."""
+    reported: Money | None = None
+    """What the reply says that it cost, where that is believed."""
 
 
 class Reply(msgspec.Struct, kw_only=True):

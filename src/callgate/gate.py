@@ -29,6 +29,7 @@ from callgate.pipeline.record import Record
 from callgate.pipeline.retry import Retry
 from callgate.pipeline.route import Route
 from callgate.pipeline.secrets import Secrets as SecretsStage
+from callgate.pricing.noted import NotedPrices
 from callgate.pricing.overruns import Overruns
 from callgate.pricing.table import PriceTable
 from callgate.providers import Provider
@@ -91,6 +92,7 @@ class Gate:
         self._make_provider = make_provider
         self._late = LateOutcomes(store=store, clock=clock)
         self._overruns = Overruns()
+        self._noted = NotedPrices(store, clock)
         self._setup = self._set_up(settings, old=None)
         self._strangers = 0
         self._strangers_told_at = float("-inf")
@@ -333,6 +335,7 @@ class Gate:
                 settings=settings,
                 formats=formats,
                 prices=PriceTable.of(settings),
+                noted=self._noted,
                 bounding=bounding,
                 counting=Counting(bounding=bounding, count=counter),
                 store=store,

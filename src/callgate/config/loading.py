@@ -123,6 +123,7 @@ def _provider(name: str, table: ProviderTable, path: Path) -> ProviderPolicy:
         base_url=base_url(table.api, table.base_url),
         key=table.key,
         price_source=table.price_source or table.api,
+        reported_cost=table.reported_cost,
         limit_field=table.limit_field,
         ca_file=None if table.ca_file is None else path.parent / table.ca_file,
         proxy=table.proxy,

@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from callgate.call import Candidate
+from callgate.call import Candidate, CostReport
 from callgate.config.values import parse_zone
 from callgate.money import Money
 from callgate.task import DEFAULT_TYPE
@@ -21,6 +21,12 @@ BASE_URLS: Final[Mapping[Api, str]] = {
 }
 
 OnDisconnect = Literal["drain", "cancel"]
+
+PriceSource = Literal[
+    "openai", "anthropic", "gemini", "azure", "bedrock", "mistral", "deepseek", "x-ai", "groq",
+    "openrouter", "together", "fireworks", "none",
+]  # fmt: skip
+"""Whose price list may hold for a provider; ``none`` is an empty one."""
 Bound = Literal["proven", "counted"]
 
 PRICE_FILE: Final = "callgate.prices.json"
@@ -71,6 +77,8 @@ class ProviderPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """A secret reference, such as ``env:OPENAI_API_KEY``; None sends none."""
     price_source: str
     """Whose price list holds for it: its ``api``, unless the settings name another."""
+    reported_cost: CostReport | None = None
+    """In whose way its replies tell what they cost, where that is to be believed."""
     limit_field: str | None = None
     """The field for an inserted output limit, where the server knows only one of several."""
     ca_file: Path | None = None

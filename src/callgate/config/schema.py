@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from callgate.call import CostReport
 from callgate.config.kinds import (
     Amount,
     Count,
@@ -22,7 +23,7 @@ from callgate.config.kinds import (
     Url,
     UseEntry,
 )
-from callgate.config.policies import ALERT_AT, Urgency
+from callgate.config.policies import ALERT_AT, PriceSource, Urgency
 
 
 class Table(BaseModel):
@@ -103,8 +104,15 @@ class ProviderTable(LimitsTable):
     key: Reference | None = Field(
         default=None, description="Where its key is: `env:NAME` or `file:PATH`."
     )
-    price_source: str | None = Field(
-        default=None, description="Whose price list holds; the api's name if left out."
+    price_source: PriceSource | None = Field(
+        default=None,
+        description="Whose price list holds; the api's name if left out. With `none` only the prices"
+        " under `[prices]` do.",
+    )
+    reported_cost: CostReport | None = Field(
+        default=None,
+        description="In whose way its replies tell what they cost, where that is to be believed"
+        " instead of a price list: of OpenRouter or of xAI.",
     )
     limit_field: Literal["max_tokens", "max_completion_tokens"] | None = Field(
         default=None,

@@ -23,6 +23,7 @@ from callgate.pipeline.late import LateOutcomes
 from callgate.pipeline.settlement import Ending, settlement_of
 from callgate.pipeline.stage import Next, Passage, staged
 from callgate.pricing import Price
+from callgate.pricing.noted import NotedPrices
 from callgate.pricing.overruns import ONE, Overruns, raised
 from callgate.pricing.table import PriceTable
 from callgate.store import Bill, Grant, Intent, Settlement, Store
@@ -35,12 +36,17 @@ FINGERPRINT_BYTES = 16
 log = logging.getLogger("callgate")
 
 
+class PriceChanged(Exception):
+    """An attempt has waited until another price holds: it begins anew."""
+
+
 class Admit(msgspec.Struct, frozen=True, kw_only=True):
     """Reserve the most an attempt can cost, and settle what it did cost."""
 
     settings: Settings
     formats: Mapping[str, Format]
     prices: PriceTable
+    noted: NotedPrices
     bounding: Bounding
     counting: Counting
     store: Store
@@ -60,7 +66,8 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
         assert passage.candidate is not None
         factor = self.overruns.factor(passage.candidate)
         prices = await self._admit(passage, factor)
-        ending = Ending(free=not self._format(passage).costs_output, prices=prices)
+        format = self._format(passage)
+        ending = Ending(free=not format.costs_output, api=format.api, prices=prices)
         try:
             async with next(passage) as reply:
                 ending.reply = reply
@@ -75,11 +82,28 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
             await self._settle(settlement)
 
     async def _admit(self, passage: Passage, factor: int) -> tuple[Price, ...]:
+        while True:
+            price = self._price(passage)
+            if price is not None and price not in self.noted:
+                await self.noted.note(price)
+            with suppress(PriceChanged):
+                return await self._admit_at(price, passage, factor)
+
+    def _price(self, passage: Passage) -> Price | None:
+        """Return what the candidate costs by the list at this instant."""
         candidate = passage.candidate
         assert candidate is not None
-        now = self.clock.now()
         source = self.settings.providers[candidate.provider].price_source
-        price = self.prices.find(source, candidate, at=now)
+        return self.prices.find(source, candidate, at=self.clock.now())
+
+    async def _admit_at(
+        self, price: Price | None, passage: Passage, factor: int
+    ) -> tuple[Price, ...]:
+        """Admit an attempt at a price.
+
+        Raises:
+            PriceChanged: It waited for its turn, and costs something else by now.
+        """
         prices = may_hold(passage, price)
         bill = self.bounding.bill(passage, prices)
         known = raised(bill, factor) if isinstance(bill, Bill) else None
@@ -89,12 +113,12 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
         )  # fmt: skip
         passage.counted = ()
         try:
-            intent, grant = await self._in_turn(passage, intent)
+            intent, grant = await self._in_turn(passage, intent, price)
         except (OverBudget, Unpriced) as refused:
             second = await self.counting.second(passage, prices, bill, refused)
             again = msgspec.structs.replace(self._now(intent), bill=raised(second.bill, factor))
             try:
-                intent, grant = await self._in_turn(passage, again)
+                intent, grant = await self._in_turn(passage, again, price)
             except OverBudget as still:
                 why = second.uncounted
                 raise self.counting.told(passage, bill, still, uncounted=why) from None
@@ -107,7 +131,9 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
         )
         return prices
 
-    async def _in_turn(self, passage: Passage, intent: Intent) -> tuple[Intent, Grant]:
+    async def _in_turn(
+        self, passage: Passage, intent: Intent, price: Price | None
+    ) -> tuple[Intent, Grant]:
         """Have an attempt admitted; wait for its turn where its limits say so and time allows."""
         latest = _latest_turn(passage, now=intent.sent_at)
         while True:
@@ -119,6 +145,8 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
                 if not refused.waits or passage.left or due > latest:
                     raise
                 await self.clock.sleep(due - now)
+            if self._price(passage) is not price:
+                raise PriceChanged
             intent = self._now(intent)
 
     def _now(self, intent: Intent) -> Intent:

@@ -30,11 +30,12 @@ class Execute(msgspec.Struct, frozen=True, kw_only=True):
         assert attempt is not None
         assert request is not None
         format = self.formats[passage.call.format]
+        policy = self.settings.providers[candidate.provider]
         rewrite = format.rewrite(
             request,
             model=candidate.model,
             output_tokens=attempt.output_tokens,
-            limit_field=self.settings.providers[candidate.provider].limit_field,
+            limit_field=policy.limit_field,
         )
         passage.changes = rewrite.changes
         passage.limited_to = attempt.output_tokens
@@ -44,6 +45,7 @@ class Execute(msgspec.Struct, frozen=True, kw_only=True):
             body=rewrite.body,
             headers=passage.call.headers,
             credential=passage.credential,
+            believed=policy.reported_cost,
         )
         async with self.providers[candidate.provider].open(outgoing) as reply:
             passage.opened_at = self.clock.now()

@@ -6,19 +6,32 @@ import asyncio
 
 import msgspec
 
-from callgate.call import Meter, Reply
+from callgate.call import Meter, Reply, Usage
 from callgate.errors import CallgateError, ClientLeft, Failed, Misconfigured, Refused
 from callgate.money import Money
 from callgate.pipeline.stage import Passage
 from callgate.pricing import Price, told_price
+from callgate.pricing.lifetimes import with_lifetimes
 from callgate.redact import redact
 from callgate.store import AttemptState, CallEnd, CallState, Settlement
+
+MEDIA = "pictures or sounds"
 
 LONGEST_ERROR = 500
 """Characters of a failure that an attempt's row keeps."""
 
 HUNG_UP = (ClientLeft, asyncio.CancelledError, GeneratorExit)
 """What ends a reply whose reader is gone."""
+
+
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of the price of an attempt."""
+
+    cost: Money | None = None
+    usage: Usage | None = None
+    price_version: str | None = None
+    service_tier: str | None = None
+    unpriced: str | None = None
 
 
 class Ending(msgspec.Struct, kw_only=True):
@@ -28,6 +41,8 @@ class Ending(msgspec.Struct, kw_only=True):
     """What may hold for the request, the standard one first; none where nobody tells."""
     free: bool
     """Whether the format costs nothing whatever happens."""
+    api: str
+    """What the provider speaks."""
     reply: Reply | None = None
     """None if it never opened."""
     error: BaseException | None = None
@@ -43,15 +58,18 @@ def settlement_of(passage: Passage, ending: Ending, *, ended_at: float) -> Settl
     attempt = passage.attempt
     assert attempt is not None
     meter = Meter() if ending.reply is None else ending.reply.meter
-    cost = _known_cost(ending, meter)
+    known = _known(passage, ending, meter)
     ended_by = None if ending.error is None else passage.cause(ending.error)
     error = None if meter.finished and isinstance(ended_by, HUNG_UP) else ended_by
     return Settlement(
         attempt_id=attempt.id,
         state=_attempt_state(error),
-        cost=cost,
-        estimated=cost is None and attempt.reserved is not None,
-        usage=meter.usage,
+        cost=known.cost,
+        estimated=known.cost is None and attempt.reserved is not None,
+        usage=known.usage,
+        price_version=known.price_version,
+        service_tier=known.service_tier,
+        unpriced=known.unpriced,
         ended_at=ended_at,
         first_byte_at=passage.opened_at,
         http_status=_http_status(ending),
@@ -64,13 +82,41 @@ def settlement_of(passage: Passage, ending: Ending, *, ended_at: float) -> Settl
     )
 
 
-def _known_cost(ending: Ending, meter: Meter) -> Money | None:
+def _known(passage: Passage, ending: Ending, meter: Meter) -> Known:
+    """Return what an attempt cost, and by which price; no cost where nobody knows."""
+    usage, tier = meter.usage, meter.service_tier
+    if usage is not None:
+        usage = with_lifetimes(usage, body=passage.call.body, api=ending.api)
     if ending.free or _surely_unbilled(ending):
-        return Money()
-    if meter.usage is None or not meter.finished or meter.has_fees:
-        return None
-    price = told_price(ending.prices, meter.usage, service_tier=meter.service_tier)
-    return None if price is None else price.cost(meter.usage)
+        return Known(cost=Money(), usage=usage, service_tier=tier)
+    if meter.reported is not None and meter.finished:
+        by = f"reported by {meter.believed}"
+        return Known(cost=meter.reported, usage=usage, price_version=by, service_tier=tier)
+    unpriced = _unpriced(passage, ending, meter)
+    if usage is None or not meter.finished or unpriced is not None:
+        return Known(usage=usage, service_tier=tier, unpriced=unpriced)
+    price = told_price(ending.prices, usage, service_tier=tier)
+    if price is None:
+        return Known(usage=usage, service_tier=tier)
+    return Known(
+        cost=price.cost(usage),
+        usage=usage,
+        price_version=price.version,
+        service_tier=tier or price.service_tier,
+    )
+
+
+def _unpriced(passage: Passage, ending: Ending, meter: Meter) -> str | None:
+    """Return what an attempt has used that no price of tokens covers; None where there is nothing."""
+    request = passage.request
+    assert request is not None
+    used = meter.unpriced or request.charged
+    if used is not None or (ending.prices and not ending.prices[0].text_only):
+        return used
+    # The prices of text say nothing of pictures and sounds, and without one nobody does.
+    if request.opaque is not None:
+        return request.opaque
+    return MEDIA if request.images or meter.has_media else None
 
 
 def _surely_unbilled(ending: Ending) -> bool:

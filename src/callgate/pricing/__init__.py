@@ -39,15 +39,28 @@ class Tier(msgspec.Struct, frozen=True, kw_only=True):
     rates: Rates
 
 
-class Price(msgspec.Struct, frozen=True, kw_only=True):
+class Numbered(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a version of a price stands for, as it is kept."""
+
+    rates: Rates
+    tiers: tuple[Tier, ...] = ()
+    """By rising threshold; the last one that is passed holds."""
+
+    def rates_for(self, total_input_tokens: int) -> Rates:
+        """Return the rates that hold for a request with this much input."""
+        rates = self.rates
+        for tier in self.tiers:
+            if total_input_tokens > tier.above_input_tokens:
+                rates = tier.rates
+        return rates
+
+
+class Price(Numbered, frozen=True, kw_only=True):
     """The price of one model, ready to multiply."""
 
     version: str
     """Where the numbers come from, kept on every row: ``genai-prices 0.2.3 openai/gpt-5.5 3a7a4cc3``.
     Its end is another one for other numbers."""
-    rates: Rates
-    tiers: tuple[Tier, ...] = ()
-    """By rising threshold; the last one that is passed holds."""
     service_tier: str | None = None
     """The service tier that these numbers are for; None for the standard one."""
     standard_tiers: frozenset[str] | None = None
@@ -60,14 +73,6 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
     """Whether nobody tells what it costs to write to a cache for the longer lifetime."""
     context_window: int | None = None
     """Tokens that the model takes at the most; None where nobody says."""
-
-    def rates_for(self, total_input_tokens: int) -> Rates:
-        """Return the rates that hold for a request with this much input."""
-        rates = self.rates
-        for tier in self.tiers:
-            if total_input_tokens > tier.above_input_tokens:
-                rates = tier.rates
-        return rates
 
     def reachable(self, most_input_tokens: int) -> Iterator[Rates]:
         """Yield all rates that can hold for a request with at most this much input."""

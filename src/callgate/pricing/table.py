@@ -12,7 +12,7 @@ import msgspec
 
 from callgate.call import Candidate
 from callgate.config.policies import PricePolicy, Settings
-from callgate.pricing import Price, Rates, Tier
+from callgate.pricing import Numbered, Price, Rates, Tier
 from callgate.pricing.snapshot import (
     Numbers,
     Period,
@@ -61,13 +61,6 @@ MOST_KNOWN: Final = 4096
 """How many prices are remembered: the names come from agents, who may make them up."""
 
 FINGERPRINT_CHARACTERS: Final = 8
-
-
-class Numbered(msgspec.Struct, frozen=True, kw_only=True):
-    """All that a version of a price stands for, as it is kept."""
-
-    rates: Rates
-    tiers: tuple[Tier, ...] = ()
 
 
 class Dated(msgspec.Struct, frozen=True):

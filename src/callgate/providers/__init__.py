@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from callgate.call import Headers, Reply
+from callgate.call import CostReport, Headers, Reply
 from callgate.redact import Secret
 from callgate.wire import Format, Request
 
@@ -21,6 +21,8 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
     headers: Headers
     """The client's own headers, without its key, cookies and connection matters."""
     credential: Secret | None
+    believed: CostReport | None = None
+    """In whose way the reply may tell what it cost, and is believed."""
 
 
 class Provider(Protocol):

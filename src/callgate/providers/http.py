@@ -106,14 +106,15 @@ async def _read_plain(outgoing: Outgoing, response: Response) -> Reply:
         body = await response.read()
     except BrokenReply as error:
         raise _nothing_passed_on(error) from error
-    reply = Reply(status=response.status, headers=_passed_on(response.headers), body=body)
-    outgoing.format.read(_decoded(body, response.headers), reply.meter)
-    return reply
+    meter = Meter(believed=outgoing.believed)
+    outgoing.format.read(_decoded(body, response.headers), meter)
+    headers = _passed_on(response.headers)
+    return Reply(status=response.status, headers=headers, body=body, meter=meter)
 
 
 async def _open_stream(outgoing: Outgoing, response: Response) -> Reply:
     """Read up to the first content; until then a failure can still go to another candidate."""
-    meter = Meter()
+    meter = Meter(believed=outgoing.believed)
     scanner = outgoing.format.scanner(outgoing.request, meter)
     source = response.chunks()
     first: list[bytes] = []

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from callgate.call import Meter, Reply, Usage
+from callgate.money import Money
 from callgate.providers import Outgoing
 
 ANSWER = b'{"choices":[{"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}]}'
@@ -25,8 +26,12 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the reply has its own end."""
     service_tier: str | None = None
     """How it says that it was served; None says nothing."""
-    has_fees: bool = False
-    """Whether it tells of work that is charged besides its tokens."""
+    unpriced: str | None = None
+    """What it tells of that is charged besides its tokens."""
+    has_media: bool = False
+    """Whether it counts tokens of pictures or sounds."""
+    reported: Money | None = None
+    """What it says that it cost."""
     counted_tokens: int | None = None
     """What it counts, where it is asked to."""
 
@@ -54,7 +59,7 @@ class FakeProvider:
         if isinstance(line, Silence):
             await asyncio.get_running_loop().create_future()
             return
-        meter = Meter()
+        meter = Meter(believed=outgoing.believed)
         if line.chunks is None:
             _finish(line, meter)
             yield Reply(status=200, headers=(), body=ANSWER, meter=meter)
@@ -76,5 +81,6 @@ async def _play(line: Answer, meter: Meter) -> AsyncIterator[bytes]:
 
 def _finish(line: Answer, meter: Meter) -> None:
     meter.usage, meter.finished = line.usage, line.finished
-    meter.service_tier, meter.has_fees = line.service_tier, line.has_fees
+    meter.service_tier, meter.unpriced = line.service_tier, line.unpriced
+    meter.has_media, meter.reported = line.has_media, line.reported
     meter.counted_tokens = line.counted_tokens

@@ -38,6 +38,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the client itself asked for usage in the stream."""
     service_tier: object = None
     """The service tier that the request asks for, as it was written; None if it asks for none."""
+    charged: str | None = None
+    """What in it may be charged besides tokens, though no reply tells how much of it was used."""
 
 
 class Rewrite(msgspec.Struct, frozen=True, kw_only=True):

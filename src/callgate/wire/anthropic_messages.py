@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, cast
 
 import msgspec
@@ -105,6 +105,27 @@ BUCKETS: Final = (
     "input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens",
 )  # fmt: skip
 
+FREE_TOOLS: Final = frozenset({"web_fetch_requests"})
+"""Tools of the provider's own that cost nothing but tokens.
+
+Source: Anthropic's documentation of the web fetch tool ("no additional cost").
+"""
+
+OF_THE_MODEL: Final = frozenset({"message", "compaction"})
+"""Iterations by the model itself; an advisor, and a model to fall back to, have prices of their own.
+
+Source: anthropic-python 2.13, ``BetaUsage.iterations``.
+"""
+
+PLAIN_TIERS: Final = frozenset({None, "standard", "standard_only", "auto", "priority"})
+"""Service tiers that cost what the list says, or were paid for beforehand."""
+
+ANYWHERE: Final = frozenset({None, "", "global", "not_available"})
+"""What a usage says of the place of a request that could be served anywhere.
+
+Source: Anthropic's documentation of data residency.
+"""
+
 FAST: Final = "fast"
 """The speed that costs more: a service tier like any other, but for its field.
 
@@ -159,7 +180,8 @@ class AnthropicMessages:
             opaque=opaque,
             images=sight.images,
             image_bytes=sight.image_bytes,
-            service_tier=FAST if document.get("speed") == FAST else document.get("service_tier"),
+            service_tier=_tier(document.get),
+            charged=_charged(document, tools),
         )
 
     def rewrite(
@@ -191,7 +213,7 @@ class AnthropicMessages:
             raise unreadable(problem, body)
         _note_message(page, meter)
         usage = member(page, "usage")
-        meter.usage, meter.has_fees = usage_of(usage), has_fees(usage)
+        meter.usage, meter.unpriced = usage_of(usage), unpriced_in(usage)
         meter.finished = True
 
     def scanner(self, request: Request, meter: Meter, /) -> MessageScanner:
@@ -316,7 +338,8 @@ class MessageScanner(EventScanner):
         usage = member(page, "usage")
         self._counters.update({key: value for key, value in usage.items() if value is not None})
         self._meter.usage = usage_of(self._counters)
-        self._meter.has_fees = has_fees(self._counters)
+        self._meter.unpriced = unpriced_in(self._counters)
+        self._meter.service_tier = _told_tier(self._counters) or self._meter.service_tier
 
     def _stop(self) -> None:
         if not self._counted_output:
@@ -355,12 +378,49 @@ def usage_of(usage: dict[str, Any]) -> Usage | None:
     )
 
 
-def has_fees(usage: dict[str, Any]) -> bool:
-    """Whether a message has used tools that the provider runs, and charges by their uses.
+def unpriced_in(usage: dict[str, Any]) -> str | None:
+    """Return what a message has used that no price of its model covers.
 
-    Source: anthropic-python 2.13 (``ServerToolUsage``).
+    Source: anthropic-python 2.13 (``ServerToolUsage``, ``BetaUsage``).
     """
-    return any(map(bool, member(usage, "server_tool_use").values()))
+    used = member(usage, "server_tool_use")
+    tool = next((name for name, times in used.items() if times and name not in FREE_TOOLS), None)
+    if tool is not None:
+        return tool
+    kinds = (str(each.get("type")) for each in objects(usage.get("iterations")))
+    other = next((kind for kind in kinds if kind not in OF_THE_MODEL), None)
+    if other is not None:
+        return f"another model's tokens ({other})"
+    credit = text(member(member(usage, "fallback_credit"), "status"), "type")
+    return "fallback_credit" if credit not in {None, "not_applied"} else None
+
+
+def _tier(field: Callable[[str], object]) -> object:
+    """Return the service tier that fields of a request or of a usage name, with its place.
+
+    Args:
+        field: Returns what a field says.
+    """
+    tier = FAST if field("speed") == FAST else field("service_tier")
+    place = field("inference_geo")
+    if not isinstance(place, str) or place in ANYWHERE:
+        return tier
+    plain = not isinstance(tier, str) or tier in PLAIN_TIERS
+    return place if plain else f"{tier} {place}"
+
+
+def _told_tier(usage: dict[str, Any]) -> str | None:
+    tier = _tier(usage.get)
+    return tier if isinstance(tier, str) and tier else None
+
+
+def _charged(document: Document, tools: list[Part]) -> str | None:
+    """Return what in a request the provider charges by the time that it runs, which no usage tells.
+
+    Source: Anthropic's documentation of the code execution tool.
+    """
+    runs = any(str(tool.type).startswith("code_execution") for tool in tools)
+    return "code_execution" if runs or document.get("container") else None
 
 
 def _written(usage: dict[str, Any], beside: Iterable[dict[str, Any]], told: int) -> tuple[int, int]:
@@ -384,9 +444,7 @@ def _note_message(page: dict[str, Any], meter: Meter) -> None:
     meter.model = text(page, "model") or meter.model
     meter.reply_id = text(page, "id") or meter.reply_id
     meter.finish_reason = text(page, "stop_reason") or meter.finish_reason
-    usage = member(page, "usage")
-    tier = FAST if usage.get("speed") == FAST else text(usage, "service_tier")
-    meter.service_tier = tier or meter.service_tier
+    meter.service_tier = _told_tier(member(page, "usage")) or meter.service_tier
 
 
 def _system_parts(document: Document) -> int:

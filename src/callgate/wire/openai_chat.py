@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Any, Final, cast
 
 import msgspec
@@ -37,6 +38,7 @@ from callgate.wire.fields import (
     wrong,
 )
 from callgate.wire.replies import count, member, object_of, objects, text, unreadable
+from callgate.wire.reported import reported_cost
 from callgate.wire.scanner import EventScanner
 from callgate.wire.sse import data_of
 
@@ -89,6 +91,24 @@ UNBOUNDED_FIELDS: Final = (
 Source: openai-python 3.57 (``CompletionCreateParams``); the docs of xAI (``search_parameters``),
 OpenRouter (``plugins``), Azure (``data_sources``) and Gemini (``cached_content``) for theirs.
 """
+
+CHARGED_FIELDS: Final = ("web_search_options", "search_parameters", "plugins", "data_sources")
+"""Those of them by which the provider does what it charges by its uses.
+
+Source: as above.
+"""
+
+CHARGED_COUNTERS: Final = (
+    "tool_usage", "server_tool_use", "server_side_tool_usage", "server_side_tool_usage_details",
+    "num_sources_used", "num_search_queries",
+)  # fmt: skip
+"""What in a usage counts work that is charged by its uses.
+
+Source: openai-python 3.57 (``tool_usage``); the docs of OpenRouter (``server_tool_use``), xAI
+(``server_side_tool_usage``, ``num_sources_used``) and Perplexity (``num_search_queries``).
+"""
+
+MEDIA_COUNTERS: Final = ("audio_tokens", "image_tokens", "video_tokens")
 
 FINISHED: Final = re.compile(rb'"finish_reason"\s*:\s*"')
 USUAL_NULL_USAGE: Final = b',"usage":null'
@@ -179,6 +199,7 @@ class OpenAIChat:
             image_bytes=sight.image_bytes,
             wants_usage=_wants_usage(document),
             service_tier=document.get("service_tier"),
+            charged=_charged(document, tools),
         )
 
     def rewrite(
@@ -207,6 +228,8 @@ class OpenAIChat:
         except (msgspec.DecodeError, RecursionError):
             page = _any_page(body)
         _note(page, meter)
+        if meter.believed is not None:
+            meter.reported = reported_cost(body, meter.believed)
         for choice in page.choices:
             if isinstance(choice.finish_reason, str):
                 meter.finish_reason = choice.finish_reason
@@ -269,6 +292,9 @@ class ChatScanner(EventScanner):
             raise failure_of(_complaint_in(data_of(event)))
         choices = objects(chunk.choices)
         self._note(chunk, choices)
+        if self._meter.believed is not None and b'"usage"' in event:
+            told = reported_cost(data_of(event), self._meter.believed)
+            self._meter.reported = told or self._meter.reported
         if not self._hide_usage or chunk.usage is msgspec.UNSET:
             return event
         if chunk.usage is None:
@@ -311,6 +337,14 @@ def _opaque(
         if message.audio is not None:
             return f"messages[{index}] names an earlier spoken reply"
     return None
+
+
+def _charged(document: Document, tools: list[Part]) -> str | None:
+    """Return what in a request the provider may charge besides tokens."""
+    named = next((field for field in CHARGED_FIELDS if document.get(field)), None)
+    if named is None and strange_tool(tools, PLAIN_TOOLS) is not None:
+        return "tools that the provider runs"
+    return named
 
 
 def _wants_usage(document: Document) -> bool:
@@ -418,7 +452,24 @@ def _note(page: Chunk | Page, meter: Meter) -> None:
     tier = page.service_tier
     meter.service_tier = tier if isinstance(tier, str) else meter.service_tier
     if isinstance(page.usage, dict):
-        meter.usage = usage_of(cast("dict[str, Any]", page.usage)) or meter.usage
+        usage = cast("dict[str, Any]", page.usage)
+        meter.usage = usage_of(usage) or meter.usage
+        meter.unpriced = next(filter(partial(_counts, usage), CHARGED_COUNTERS), meter.unpriced)
+        meter.has_media = meter.has_media or _has_media(usage)
+
+
+def _counts(usage: dict[str, Any], key: str) -> bool:
+    """Whether a counter, or any of those inside it, is over 0."""
+    value = usage.get(key)
+    if isinstance(value, dict):
+        inside = cast("dict[str, Any]", value)
+        return any(_counts(inside, each) for each in inside)
+    return bool(value)
+
+
+def _has_media(usage: dict[str, Any]) -> bool:
+    details = (member(usage, f"{part}_tokens_details") for part in ("prompt", "completion"))
+    return any(count(each, kind) for each in details for kind in MEDIA_COUNTERS)
 
 
 def usage_of(usage: dict[str, Any]) -> Usage | None:
@@ -442,12 +493,15 @@ def usage_of(usage: dict[str, Any]) -> Usage | None:
     details = member(usage, "prompt_tokens_details")
     read = min(prompt, count(details, "cached_tokens") or 0)
     written = min(prompt - read, count(details, "cache_write_tokens") or 0)
+    by_lifetime = member(details, "cache_write_tokens_details")
+    long = min(written, count(by_lifetime, "ttl_12h_tokens") or 0)
     told = count(member(usage, "completion_tokens_details"), "reasoning_tokens") or 0
     reasoning = min(completion, told)
     return Usage(
         input_tokens=prompt - read - written,
         cache_read_tokens=read,
-        cache_write_tokens=written,
+        cache_write_tokens=written - long,
+        cache_write_long_tokens=long,
         output_tokens=completion - reasoning,
         reasoning_tokens=reasoning,
     )

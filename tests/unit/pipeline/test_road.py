@@ -211,7 +211,7 @@ async def test_a_reply_that_tells_no_usage_is_booked_at_its_bound(tmp_path: Path
 async def test_a_reply_with_fees_besides_its_tokens_is_booked_at_its_bound(
     tmp_path: Path,
 ) -> None:
-    async with open_road(tmp_path, Answer(has_fees=True)) as road:
+    async with open_road(tmp_path, Answer(unpriced="web_search_requests")) as road:
         await road.ask()
         attempt = road.last.attempts[0]
         assert (attempt.cost, attempt.estimated) == (attempt.reserved, True)

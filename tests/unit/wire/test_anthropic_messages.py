@@ -262,14 +262,3 @@ def test_a_count_is_read_and_anything_else_is_broken() -> None:
     assert (meter.finished, meter.usage) == (True, None)
     with pytest.raises(BrokenReply, match="is no count of tokens"):
         COUNT.read(b'{"type":"message"}', meter)
-
-
-@pytest.mark.parametrize(
-    ("used", "fees"),
-    [({"web_search_requests": 2}, True), ({"web_search_requests": 0}, False), (None, False)],
-)
-def test_work_that_is_charged_besides_tokens_is_noticed(
-    used: dict[str, int] | None, *, fees: bool
-) -> None:
-    usage = {"input_tokens": 9, "output_tokens": 4, "server_tool_use": used}
-    assert read({"type": "message", "usage": usage}).has_fees == fees
