@@ -20,7 +20,7 @@ from tests.soak.watch import BOOKED, Watch, until
 CAPS: Final = Caps(day="1000", month="1001", user="0.50")
 """Users run out of money, the gate does not."""
 
-CREW: Final = 5
+CREW: Final = 6
 """Gates that work together on one database."""
 
 RECOVERY_SECONDS: Final = 30.0
@@ -149,7 +149,7 @@ class Drill:
 
     def _victims(self, most: int) -> list[str]:
         whole = self._rounds % NOBODY_LEFT == 2
-        number = CREW if whole else self._rng.randint(2, CREW - 1)
+        number = CREW if whole else self._rng.randint(CREW - 2, CREW - 1)
         return self._rng.sample(sorted(self._crew), min(number, most))
 
     async def _kill(self, owner: str) -> None:

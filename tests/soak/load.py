@@ -55,6 +55,9 @@ HANG_UP: Final = 0.2
 """The share of calls whose client does not wait for the end."""
 
 
+CONTENT: Final = frozenset({"200", "hung up"})
+"""Ends after which an agent goes on at once."""
+
 TRIES: Final = 3
 """How often an agent asks that cannot take no for an answer."""
 
@@ -128,7 +131,7 @@ class Load:
             try:
                 ended = await self._ask(session)
                 self.ended[ended] += 1
-                if ended == "402":
+                if ended not in CONTENT:
                     await asyncio.sleep(self._rng.uniform(0.0, 0.2))
             except aiohttp.ClientConnectorError:
                 return
