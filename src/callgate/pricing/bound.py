@@ -161,12 +161,12 @@ def cache_writes_of(body: bytes, *, api: str) -> CacheWrites:
     """
     if api != "anthropic":
         return "long"
-    if not _holds(b"cache_control", body):
+    if not holds(b"cache_control", body):
         return "none"
-    return "long" if _holds(b"1h", body) else "short"
+    return "long" if holds(b"1h", body) else "short"
 
 
-def _holds(word: bytes, body: bytes) -> bool:
+def holds(word: bytes, body: bytes) -> bool:
     """Whether a word stands in a body as a key or a value of its own, however it is written."""
     if b'"%b"' % word in body:
         return True

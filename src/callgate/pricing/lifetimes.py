@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from callgate.call import Usage
+from callgate.pricing.bound import holds
 
-LONGER: Final = b'"12h"'
-"""How a request asks OpenAI to keep what it writes for longer. Inside a text its quotes are escaped.
+LONGER: Final = b"12h"
+"""How a request asks OpenAI to keep what it writes for longer.
 
 Source: openai-python 3.57 (``prompt_cache_breakpoint.ttl``).
 """
@@ -23,7 +24,7 @@ def with_lifetimes(usage: Usage, *, body: bytes, api: str) -> Usage:
         body: The request that it answers.
         api: What its provider speaks.
     """
-    if api != "openai" or not usage.cache_write_tokens or LONGER not in body:
+    if api != "openai" or not usage.cache_write_tokens or not holds(LONGER, body):
         return usage
     return Usage(
         input_tokens=usage.input_tokens,
