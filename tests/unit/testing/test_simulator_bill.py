@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from callgate.call import Usage
 from callgate.testing.simulator import Simulator, read_script
 from callgate.testing.simulator.bill import generated
-from callgate.testing.simulator.dialect import Carries
+from callgate.testing.simulator.formats.format import Carries
 from callgate.testing.simulator.prices import BUILT_IN, PriceList, cost_nano_usd
 from callgate.testing.simulator.script import PriceTable, TierTable
 from tests.unit.testing.raw_client import ask, control
@@ -92,7 +92,8 @@ def test_a_snapshot_costs_as_its_model() -> None:
 @pytest.mark.parametrize("name", sorted(BUILT_IN))
 def test_the_built_in_prices_are_those_of_genai_prices(name: str) -> None:
     price = BUILT_IN[name]
-    models = next(one for one in providers if one.id == price.api).models
+    company = "google" if price.api == "gemini" else price.api
+    models = next(one for one in providers if one.id == company).models
     source = next(model for model in models if model.id == name).prices
     assert isinstance(source, ModelPrice)
     fields = {
@@ -104,6 +105,8 @@ def test_the_built_in_prices_are_those_of_genai_prices(name: str) -> None:
     }
     for ours, theirs in fields.items():
         told = getattr(source, theirs)
+        if told is None and name.startswith("text-embedding") and ours == "output":
+            continue  # an embedding has no output
         tiered = isinstance(told, TieredPrices)
         assert getattr(price, ours) == (told.base if tiered else told)
         high = [(tier.above_input_tokens, getattr(tier, ours)) for tier in price.tiers]

@@ -26,7 +26,10 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
         rule({"fault": {"status": 700}}),
         "fault.status: Input should be less than or equal to 599",
     ),
-    (rule({"fault": {"how": "reset", "kind": "money"}}), "kind: only status and error_event"),
+    (
+        rule({"fault": {"how": "reset", "kind": "money"}}),
+        "kind: only status, error_event and failed_event",
+    ),
     (rule({"fault": {"status": 500, "after_events": 1}}), "a status has no place in a stream"),
     (rule({"fault": {"how": "end", "at": "before_headers"}}), "cannot happen before_headers"),
     (

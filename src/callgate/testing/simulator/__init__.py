@@ -1,4 +1,4 @@
-"""Simulated providers: OpenAI Chat Completions and Anthropic Messages on one port.
+"""Simulated providers: OpenAI, Anthropic and Gemini on one port.
 
 A simulator answers by script, breaks by script below HTTP where a fault is there, bills what it
 generated, and keeps what it received byte for byte. It shares no code with ``callgate.wire`` and

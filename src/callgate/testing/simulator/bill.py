@@ -8,7 +8,7 @@ from typing import Final, Literal
 import msgspec
 
 from callgate.call import Usage
-from callgate.testing.simulator.dialect import Carries, Event
+from callgate.testing.simulator.formats.format import Carries, ErrorSpec, Event
 from callgate.testing.simulator.prices import PriceList
 
 NOTHING: Final = Usage()
@@ -62,11 +62,17 @@ class Entry:
         n: Its number.
         api: Which provider.
         path: The path of the request.
+
+    Attributes:
+        digest: Identifies the key, path and body.
+        arrived_at: When it came, by the monotonic clock.
+        error: With what it was refused.
+        refused_at: When, by the monotonic clock.
     """
 
     __slots__ = (
-        "_carries", "_sent", "_usage", "api", "billed", "key", "model", "n", "path", "reply_id",
-        "state", "status", "stream",
+        "_carries", "_sent", "_usage", "api", "arrived_at", "billed", "digest", "error", "key",
+        "model", "n", "path", "refused_at", "reply_id", "state", "status", "stream",
     )  # fmt: skip
 
     def __init__(self, n: int, api: str, *, path: str) -> None:
@@ -80,9 +86,20 @@ class Entry:
         self.status = 0
         self.state: State = "running"
         self.billed = False
+        self.digest = b""
+        self.arrived_at = 0.0
+        self.error: ErrorSpec | None = None
+        self.refused_at = 0.0
         self._usage = NOTHING
         self._carries: Sequence[Carries] | None = None
         self._sent = 0
+
+    def refuse(self, error: ErrorSpec, at: float) -> None:
+        """Close the line as refused; what is charged already stays."""
+        self.status = error.status
+        self.error = error
+        self.refused_at = at
+        self.finish("refused")
 
     def charge(self, usage: Usage) -> None:
         """Charge the whole answer."""

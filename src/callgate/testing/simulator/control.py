@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
-from typing import Final, Protocol
+from typing import Annotated, Final, Protocol
 from urllib.parse import parse_qs
 
 import msgspec
 
+from callgate.clock import Clock, rfc3339
 from callgate.testing.simulator.bill import Bill
+from callgate.testing.simulator.clock import advance
 from callgate.testing.simulator.connection import Connection, Incoming
 from callgate.testing.simulator.journal import ReceivedRequest
 from callgate.testing.simulator.script import Script, ScriptError, parse_script
+from callgate.testing.simulator.verdict import Verdict
 
 JSON: Final = [("content-type", "application/json")]
-ENDPOINTS: Final = "GET /sim/bill, GET /sim/requests, POST /sim/script, POST /sim/reset"
+ENDPOINTS: Final = (
+    "GET /sim/bill, GET /sim/requests, GET /sim/verdict, GET /sim/clock, POST /sim/clock, "
+    "POST /sim/script, POST /sim/reset"
+)
+
+
+class Advance(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of ``POST /sim/clock``."""
+
+    advance_seconds: Annotated[float, msgspec.Meta(ge=0)]
 
 
 class Controlled(Protocol):
@@ -25,8 +38,17 @@ class Controlled(Protocol):
         """The latest requests."""
         ...
 
+    @property
+    def clock(self) -> Clock:
+        """What time goes by."""
+        ...
+
     def bill(self) -> Bill:
         """Return what is charged so far."""
+        ...
+
+    def verdict(self) -> Verdict:
+        """Return what the clients did wrong."""
         ...
 
     def play(self, script: Script) -> None:
@@ -48,17 +70,23 @@ class Control:
     def __init__(self, simulator: Controlled) -> None:
         self._simulator = simulator
 
-    def answer(self, incoming: Incoming, connection: Connection) -> None:
-        """Answer one request."""
+    def answer(self, incoming: Incoming, connection: Connection) -> asyncio.Task[None] | None:
+        """Answer one request at once, or return the task that does."""
         endpoint = f"{incoming.method} {incoming.path}"
+        if endpoint == "POST /sim/clock":
+            answering = self._move_clock(incoming, connection)
+            return asyncio.get_running_loop().create_task(answering)
         actions = {
             "GET /sim/bill": self._bill,
+            "GET /sim/clock": self._clock,
+            "GET /sim/verdict": self._verdict,
             "GET /sim/requests": self._requests,
             "POST /sim/script": self._script,
             "POST /sim/reset": self._reset,
         }
         status, value = self._act(actions.get(endpoint), incoming)
         connection.send(status, JSON, msgspec.json.encode(value))
+        return None
 
     def _act(
         self, action: Callable[[Incoming], object] | None, incoming: Incoming
@@ -79,6 +107,31 @@ class Control:
     def _requests(self, incoming: Incoming) -> object:
         del incoming
         return {"requests": [request.shown() for request in self._simulator.requests]}
+
+    def _verdict(self, incoming: Incoming) -> object:
+        del incoming
+        return self._simulator.verdict()
+
+    def _clock(self, incoming: Incoming) -> object:
+        del incoming
+        clock = self._simulator.clock
+        return {"now": rfc3339(clock.now()), "passed_seconds": clock.monotonic()}
+
+    async def _move_clock(self, incoming: Incoming, connection: Connection) -> None:
+        status, value = 200, object()
+        try:
+            wanted = msgspec.json.decode(incoming.body, type=Advance)
+        except msgspec.DecodeError as error:
+            status, value = 400, _error(f'{error}; send {{"advance_seconds": 1.5}}')
+        else:
+            if await advance(self._simulator.clock, wanted.advance_seconds):
+                value = self._clock(incoming)
+            else:
+                status, value = (
+                    409,
+                    _error('the clock is real; a script with clock = "virtual" moves'),
+                )
+        connection.send(status, JSON, msgspec.json.encode(value))
 
     def _script(self, incoming: Incoming) -> object:
         is_toml = "toml" in (incoming.header("content-type") or "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections import deque
 from typing import Final
 
@@ -13,6 +14,10 @@ from callgate.testing.simulator.connection import Incoming
 SECRET_HEADERS: Final = frozenset(
     {"authorization", "proxy-authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie"}
 )
+
+
+KEY_IN_QUERY: Final = re.compile(r"((?:^|&)key=)[^&]*")
+"""Gemini takes a key in the query."""
 
 
 class ReceivedRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,7 +45,7 @@ class ReceivedRequest(msgspec.Struct, frozen=True, kw_only=True):
             n=n,
             method=incoming.method,
             path=incoming.path,
-            query=incoming.query,
+            query=KEY_IN_QUERY.sub(r"\1***", incoming.query),
             headers=tuple((name, _starred(name, value)) for name, value in incoming.headers),
             body=incoming.body,
             raw_headers=tuple(incoming.headers),

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
 from asyncio import get_running_loop
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from email.utils import formatdate
 from typing import Final
 
 import msgspec
 
 from callgate.clock import Clock
-from callgate.testing.clocks import Turn
 from callgate.testing.simulator.bill import Entry
 from callgate.testing.simulator.connection import Connection
-from callgate.testing.simulator.dialect import Dialect, ErrorSpec, Event
+from callgate.testing.simulator.formats.format import Bucket, ErrorSpec, Format, Headers, Rates
 from callgate.testing.simulator.generation import Generation, generate
 from callgate.testing.simulator.request import Asked, Problem
 from callgate.testing.simulator.script import (
@@ -25,12 +25,11 @@ from callgate.testing.simulator.script import (
 )
 
 JSON: Final = ("content-type", "application/json")
-SSE: Final = ("content-type", "text/event-stream; charset=utf-8")
-FIRST_OF_TWO: Final = 0xC0
-"""Bytes from here on begin a character of several bytes (RFC 3629)."""
-EVENTS_A_TURN: Final = 16
-"""How many events go out before other connections have their turn."""
+GZIP: Final = ("content-encoding", "gzip")
 UNPACED: Final = PaceTable()
+UNSCRIPTED: Final = AnswerTable()
+TOLD_LIMIT: Final = 50
+"""The limit that reset headers of a scripted fault name."""
 
 
 class Scene(msgspec.Struct, kw_only=True):
@@ -38,29 +37,45 @@ class Scene(msgspec.Struct, kw_only=True):
 
     asked: Asked
     step: StepTable
-    dialect: Dialect
+    format: Format
     connection: Connection
     entry: Entry
     clock: Clock
+    hang_up: Callable[[float], None]
+    """Ends every connection, and refuses new ones for so many real seconds."""
+    settle: Callable[[int], None] | None = None
+    """Told the output tokens, where a rate limit counts them."""
+    rates: Headers = []
+    """The headers that tell what is left of the rate limits."""
 
     @property
     def answer(self) -> AnswerTable:
         """What the script lets the model say."""
-        return self.step.answer or AnswerTable()
+        return self.step.answer or UNSCRIPTED
 
     @property
-    def headers(self) -> list[tuple[str, str]]:
+    def headers(self) -> Headers:
         """The headers of every answer of this provider."""
-        return self.dialect.headers(self.asked)
+        return [*self.format.headers(self.asked), *self.rates]
+
+    def generate(self) -> Generation:
+        """Let the model answer, and remember what later requests may refer to."""
+        said = generate(self.asked, self.step)
+        self.entry.reply_id = self.format.reply_id(self.asked)
+        self.format.keep(self.asked, said)
+        if self.settle is not None:
+            self.settle(said.usage.total_output_tokens)
+        return said
 
 
 def refuse(scene: Scene, problem: Problem) -> None:
     """Answer with the provider's error for ``problem``; nothing is charged."""
     spec = ErrorSpec.of(problem, scene.asked)
-    body = scene.dialect.error(spec, scene.asked)
-    scene.entry.status = problem.status
-    scene.entry.finish("refused")
-    scene.connection.send(problem.status, [JSON, *scene.headers], body)
+    headers = [JSON, *scene.headers]
+    if problem.retry_after_seconds is not None and not scene.format.tells_waits_in_body:
+        headers.append(("retry-after", f"{-(-problem.retry_after_seconds // 1):.0f}"))
+    scene.entry.refuse(spec, scene.clock.monotonic())
+    scene.connection.send(problem.status, headers, scene.format.error(spec, scene.asked))
 
 
 def is_instant(scene: Scene) -> bool:
@@ -78,155 +93,60 @@ def play_now(scene: Scene) -> None:
     if scene.step.fault is not None:
         _send_status(scene, scene.step.fault)
         return
-    said = generate(scene.asked, scene.step.answer)
+    said = scene.generate()
     scene.entry.charge(said.usage)
-    scene.entry.reply_id = scene.dialect.reply_id(scene.asked)
     scene.entry.status = 200
     scene.entry.finish("complete")
-    body = scene.dialect.reply(scene.asked, said)
-    scene.connection.send(200, [JSON, *scene.headers, *scene.answer.headers.items()], body)
+    body, headers = _encoded(scene.format.reply(scene.asked, said), scene.answer.encoding)
+    scene.connection.send(200, [*reply_headers(scene), *headers], body)
 
 
-async def play(scene: Scene) -> None:
-    """Answer a scene that takes time, streams or breaks.
-
-    Its line of the bill may stay open when it is cancelled, as by a client that hangs up; whoever
-    runs this closes it.
-    """
-    fault = scene.step.fault
-    if fault is not None and (fault.is_before_headers or _is_plain_error(scene, fault)):
-        await _break_before_headers(scene, fault)
-        return
-    said = generate(scene.asked, scene.step.answer)
-    scene.entry.reply_id = scene.dialect.reply_id(scene.asked)
-    if scene.asked.stream:
-        await _Stream(scene, said).play()
-    else:
-        await _play_plain(scene, said)
+def reply_headers(scene: Scene) -> Headers:
+    """Return the headers of a plain reply."""
+    return [JSON, *scene.headers, *scene.answer.headers.items()]
 
 
-async def _break_before_headers(scene: Scene, fault: FaultTable) -> None:
+async def break_before_headers(scene: Scene, fault: FaultTable) -> None:
+    """Break instead of an answer."""
     if fault.billed:
-        scene.entry.charge(generate(scene.asked, scene.step.answer).usage)
-    await _wait(scene, scene.step.pace.headers_seconds)
+        scene.entry.charge(generate(scene.asked, scene.step).usage)
+    await wait(scene, scene.step.pace.headers_seconds)
     if fault.how in CARRIES_AN_ERROR:
         _send_status(scene, fault)
     else:
-        await _break_off(scene, fault)
+        await break_off(scene, fault)
 
 
-def _is_plain_error(scene: Scene, fault: FaultTable) -> bool:
-    """Say whether the fault is an error event of a request that has no stream to put it in."""
-    return fault.how == "error_event" and not scene.asked.stream
-
-
-async def _play_plain(scene: Scene, said: Generation) -> None:
+async def play_plain(scene: Scene) -> None:
+    """Answer plainly, after a while or broken."""
+    said = scene.generate()
     # A provider generates a plain reply whole before it says a word, so all of it is charged
     # however little of it arrives.
-    _charge(scene, lambda: scene.entry.charge(said.usage))
-    await _wait(scene, scene.step.pace.headers_seconds)
-    fault, body = scene.step.fault, scene.dialect.reply(scene.asked, said)
-    headers = [JSON, *scene.headers, *scene.answer.headers.items()]
+    charge(scene, lambda: scene.entry.charge(said.usage))
+    await wait(scene, scene.step.pace.headers_seconds)
+    fault, body = scene.step.fault, scene.format.reply(scene.asked, said)
     scene.entry.status = 200
+    half = len(body) // 2
     if fault is None or fault.how == "malformed":
         scene.entry.finish("cut" if fault else "complete")
-        scene.connection.send(200, headers, body[: len(body) // 2] if fault else body)
+        body, headers = _encoded(body[:half] if fault else body, scene.answer.encoding)
+        scene.connection.send(200, [*reply_headers(scene), *headers], body)
         return
-    half = len(body) // 2
     if fault.how == "mid_utf8":
         body = body[:half] + b"\xc3" + body[half + 1 :]
         half += 1
-    scene.connection.send(200, headers, body, cut_at=half)
-    await _break_off(scene, fault)
+    scene.connection.send(200, reply_headers(scene), body, cut_at=half)
+    await break_off(scene, fault)
 
 
-class _Stream:
-    """A stream, with what breaks it."""
-
-    def __init__(self, scene: Scene, said: Generation) -> None:
-        self._scene = scene
-        self._connection = scene.connection
-        self._pace = scene.step.pace
-        self._fault = scene.step.fault
-        self._events = scene.dialect.events(scene.asked, said)
-        self._break_at = _break_at(self._fault, self._events)
-        _charge(scene, lambda: scene.entry.charge_stream(said.usage, self._events))
-
-    async def play(self) -> None:
-        scene = self._scene
-        await _wait(scene, self._pace.headers_seconds)
-        scene.entry.status = 200
-        headers = [SSE, ("cache-control", "no-cache"), *scene.headers]
-        self._connection.start_stream(200, [*headers, *scene.answer.headers.items()])
-        await _wait(scene, self._pace.first_event_seconds)
-        for n, event in enumerate(self._events):
-            if n == self._break_at and self._fault is not None and self._fault.how != "malformed":
-                await self._break(self._fault, event)
-                return
-            await self._send(n, event)
-        self._connection.end_stream()
-        scene.entry.finish("cut" if self._fault else "complete")
-
-    async def _send(self, n: int, event: Event) -> None:
-        if n and self._pace.event_seconds:
-            await _wait(self._scene, self._pace.event_seconds)
-        data = _maim(event.data) if n == self._break_at else event.data
-        size = self._pace.chunk_bytes or len(data)
-        for start in range(0, len(data), size):
-            self._connection.send_chunk(data[start : start + size])
-        self._scene.entry.sent()
-        await self._connection.drain()
-        if n % EVENTS_A_TURN == EVENTS_A_TURN - 1:
-            await Turn()
-
-    async def _break(self, fault: FaultTable, event: Event) -> None:
-        scene = self._scene
-        if fault.how == "end":
-            self._connection.end_stream()
-            return
-        if fault.how == "error_event":
-            spec = _error_spec(scene.asked, fault)
-            body = _given_body(fault, scene.dialect.error(spec, scene.asked))
-            raw = isinstance(fault.body, str)
-            self._connection.send_chunk(body if raw else scene.dialect.error_event(body))
-            self._connection.end_stream()
-            return
-        if fault.how == "mid_utf8":
-            self._connection.send_chunk(_cut_in_character(event.data))
-        await _break_off(scene, fault)
-
-
-def _charge(scene: Scene, charge: Callable[[], None]) -> None:
+def charge(scene: Scene, charged: Callable[[], None]) -> None:
     """Charge an answer that begins, unless the script says that it is free."""
     fault = scene.step.fault
     if fault is None or fault.billed is not False:
-        charge()
+        charged()
 
 
-def _break_at(fault: FaultTable | None, events: Sequence[Event]) -> int | None:
-    """Return the index of the event that a fault replaces; never beyond the last one."""
-    if fault is None:
-        return None
-    if fault.at == "after_headers":
-        return 0
-    last = len(events) - 1
-    if fault.after_events is None:
-        return last if fault.how == "end" else 1
-    return min(fault.after_events, last)
-
-
-def _maim(data: bytes) -> bytes:
-    """Return an event whose JSON ends in its middle."""
-    return data[: len(data) * 2 // 3].rstrip(b"\n") + b"\n\n"
-
-
-def _cut_in_character(data: bytes) -> bytes:
-    """Return an event up to the first byte of a character that needs two."""
-    at = next((n + 1 for n, byte in enumerate(data) if byte >= FIRST_OF_TWO), None)
-    return data[:at] if at is not None else data[: len(data) // 2] + b"\xc3"
-
-
-async def _break_off(scene: Scene, fault: FaultTable) -> None:
+async def break_off(scene: Scene, fault: FaultTable) -> None:
     """End the connection, or never speak again."""
     await scene.connection.flush()
     if fault.how == "stall":
@@ -234,56 +154,72 @@ async def _break_off(scene: Scene, fault: FaultTable) -> None:
     scene.entry.finish("cut")
     if fault.how == "reset":
         scene.connection.reset()
+    elif fault.for_seconds is not None:
+        scene.connection.reset()
+        scene.hang_up(fault.for_seconds)
     else:
         scene.connection.close()
 
 
-async def _wait(scene: Scene, seconds: float) -> None:
+async def wait(scene: Scene, seconds: float) -> None:
+    """Wait by the simulator's clock."""
     if seconds:
         await scene.clock.sleep(seconds)
 
 
-def _error_spec(asked: Asked, fault: FaultTable) -> ErrorSpec:
-    usual = 529 if asked.api == "anthropic" else 503
-    return ErrorSpec(
-        status=fault.status or usual,
+def error_body(scene: Scene, fault: FaultTable) -> tuple[ErrorSpec, bytes]:
+    """Return the error that a fault carries, and its body."""
+    in_body = fault.retry_after_form == "body" or (
+        fault.retry_after_form is None and scene.format.tells_waits_in_body
+    )
+    spec = ErrorSpec(
+        status=fault.status or scene.format.overloaded,
         kind=fault.kind,
         message=fault.message,
-        model=asked.model,
-        key=asked.key,
+        model=scene.asked.model,
+        key=scene.asked.key,
+        retry_after_seconds=fault.retry_after_seconds if in_body else None,
     )
-
-
-def _given_body(fault: FaultTable, usual: bytes) -> bytes:
     if fault.body is None:
-        return usual
+        return spec, scene.format.error(spec, scene.asked)
     if isinstance(fault.body, str):
-        return fault.body.encode()
-    return msgspec.json.encode(fault.body)
+        return spec, fault.body.encode()
+    return spec, msgspec.json.encode(fault.body)
 
 
 def _send_status(scene: Scene, fault: FaultTable) -> None:
-    spec = _error_spec(scene.asked, fault)
-    body = _given_body(fault, scene.dialect.error(spec, scene.asked))
-    headers = dict([JSON, *scene.headers])
-    headers.update(_retry_after(fault, scene.clock))
+    spec, body = error_body(scene, fault)
+    body, encoding = _encoded(body, fault.encoding)
+    headers = dict([JSON, *scene.headers, *encoding, *_retry_after(scene, fault)])
     headers.update({name.lower(): value for name, value in fault.headers.items()})
-    scene.entry.status = spec.status
-    scene.entry.finish("refused")
+    told = msgspec.structs.replace(spec, retry_after_seconds=fault.retry_after_seconds)
+    scene.entry.refuse(told, scene.clock.monotonic())
     scene.connection.send(spec.status, headers.items(), body)
 
 
-def _retry_after(fault: FaultTable, clock: Clock) -> dict[str, str]:
+def _encoded(body: bytes, encoding: str | None) -> tuple[bytes, Headers]:
+    """Return a body as it is to go out, and the header that says so."""
+    if encoding is None:
+        return body, []
+    return gzip.compress(body, mtime=0), [GZIP]
+
+
+def _retry_after(scene: Scene, fault: FaultTable) -> Headers:
     """Return the header that asks to wait.
 
     Source: RFC 9110 §10.2.3 for whole seconds and dates; seconds with a fraction and
     ``retry-after-ms`` are what the official SDKs read besides.
     """
-    seconds = fault.retry_after_seconds
-    if seconds is None:
-        return {}
-    if fault.retry_after_form == "ms":
-        return {"retry-after-ms": f"{seconds * 1000:.0f}"}
-    if fault.retry_after_form == "date":
-        return {"retry-after": formatdate(clock.now() + seconds, usegmt=True)}
-    return {"retry-after": str(seconds) if fault.retry_after_form == "float" else f"{seconds:.0f}"}
+    seconds, form = fault.retry_after_seconds, fault.retry_after_form
+    if seconds is None or form == "body":
+        return []
+    if form is None and scene.format.tells_waits_in_body:
+        return []
+    if form == "ms":
+        return [("retry-after-ms", f"{seconds * 1000:.0f}")]
+    if form == "date":
+        return [("retry-after", formatdate(scene.clock.now() + seconds, usegmt=True))]
+    if form == "reset":
+        empty = Bucket(limit=TOLD_LIMIT, remaining=0, full_in_seconds=seconds)
+        return scene.format.rate_headers(Rates(now=scene.clock.now(), requests=empty))
+    return [("retry-after", str(seconds) if form == "float" else f"{seconds:.0f}")]

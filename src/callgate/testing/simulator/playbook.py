@@ -68,7 +68,7 @@ def _tests(match: MatchTable) -> list[Callable[[Asked], bool]]:
     tests: list[Callable[[Asked], bool]] = [
         lambda asked: asked.endpoint == match.endpoint,
     ]
-    exact = {name: getattr(match, name) for name in ("api", "last", "stream", "attempt")}
+    exact = {name: getattr(match, name) for name in ("api", "format", "last", "stream", "attempt")}
     for name, wanted in exact.items():
         if wanted is not None:
             tests.append(_equals(name, wanted))

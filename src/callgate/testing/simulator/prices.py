@@ -22,6 +22,9 @@ EXACT: Final = Context(prec=200, traps=[Inexact, InvalidOperation, Overflow])
 
 ROUND_UP: Final = Context(prec=200, rounding=ROUND_CEILING)
 
+STARTS: Final[Mapping[str, Api]] = {"claude": "anthropic", "gemini": "gemini"}
+"""How the names of a provider's models begin; all others are OpenAI's."""
+
 DATED: Final = re.compile(r"[-@]\d{4}-?\d{2}-?\d{2}$")
 """The date that names a snapshot of a model, such as ``-2026-04-23`` or ``-20251001``."""
 
@@ -36,6 +39,22 @@ def _openai(cost: tuple[str, str, str], over: tuple[str, str, str] | None = None
         )
         tiers = (tier,)
     return PriceTable(api="openai", input=plain, cache_read=cached, output=output, tiers=tiers)
+
+
+def _gemini(cost: tuple[str, str, str], over: tuple[str, str, str] | None = None) -> PriceTable:
+    plain, cached, output = map(Decimal, cost)
+    tiers: tuple[TierTable, ...] = ()
+    if over is not None:
+        high, high_cached, high_output = map(Decimal, over)
+        tier = TierTable(
+            above_input_tokens=200_000, input=high, cache_read=high_cached, output=high_output
+        )
+        tiers = (tier,)
+    return PriceTable(api="gemini", input=plain, cache_read=cached, output=output, tiers=tiers)
+
+
+def _embedding(cost: str) -> PriceTable:
+    return PriceTable(api="openai", input=Decimal(cost), output=Decimal(0))
 
 
 def _anthropic(*cost: str, tiers: tuple[TierTable, ...] = ()) -> PriceTable:
@@ -77,10 +96,20 @@ BUILT_IN: Final[Mapping[str, PriceTable]] = {
     "claude-opus-5-5": _anthropic("4", "0.2", "5", "8", "20"),
     "claude-sonnet-5": _anthropic("2", "0.2", "2.5", "4", "10"),
     "claude-sonnet-5-5": _anthropic("2", "0.1", "2.5", "4", "10"),
+    "gemini-2.5-flash": _gemini(("0.3", "0.03", "2.5")),
+    "gemini-2.5-flash-lite": _gemini(("0.1", "0.01", "0.4")),
+    "gemini-2.5-pro": _gemini(("1.25", "0.125", "10"), over=("2.5", "0.25", "15")),
+    "gemini-3.1-flash-lite": _gemini(("0.25", "0.025", "1.5")),
+    "gemini-3.1-pro-preview": _gemini(("2", "0.2", "12"), over=("4", "0.4", "18")),
+    "gemini-3.5-flash": _gemini(("1.5", "0.15", "9")),
+    "gemini-3.5-flash-lite": _gemini(("0.3", "0.03", "2.5")),
+    "text-embedding-3-large": _embedding("0.13"),
+    "text-embedding-3-small": _embedding("0.02"),
+    "text-embedding-ada-002": _embedding("0.1"),
 }  # fmt: skip
 """Dollars for a million tokens.
 
-Source: genai-prices 0.2.3, providers ``openai`` and ``anthropic``, under the same names.
+Source: genai-prices 0.2.3, providers ``openai``, ``anthropic`` and ``google``, under the same names.
 """
 
 
@@ -133,4 +162,9 @@ def _first(rate: Decimal | None, otherwise: Decimal) -> Decimal:
 
 
 def _api(name: str, price: PriceTable) -> Api:
-    return price.api or ("anthropic" if name.startswith("claude") else "openai")
+    if price.api is not None:
+        return price.api
+    for start, api in STARTS.items():
+        if name.startswith(start):
+            return api
+    return "openai"

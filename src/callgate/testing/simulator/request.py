@@ -8,7 +8,9 @@ from typing import Final, Literal, TypeGuard, cast
 
 import msgspec
 
-from callgate.testing.simulator.script import Api, Endpoint
+from callgate.testing.simulator.memory import Conversation, Memory
+from callgate.testing.simulator.script import Api, Endpoint, FormatName, Kind
+from callgate.testing.simulator.seals import Seals
 
 BYTES_A_TOKEN: Final = 4
 """How much text counts as one token where a script does not say; the usual rule of thumb."""
@@ -27,6 +29,8 @@ class Problem(Exception):
         kind: Which of the errors with this status; None for the usual one.
         param: The field that is wrong, for OpenAI's error body.
         code: OpenAI's error code.
+        retry_after_seconds: How long the client should wait, where it should.
+        details: What Gemini's error body tells besides.
     """
 
     def __init__(
@@ -34,29 +38,43 @@ class Problem(Exception):
         status: int,
         message: str | None = None,
         *,
-        kind: str | None = None,
+        kind: Kind | None = None,
         param: str | None = None,
         code: str | None = None,
+        retry_after_seconds: float | None = None,
+        details: Sequence[object] = (),
     ) -> None:
         super().__init__(message or str(status))
         self.status = status
         self.message = message
-        self.kind = kind
+        self.kind: Kind | None = kind
         self.param = param
         self.code = code
+        self.retry_after_seconds = retry_after_seconds
+        self.details = details
 
 
 class Asked(msgspec.Struct, kw_only=True):
     """A request to a model, as far as an answer depends on it."""
 
     api: Api
+    format: FormatName | None = None
     endpoint: Endpoint = "generate"
     model: str = ""
     key: str | None = None
     stream: bool = False
     wants_usage: bool = False
     """Whether an OpenAI stream ends with a chunk of usage."""
+    query: str = ""
+    body: dict[str, object] = {}
+    """The request as it came, for replies that repeat parts of it."""
+    memory: Memory = msgspec.field(default_factory=Memory)
+    """What earlier replies left behind."""
+    conversation: Conversation = Conversation()
+    """What had been said before the answer, where the provider keeps it."""
     output_limit: int | None = None
+    stops: tuple[str, ...] = ()
+    """Texts before which an answer ends."""
     choices: int = 1
     text: str = ""
     """The last text of the user."""
@@ -85,6 +103,11 @@ class Asked(msgspec.Struct, kw_only=True):
         """
         salted = self.digest + self.attempt.to_bytes(8, "big") + purpose.encode()
         return hashlib.blake2b(salted, digest_size=size).digest()
+
+    @property
+    def seals(self) -> Seals:
+        """What only this key can read again."""
+        return Seals(self.seed, self.key)
 
     def draw_text(self) -> bytes:
         """Return 32 bytes for a made-up answer.
@@ -132,6 +155,13 @@ def decode(body: bytes) -> dict[str, object]:
     if not is_object(value):
         raise Problem(400, "The request body must be a JSON object.")
     return value
+
+
+def read_stops(value: object) -> tuple[str, ...]:
+    """Return the stop sequences of a request: a text, or a list of them."""
+    if isinstance(value, str):
+        return (value,)
+    return tuple(stop for stop in value if isinstance(stop, str)) if is_array(value) else ()
 
 
 def texts(content: object) -> str:

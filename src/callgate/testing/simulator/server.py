@@ -1,4 +1,4 @@
-"""The simulator: both providers on one port, their bill, and what they received."""
+"""The simulator: every provider on one port, their bill, and what they received."""
 
 from __future__ import annotations
 
@@ -11,41 +11,28 @@ from types import TracebackType
 from typing import Final, Self
 
 from callgate.clock import Clock, SystemClock
-from callgate.testing.simulator.anthropic_messages import AnthropicMessages
 from callgate.testing.simulator.bill import Bill, Entry, make_bill
+from callgate.testing.simulator.clock import CLOCKS
 from callgate.testing.simulator.connection import Connection, Incoming, listen
 from callgate.testing.simulator.control import Control
-from callgate.testing.simulator.dialect import Dialect
 from callgate.testing.simulator.journal import Journal, ReceivedRequest
-from callgate.testing.simulator.openai_chat import OpenAIChat
-from callgate.testing.simulator.performance import (
-    JSON,
-    Scene,
-    is_instant,
-    play,
-    play_now,
-    refuse,
-)
+from callgate.testing.simulator.limits import RateLimits
+from callgate.testing.simulator.memory import Memory
+from callgate.testing.simulator.performance import JSON, Scene, is_instant, play_now, refuse
 from callgate.testing.simulator.playbook import Playbook
 from callgate.testing.simulator.prices import PriceList
 from callgate.testing.simulator.request import Asked, Problem, decode, shown_key
-from callgate.testing.simulator.script import Endpoint, Script, read_script
+from callgate.testing.simulator.routes import Route, check_method, find_route, key_of
+from callgate.testing.simulator.script import Script, read_script
+from callgate.testing.simulator.stream import play
+from callgate.testing.simulator.verdict import Verdict, judge
 
 Source = Script | Mapping[str, object] | Path | str | None
 """A script, its tables, or the path of its file."""
 
-OPENAI: Final = OpenAIChat()
-ANTHROPIC: Final = AnthropicMessages()
-
-POSTS: Final[Mapping[str, tuple[Dialect, Endpoint]]] = {
-    "/v1/chat/completions": (OPENAI, "generate"),
-    "/v1/messages": (ANTHROPIC, "generate"),
-    "/v1/messages/count_tokens": (ANTHROPIC, "count_tokens"),
-}
-
 
 class Simulator:
-    """Simulated OpenAI and Anthropic, deterministic by seed.
+    """Simulated OpenAI, Anthropic and Gemini, deterministic by seed.
 
     Entered with ``async with``, it listens until it is left; ``start`` and ``stop`` do the same.
 
@@ -54,7 +41,8 @@ class Simulator:
         seed: Another seed gives other ids and other made-up text.
         host: Where it listens.
         port: The port; 0 takes a free one.
-        clock: What delays wait on and what dates are reckoned from.
+        clock: What delays wait on and what dates are reckoned from; None takes what the script
+            names, and the machine's own where it names none.
 
     Raises:
         ScriptError: The script is wrong.
@@ -72,10 +60,11 @@ class Simulator:
         self._host = host
         self._port = port
         self._seed = str(seed).encode()[:64]
-        self._clock = clock or SystemClock()
+        self._given_clock = clock
         self._control = Control(self)
         self._live: set[Connection] = set()
         self._server: asyncio.Server | None = None
+        self._away: asyncio.Task[None] | None = None
         self._idle: asyncio.Event | None = None
         self._running = 0
         self.play(script)
@@ -103,8 +92,28 @@ class Simulator:
         self._server = await listen(self, self._live, host=self._host, port=self._port)
         self._port = int(self._server.sockets[0].getsockname()[1])
 
+    def hang_up(self, seconds: float) -> None:
+        """End every connection, and refuse new ones for a while, as a server that went down.
+
+        Args:
+            seconds: How long, in real time: who wants to move a virtual clock must get through.
+        """
+        if self._server is None or self._away is not None:
+            return
+        self._server.close()
+        for connection in tuple(self._live):
+            connection.abort()
+        self._away = asyncio.get_running_loop().create_task(self._come_back(seconds))
+
+    async def _come_back(self, seconds: float) -> None:
+        await SystemClock().sleep(seconds)
+        self._away = None
+        await self.start()
+
     async def stop(self) -> None:
         """Stop to listen, and break off what still runs; the bill stays readable."""
+        if self._away is not None:
+            self._away.cancel()
         if self._server is None:
             return
         self._server.close()
@@ -131,6 +140,16 @@ class Simulator:
         return self.url
 
     @property
+    def gemini_url(self) -> str:
+        """What ``GOOGLE_GEMINI_BASE_URL`` wants; it has no path."""
+        return self.url
+
+    @property
+    def clock(self) -> Clock:
+        """What delays, rate limits and dates go by."""
+        return self._clock
+
+    @property
     def requests(self) -> tuple[ReceivedRequest, ...]:
         """The latest requests, the oldest first; calls to ``/sim`` are not among them."""
         return self._journal.read()
@@ -144,6 +163,10 @@ class Simulator:
         """Return what is charged so far, running streams included."""
         return make_bill(self._entries, self._prices)
 
+    def verdict(self) -> Verdict:
+        """Return what the clients did that they should not have done."""
+        return judge(self._entries)
+
     def play(self, script: Source) -> None:
         """Replace the script, and forget every request and the bill.
 
@@ -152,12 +175,15 @@ class Simulator:
         """
         self._script = read_script(script)
         self._prices = PriceList(self._script.prices)
+        self._clock = self._given_clock or CLOCKS[self._script.clock]()
         self.reset()
 
     def reset(self) -> None:
         """Forget every request and the bill, and begin the script again."""
         self._playbook = Playbook(self._script)
         self._journal = Journal(self._script.keep_requests)
+        self._memory = Memory()
+        self._limits = RateLimits(self._script.limits, self._clock)
         self._entries: list[Entry] = []
         self._attempts: Counter[bytes] = Counter()
 
@@ -172,12 +198,12 @@ class Simulator:
     def answer(self, incoming: Incoming, connection: Connection) -> asyncio.Task[None] | None:
         """Answer a request; see :class:`callgate.testing.simulator.connection.Handler`."""
         if incoming.path.startswith("/sim/"):
-            self._control.answer(incoming, connection)
-            return None
-        scene = self._scene(incoming, connection)
+            return self._control.answer(incoming, connection)
+        route = find_route(incoming)
+        scene = self._scene(incoming, connection, route)
         self._journal.note(scene.entry.n, incoming)
         try:
-            make = self._read(incoming, scene)
+            make = self._read(incoming, scene, route)
         except Problem as problem:
             refuse(scene, problem)
             return None
@@ -204,22 +230,34 @@ class Simulator:
         task.add_done_callback(end)
         return task
 
-    def _scene(self, incoming: Incoming, connection: Connection) -> Scene:
-        dialect, endpoint = _route(incoming)
-        asked = Asked(api=dialect.api, endpoint=endpoint, key=_key(incoming), seed=self._seed)
+    def _scene(self, incoming: Incoming, connection: Connection, route: Route) -> Scene:
+        format = route.format
+        asked = Asked(
+            api=format.api,
+            format=format.name,
+            endpoint=route.endpoint,
+            key=key_of(incoming),
+            stream=route.streams,
+            query=incoming.query,
+            memory=self._memory,
+            seed=self._seed,
+        )
         asked.digest = self._digest(incoming, asked.key)
         self._attempts[asked.digest] += 1
         asked.attempt = self._attempts[asked.digest]
-        entry = Entry(len(self._entries) + 1, dialect.api, path=incoming.path)
+        entry = Entry(len(self._entries) + 1, format.api, path=incoming.path)
         entry.key = shown_key(asked.key)
+        entry.digest = asked.digest
+        entry.arrived_at = self._clock.monotonic()
         self._entries.append(entry)
         return Scene(
             asked=asked,
             step=UNREAD,
-            dialect=dialect,
+            format=format,
             connection=connection,
             entry=entry,
             clock=self._clock,
+            hang_up=self.hang_up,
         )
 
     def _digest(self, incoming: Incoming, key: str | None) -> bytes:
@@ -228,7 +266,7 @@ class Simulator:
         digest.update(incoming.body)
         return digest.digest()
 
-    def _read(self, incoming: Incoming, scene: Scene) -> Callable[[], bytes] | None:
+    def _read(self, incoming: Incoming, scene: Scene, route: Route) -> Callable[[], bytes] | None:
         """Read a request; return what makes the body of a page that no model generates.
 
         Raises:
@@ -236,41 +274,59 @@ class Simulator:
         """
         asked = scene.asked
         if self._script.keys is not None and asked.key not in self._script.keys:
-            raise Problem(401)
+            raise scene.format.wrong_key(asked)
         if incoming.too_large:
             raise Problem(413)
-        if incoming.method == "GET" and incoming.path.startswith("/v1/models"):
-            return self._model_page(incoming, scene)
+        check_method(route, incoming)
+        if route.endpoint == "models":
+            return self._model_page(scene, route.name)
+        if route.endpoint == "retrieve":
+            return self._kept_page(scene, route)
+        asked.model = route.name
         self._read_body(incoming, scene)
         scene.entry.model = asked.model
         scene.entry.stream = asked.stream
         if self._script.models is not None and asked.model not in self._script.models:
             raise Problem(404)
-        if asked.endpoint == "count_tokens":
-            return lambda: ANTHROPIC.count(asked)
-        return None
+        self._limit(scene)
+        return (lambda: scene.format.count(asked)) if asked.endpoint == "count_tokens" else None
 
     def _read_body(self, incoming: Incoming, scene: Scene) -> None:
-        if incoming.path not in POSTS:
-            raise Problem(404, f"Not found: {incoming.path}")
-        if incoming.method != "POST":
-            raise Problem(405, f"Method {incoming.method} is not allowed; use POST.")
         try:
-            scene.dialect.read(decode(incoming.body), scene.asked, strict=self._script.strict)
+            scene.asked.body = decode(incoming.body)
+            scene.format.read(scene.asked.body, scene.asked, strict=self._script.strict)
         except RecursionError:
             raise Problem(400, "The request body is nested too deeply.") from None
 
-    def _model_page(self, incoming: Incoming, scene: Scene) -> Callable[[], bytes]:
+    def _limit(self, scene: Scene) -> None:
+        """Take a request out of its bucket, where the script has one.
+
+        Raises:
+            Problem: There is not enough left.
+        """
+        grant = self._limits.take(scene.asked)
+        if grant is None:
+            return
+        scene.rates = scene.format.rate_headers(grant.rates)
+        if grant.problem is not None:
+            raise grant.problem
+        scene.settle = grant.settle
+
+    def _model_page(self, scene: Scene, name: str) -> Callable[[], bytes]:
         known = self._prices.models(scene.asked.api)
         if self._script.models is not None:
-            known = [name for name in known if name in self._script.models]
-        name = incoming.path.removeprefix("/v1/models").removeprefix("/")
+            known = [model for model in known if model in self._script.models]
         if not name:
-            return lambda: scene.dialect.model_list(known)
+            return lambda: scene.format.model_list(known)
         scene.asked.model = name
         if name not in known:
             raise Problem(404)
-        return lambda: scene.dialect.model(name)
+        return lambda: scene.format.model(name)
+
+    def _kept_page(self, scene: Scene, route: Route) -> Callable[[], bytes]:
+        keep = scene.format.forget if route.method == "DELETE" else scene.format.retrieve
+        body = keep(scene.asked, route.name)
+        return lambda: body
 
     def _send_page(self, scene: Scene, make: Callable[[], bytes]) -> None:
         scene.entry.status = 200
@@ -282,29 +338,13 @@ UNREAD: Final = Playbook(Script()).next_step(Asked(api="openai"))
 """The empty step, until the request is read."""
 
 
-def _route(incoming: Incoming) -> tuple[Dialect, Endpoint]:
-    """Return who is spoken to; Anthropic's clients always name their version."""
-    known = POSTS.get(incoming.path)
-    if known is not None:
-        return known
-    dialect = OPENAI if incoming.header("anthropic-version") is None else ANTHROPIC
-    return dialect, "models"
-
-
-def _key(incoming: Incoming) -> str | None:
-    key = incoming.header("x-api-key")
-    if key is not None:
-        return key
-    scheme, _, token = (incoming.header("authorization") or "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" and token else None
-
-
 async def serve(
     host: str,
     port: int,
     script: Source = None,
     seed: int = 0,
     *,
+    clock: Clock | None = None,
     on_ready: Callable[[str], None] | None = None,
 ) -> None:
     """Run a simulator until this coroutine is cancelled.
@@ -314,13 +354,14 @@ async def serve(
         port: The port; 0 takes a free one.
         script: What it answers; see :class:`Simulator`.
         seed: What its ids and made-up text follow from.
+        clock: What time goes by; see :class:`Simulator`.
         on_ready: Called once it listens, with its URL; see :attr:`Simulator.url`.
 
     Raises:
         ScriptError: The script is wrong.
         OSError: The address is taken or not ours.
     """
-    async with Simulator(script, seed=seed, host=host, port=port) as simulator:
+    async with Simulator(script, seed=seed, host=host, port=port, clock=clock) as simulator:
         if on_ready is not None:
             on_ready(simulator.url)
         await asyncio.get_running_loop().create_future()

@@ -1,4 +1,7 @@
-"""The top-level fields that the providers know, for a simulator that is as strict as they are."""
+"""The top-level fields that the providers know, for a simulator that is as strict as they are.
+
+The modules of this package refuse what is wrong deeper inside: one for each format.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ NAMES: Final = {
     "o": "object",
 }
 
-OPENAI_FIELDS: Final[Mapping[str, Kinds]] = {
+OPENAI_CHAT_FIELDS: Final[Mapping[str, Kinds]] = {
     "audio": "o0",
     "frequency_penalty": "n0",
     "function_call": "to",
@@ -58,6 +61,53 @@ OPENAI_FIELDS: Final[Mapping[str, Kinds]] = {
     "web_search_options": "o",
 }
 """Source: ``CompletionCreateParams`` of the openai package 3.57.0."""
+
+OPENAI_RESPONSES_FIELDS: Final[Mapping[str, Kinds]] = {
+    "access_programs": "o",
+    "background": "f0",
+    "background_options": "o",
+    "context_management": "a0",
+    "conversation": "to0",
+    "image": "o",
+    "include": "a0",
+    "input": "ta",
+    "instructions": "t0",
+    "max_output_tokens": "i0",
+    "max_tool_calls": "i0",
+    "metadata": "o0",
+    "model": "t",
+    "moderation": "o0",
+    "parallel_tool_calls": "f0",
+    "previous_response_id": "t0",
+    "prompt": "o0",
+    "prompt_cache_key": "t0",
+    "prompt_cache_options": "o",
+    "prompt_cache_retention": "t0",
+    "reasoning": "o0",
+    "safety_identifier": "t0",
+    "service_tier": "t0",
+    "store": "f0",
+    "stream": "f0",
+    "stream_options": "o0",
+    "temperature": "n0",
+    "text": "o",
+    "tool_choice": "to",
+    "tools": "a",
+    "top_logprobs": "i0",
+    "top_p": "n0",
+    "truncation": "t0",
+    "user": "t",
+}
+"""Source: ``ResponseCreateParams`` of the openai package 3.57.0."""
+
+OPENAI_EMBEDDINGS_FIELDS: Final[Mapping[str, Kinds]] = {
+    "dimensions": "i",
+    "encoding_format": "t",
+    "input": "ta",
+    "model": "t",
+    "user": "t",
+}
+"""Source: ``EmbeddingCreateParams`` of the openai package 3.57.0."""
 
 ANTHROPIC_FIELDS: Final[Mapping[str, Kinds]] = {
     "billing_policy": "to0",

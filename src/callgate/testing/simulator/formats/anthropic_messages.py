@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 import msgspec
 
 from callgate.call import Usage
-from callgate.testing.simulator.dialect import (
+from callgate.clock import rfc3339
+from callgate.testing.simulator.formats.anthropic_errors import error_object
+from callgate.testing.simulator.formats.format import (
+    Bucket,
     Carries,
     ErrorSpec,
     Event,
-    Wording,
-    fragments,
+    Format,
+    Headers,
+    Rates,
     pieces,
-    wording,
 )
+from callgate.testing.simulator.formats.tool_parts import ToolPart, tool_parts
 from callgate.testing.simulator.generation import Generation, ToolUse
 from callgate.testing.simulator.request import (
     Asked,
@@ -28,11 +31,13 @@ from callgate.testing.simulator.request import (
     is_object,
     json_bytes,
     messages_of,
+    read_stops,
     text_bytes,
     texts,
 )
-from callgate.testing.simulator.script import Api, Finish
+from callgate.testing.simulator.script import Finish
 from callgate.testing.simulator.strict import ANTHROPIC_FIELDS, find_flaw
+from callgate.testing.simulator.strict.anthropic_messages import refuse_broken_messages
 
 FINISH: Final[dict[Finish, str]] = {
     "stop": "end_turn",
@@ -45,50 +50,7 @@ FINISH: Final[dict[Finish, str]] = {
 }
 """Source: ``StopReason`` of the anthropic package 2.13.0."""
 
-ERRORS: Final[dict[tuple[int, str | None], Wording]] = {
-    (400, None): Wording("invalid_request_error", None, "The request is not valid."),
-    (400, "money"): Wording(
-        "invalid_request_error",
-        None,
-        "Your credit balance is too low to access the Anthropic API. Please go to "
-        "Plans & Billing to upgrade or purchase credits.",
-    ),
-    (401, None): Wording("authentication_error", None, "invalid x-api-key"),
-    (402, None): Wording(
-        "billing_error",
-        "linked_organization_spend_limit_reached",
-        "The linked organization has reached its spend limit.",
-    ),
-    (403, None): Wording(
-        "permission_error",
-        None,
-        "Your API key does not have permission to use the specified resource.",
-    ),
-    (404, None): Wording("not_found_error", None, "model: {model}"),
-    (408, None): Wording("timeout_error", None, "Request timed out."),
-    (409, None): Wording("conflict_error", None, "The request conflicts with another."),
-    (413, None): Wording("request_too_large", None, "Request exceeds the maximum size"),
-    (422, None): Wording("invalid_request_error", None, "The request cannot be processed."),
-    (429, None): Wording(
-        "rate_limit_error",
-        None,
-        "This request would exceed your organization's rate limit of 50 requests per minute.",
-    ),
-    (429, "money"): Wording(
-        "rate_limit_error",
-        "enforced_spend_limit_reached",
-        "You have reached your API usage limit for this month.",
-    ),
-    (500, None): Wording("api_error", None, "Internal server error"),
-    (504, None): Wording("timeout_error", None, "The request took too long."),
-    (529, None): Wording("overloaded_error", None, "Overloaded"),
-}
-"""Type, ``details.error_code`` and message by status and kind.
-
-Source: ``ErrorType`` and the ``*_error_details`` types of the anthropic package 2.13.0;
-``request_too_large`` is from the API's error guide.
-"""
-
+NOT_YET: Final = {"stop_reason": None, "stop_sequence": None}
 NO_INPUT: Final[dict[str, object]] = {}
 PING: Final = Event(b'event: ping\ndata: {"type": "ping"}\n\n')
 STOP: Final = Event(b'event: message_stop\ndata: {"type":"message_stop"}\n\n')
@@ -96,13 +58,15 @@ STOP: Final = Event(b'event: message_stop\ndata: {"type":"message_stop"}\n\n')
 _encode = msgspec.json.Encoder().encode
 
 
-class AnthropicMessages:
+class AnthropicMessages(Format):
     """Source: types of the anthropic package 2.13.0 (``Message``, ``RawMessageStreamEvent``)."""
 
-    api: Api = "anthropic"
+    name = "anthropic_messages"
+    api = "anthropic"
+    overloaded = 529
 
     def read(self, body: dict[str, object], asked: Asked, *, strict: bool) -> None:
-        """Read a request; see :class:`callgate.testing.simulator.dialect.Dialect`."""
+        """Read a request; see :class:`callgate.testing.simulator.formats.format.Format`."""
         model = body.get("model")
         if not isinstance(model, str) or not model:
             raise Problem(400, _wrong(body, "model", "Input should be a valid string"))
@@ -110,8 +74,10 @@ class AnthropicMessages:
         messages = _messages(body)
         if strict:
             _refuse_flaws(body)
+            refuse_broken_messages(body, messages, asked.seals)
         if asked.endpoint == "generate":
             asked.output_limit = _limit(body)
+        asked.stops = read_stops(body.get("stop_sequences"))
         asked.stream = body.get("stream") is True
         users = [texts(item.get("content")) for item in messages if item.get("role") == "user"]
         asked.text = next((text for text in reversed(users) if text), "")
@@ -123,29 +89,25 @@ class AnthropicMessages:
 
     def reply(self, asked: Asked, said: Generation) -> bytes:
         """Return a ``message``."""
-        return _encode(
-            self._message(
-                asked,
-                content=list(_content(asked, said)),
-                stop_reason=FINISH[said.finish],
-                usage=_usage(said.usage, said.usage.total_output_tokens),
-            )
-        )
+        usage = _usage(said.usage, said.usage.total_output_tokens)
+        body = self._message(asked, content=list(_content(asked, said)), usage=usage)
+        body.update(_stop(said))
+        if said.shape.usage == "never":
+            del body["usage"]
+        return _encode(body)
 
     def events(self, asked: Asked, said: Generation) -> list[Event]:
         """Return the events of a stream; the last one is ``message_stop``."""
         # A provider has drawn the first token when it starts to speak.
-        spoken = min(1, said.usage.total_output_tokens)
-        usage = _usage(said.usage, spoken)
+        usage = _usage(said.usage, min(1, said.usage.total_output_tokens))
         del usage["output_tokens_details"]
-        message = self._message(asked, content=[], stop_reason=None, usage=usage)
+        message = self._message(asked, content=[], usage=usage)
+        if said.shape.usage == "never":
+            del message["usage"]
         events = [_event({"type": "message_start", "message": message})]
         events.extend(_block_events(asked, said))
         events.insert(2 if len(events) > 1 else 1, PING)
-        told = _usage(said.usage, said.usage.total_output_tokens)
-        told = {key: value for key, value in told.items() if key in DELTA_USAGE}
-        reason = {"stop_reason": FINISH[said.finish], "stop_sequence": None}
-        events.append(_event({"type": "message_delta", "delta": reason, "usage": told}))
+        events.extend(_message_deltas(said))
         events.append(STOP)
         return events
 
@@ -153,17 +115,27 @@ class AnthropicMessages:
         """Return an id such as ``msg_3f2a…``."""
         return f"msg_{asked.draw('reply', 12).hex()}"
 
-    def headers(self, asked: Asked) -> list[tuple[str, str]]:
+    def headers(self, asked: Asked) -> Headers:
         """Return Anthropic's request id."""
         return [("request-id", _request_id(asked))]
 
     def error(self, spec: ErrorSpec, asked: Asked) -> bytes:
         """Return ``{"type": "error", "error": {…}, "request_id": …}``."""
-        return _encode({"type": "error", "error": _error(spec), "request_id": _request_id(asked)})
+        error = error_object(spec)
+        return _encode({"type": "error", "error": error, "request_id": _request_id(asked)})
 
-    def error_event(self, body: bytes) -> bytes:
+    def error_event(self, asked: Asked, body: bytes, n: int) -> bytes:
         """Return an ``error`` event; nothing follows it."""
+        del asked, n
         return b"event: error\ndata: %b\n\n" % body
+
+    def rate_headers(self, rates: Rates) -> Headers:
+        """Return ``anthropic-ratelimit-{requests,tokens}-{limit,remaining,reset}``."""
+        found: Headers = []
+        for kind, bucket in (("requests", rates.requests), ("tokens", rates.tokens)):
+            if bucket is not None:
+                found += _bucket_headers(f"anthropic-ratelimit-{kind}", bucket, rates.now)
+        return found
 
     def count(self, asked: Asked) -> bytes:
         """Return the answer of ``count_tokens``."""
@@ -189,7 +161,6 @@ class AnthropicMessages:
         asked: Asked,
         *,
         content: list[dict[str, object]],
-        stop_reason: str | None,
         usage: dict[str, object],
     ) -> dict[str, object]:
         return {
@@ -198,7 +169,7 @@ class AnthropicMessages:
             "role": "assistant",
             "model": asked.model,
             "content": content,
-            "stop_reason": stop_reason,
+            "stop_reason": None,
             "stop_sequence": None,
             "usage": usage,
         }
@@ -233,8 +204,46 @@ def _usage(usage: Usage, output_tokens: int) -> dict[str, object]:
     }
 
 
-def _signature(asked: Asked) -> str:
-    return base64.b64encode(asked.draw("signature", 48)).decode()
+def _stop(said: Generation) -> dict[str, object]:
+    """Return why a message ended."""
+    refused = said.refusal is not None and said.finish == "stop"
+    reason = "refusal" if refused and not said.finish_reason else said.finish_as(FINISH)
+    stop: dict[str, object] = {"stop_reason": reason, "stop_sequence": said.stopped_by}
+    if refused:
+        stop["stop_details"] = {
+            "type": "refusal",
+            "category": "general_harms",
+            "explanation": said.refusal,
+        }
+    return stop
+
+
+def _message_deltas(said: Generation) -> Iterator[Event]:
+    """Yield what ends a message: why, and all that it used, once or as the script wants it."""
+    told = _usage(said.usage, said.usage.total_output_tokens)
+    told = {key: value for key, value in told.items() if key in DELTA_USAGE}
+    place = said.shape.usage
+    early: dict[str, object] = {"type": "message_delta", "delta": NOT_YET, "usage": told}
+    if place in {"every", "before_finish"}:
+        yield _event(early)
+    last: dict[str, object] = {"type": "message_delta", "delta": _stop(said), "usage": told}
+    if place == "never":
+        del last["usage"]
+    elif place == "before_finish":
+        last["usage"] = {"output_tokens": told["output_tokens"]}
+    yield _event(last)
+
+
+def _bucket_headers(prefix: str, bucket: Bucket, now: float) -> Headers:
+    return [
+        (f"{prefix}-limit", str(bucket.limit)),
+        (f"{prefix}-remaining", str(bucket.remaining)),
+        (f"{prefix}-reset", rfc3339(now + bucket.full_in_seconds)),
+    ]
+
+
+def _signature(asked: Asked, said: Generation) -> str:
+    return asked.seals.mint(asked.draw("signature"), "thinking", said.thinking)
 
 
 def _tool_id(use: ToolUse) -> str:
@@ -244,9 +253,9 @@ def _tool_id(use: ToolUse) -> str:
 def _content(asked: Asked, said: Generation) -> Iterator[dict[str, object]]:
     """Yield the content blocks of a plain reply."""
     if said.thinking:
-        yield {"type": "thinking", "thinking": said.thinking, "signature": _signature(asked)}
-    if said.text:
-        yield {"type": "text", "text": said.text}
+        yield {"type": "thinking", "thinking": said.thinking, "signature": _signature(asked, said)}
+    if spoken := said.text + (said.refusal or ""):
+        yield {"type": "text", "text": spoken}
     for use in said.tool_uses:
         yield {"type": "tool_use", "id": _tool_id(use), "name": use.name, "input": _input(use)}
 
@@ -265,33 +274,52 @@ def _block_events(asked: Asked, said: Generation) -> Iterator[Event]:
     index = 0
     if said.thinking:
         block = {"type": "thinking", "thinking": "", "signature": ""}
-        signed = (b'"signature_delta","signature":', (_signature(asked),), Carries.NOTHING)
+        signed = (b'"signature_delta","signature":', (_signature(asked, said),), Carries.NOTHING)
         spoken = (b'"thinking_delta","thinking":', pieces(said.thinking), Carries.THINKING)
         yield from _one_block(index, block, spoken, signed)
         index += 1
-    if said.text:
-        spoken = (b'"text_delta","text":', pieces(said.text), Carries.OUTPUT)
+    if text := said.text + (said.refusal or ""):
+        spoken = (b'"text_delta","text":', pieces(text), Carries.OUTPUT)
         yield from _one_block(index, {"type": "text", "text": ""}, spoken)
         index += 1
-    for use in said.tool_uses:
+    for part in tool_parts(said.tool_uses, said.shape, first=index):
+        yield from _tool_events(part)
+
+
+def _tool_events(part: ToolPart) -> Iterator[Event]:
+    use = part.use
+    if part.opens:
         tool = {"type": "tool_use", "id": _tool_id(use), "name": use.name, "input": NO_INPUT}
-        called = (b'"input_json_delta","partial_json":', ["", *fragments(use.arguments)])
-        yield from _one_block(index, tool, (*called, Carries.OUTPUT))
-        index += 1
+        yield _start(part.index, tool)
+    head = _delta_head(part.index, b'"input_json_delta","partial_json":')
+    yield Event(b"%b%b}}\n\n" % (head, _encode(part.fragment)), Carries.OUTPUT)
+    if part.closes:
+        yield _stop_block(part.index)
 
 
 def _one_block(
     index: int, block: Mapping[str, object], *runs: tuple[bytes, Iterable[str], Carries]
 ) -> Iterator[Event]:
     """Yield the start of a block, its deltas (a kind, their texts, what they carry), its end."""
-    start: dict[str, object] = {"type": "content_block_start", "index": index}
-    yield _event({**start, "content_block": block})
+    yield _start(index, block)
     for kind, parts, carries in runs:
-        head = b"event: content_block_delta\ndata: "
-        head += b'{"type":"content_block_delta","index":%d,"delta":{"type":%b' % (index, kind)
+        head = _delta_head(index, kind)
         for part in parts:
             yield Event(b"%b%b}}\n\n" % (head, _encode(part)), carries)
-    yield _event({"type": "content_block_stop", "index": index})
+    yield _stop_block(index)
+
+
+def _start(index: int, block: Mapping[str, object]) -> Event:
+    return _event({"type": "content_block_start", "index": index, "content_block": block})
+
+
+def _delta_head(index: int, kind: bytes) -> bytes:
+    head = b"event: content_block_delta\ndata: "
+    return head + b'{"type":"content_block_delta","index":%d,"delta":{"type":%b' % (index, kind)
+
+
+def _stop_block(index: int) -> Event:
+    return _event({"type": "content_block_stop", "index": index})
 
 
 def _event(value: dict[str, object]) -> Event:
@@ -310,17 +338,6 @@ def _model(name: str) -> dict[str, object]:
         "created_at": "2026-01-01T00:00:00Z",
         "lifecycle": "active",
     }
-
-
-def _error(spec: ErrorSpec) -> dict[str, object]:
-    usual = wording(ERRORS, spec)
-    error: dict[str, object] = {
-        "type": usual.type,
-        "message": spec.message or usual.message.replace("{model}", spec.model),
-    }
-    if usual.code is not None:
-        error["details"] = {"error_code": usual.code}
-    return error
 
 
 def _last(message: dict[str, object]) -> Last:
