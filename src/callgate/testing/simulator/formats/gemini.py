@@ -21,8 +21,9 @@ from callgate.testing.simulator.formats.format import (
     pieces,
 )
 from callgate.testing.simulator.formats.gemini_errors import error_body
-from callgate.testing.simulator.formats.gemini_request import field, read_contents, thinks_aloud
+from callgate.testing.simulator.formats.gemini_request import read_contents, thinks_aloud
 from callgate.testing.simulator.generation import Generation, ToolUse
+from callgate.testing.simulator.proto import field
 from callgate.testing.simulator.request import Asked, Problem, is_object
 from callgate.testing.simulator.script import Finish
 from callgate.testing.simulator.strict.gemini import refuse_broken_contents, refuse_unknown_fields

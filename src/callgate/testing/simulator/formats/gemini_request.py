@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Final
 
+from callgate.testing.simulator.proto import Content, field, parts_of, snake
 from callgate.testing.simulator.request import (
     Asked,
     Problem,
@@ -19,22 +19,6 @@ from callgate.testing.simulator.request import (
 
 MOST_CANDIDATES: Final = 8
 ROLES: Final = frozenset({"user", "model", "function"})
-UPPER: Final = re.compile(r"(?<!^)([A-Z])")
-
-Content = dict[str, object]
-
-
-def snake(name: str) -> str:
-    """Return ``maxOutputTokens`` as ``max_output_tokens``, which protocol buffers call it."""
-    return UPPER.sub(lambda match: f"_{match[1].lower()}", name)
-
-
-def field(value: object, name: str) -> object:
-    """Return a field of an object by its name in JSON, or its name in the protocol buffer."""
-    if not is_object(value):
-        return None
-    found = value.get(name)
-    return value.get(snake(name)) if found is None else found
 
 
 def read_contents(body: Mapping[str, object], asked: Asked) -> list[Content]:
@@ -68,12 +52,6 @@ def thinks_aloud(body: Mapping[str, object]) -> bool:
     """Say whether a request wants to read the thoughts."""
     config = field(field(body, "generationConfig"), "thinkingConfig")
     return field(config, "includeThoughts") is True
-
-
-def parts_of(content: object) -> list[dict[str, object]]:
-    """Return the parts of a content."""
-    parts = field(content, "parts")
-    return [part for part in parts if is_object(part)] if is_array(parts) else []
 
 
 def _contents(given: object) -> list[Content]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from callgate.testing.simulator.formats.gemini_request import Content, field, parts_of, snake
+from callgate.testing.simulator.proto import Content, field, parts_of, snake
 from callgate.testing.simulator.request import Asked, Problem, is_array, is_object
 
 BYPASSES: Final = frozenset(
