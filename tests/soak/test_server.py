@@ -18,14 +18,18 @@ from tests.contract.store.wire import cut_wire
 from tests.soak.accounts import compare, compare_to_the_nano_dollar, read_far, read_near
 from tests.soak.books import ServerBooks, Witness
 from tests.soak.conftest import Show
-from tests.soak.drill import CAPS, HELD, RECOVERY_SECONDS
+from tests.soak.drill import HELD, RECOVERY_SECONDS
 from tests.soak.load import Load
 from tests.soak.programs import Programs
 from tests.soak.servers import Server, own_server
-from tests.soak.settings import NANO, Settings
+from tests.soak.settings import NANO, Caps, Settings
 from tests.soak.watch import until
 
 GATES = 2
+
+CAPS = Caps(day="1000", month="1001", user="500")
+"""Nobody but a task runs out of money, so that calls are served after every fall."""
+
 ENOUGH = 20
 """Calls that are served after each fall, before the next."""
 
