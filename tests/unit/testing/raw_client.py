@@ -10,8 +10,13 @@ from typing import Any
 from callgate.testing.simulator import Simulator
 
 KEY = "sk-test-0123456789"
-PATHS = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages"}
-MODELS = {"openai": "gpt-5.5", "anthropic": "claude-sonnet-5"}
+PATHS = {
+    "openai": "/v1/chat/completions",
+    "responses": "/v1/responses",
+    "anthropic": "/v1/messages",
+    "gemini": "/v1beta/models/gemini-3.5-flash:generateContent",
+}
+MODELS = {"openai": "gpt-5.5", "responses": "gpt-5.5", "anthropic": "claude-sonnet-5"}
 
 
 class Answered:
@@ -45,7 +50,20 @@ class Answered:
         return json.loads(self.payload)
 
 
+def path_of(api: str, *, stream: bool = False) -> str:
+    """Return where a request goes; Gemini's path says whether it streams."""
+    if api == "gemini" and stream:
+        return PATHS[api].replace("generateContent", "streamGenerateContent?alt=sse")
+    return PATHS[api]
+
+
 def body_of(api: str, text: str = "hello", **fields: Any) -> bytes:
+    if api == "gemini":
+        fields.pop("stream", None)
+        contents = [{"role": "user", "parts": [{"text": text}]}]
+        return json.dumps({"contents": contents, **fields}).encode()
+    if api == "responses":
+        return json.dumps({"model": MODELS[api], "input": text, **fields}).encode()
     body: dict[str, object] = {
         "model": MODELS[api],
         "messages": [{"role": "user", "content": text}],
@@ -85,7 +103,8 @@ async def ask(
 ) -> Answered:
     """Send one request on a connection of its own."""
     body = body_of(api, text, **fields)
-    return await exchange(sim, request(path or PATHS[api], body, headers={"connection": "close"}))
+    path = path or path_of(api, stream=bool(fields.get("stream")))
+    return await exchange(sim, request(path, body, headers={"connection": "close"}))
 
 
 async def control(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import email.utils
+import gzip
 import json
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -18,8 +19,14 @@ from callgate.testing.simulator import BillLine, Simulator
 from tests.unit.testing.raw_client import PATHS, Answered, ask, body_of, request
 
 TEXT = "one two three four"
-APIS = pytest.mark.parametrize("api", ["openai", "anthropic"])
-LAST_EVENT = {"openai": b"data: [DONE]\n\n", "anthropic": b'"message_stop"}\n\n'}
+GZIPPED = {"status": 500, "encoding": "gzip"}
+APIS = pytest.mark.parametrize("api", ["openai", "responses", "anthropic", "gemini"])
+LAST_EVENT = {
+    "openai": b"data: [DONE]\n\n",
+    "responses": b'"response.completed"',
+    "anthropic": b'"message_stop"}\n\n',
+    "gemini": b'"finishReason":"STOP"',
+}
 
 
 @pytest.fixture
@@ -60,7 +67,7 @@ async def test_without_a_fault_a_stream_is_whole_and_billed(sim: Simulator, api:
     answered = await ask(sim, api, stream=True)
     line = await last_line(sim)
     assert answered.is_whole
-    assert answered.chunks[-2].endswith(LAST_EVENT[api])
+    assert LAST_EVENT[api] in answered.chunks[-2]
     assert (line.state, line.usage.input_tokens, line.usage.output_tokens) == ("complete", 10, 4)
 
 
@@ -76,12 +83,15 @@ async def test_end_leaves_out_the_terminal_event_only(sim: Simulator, api: str) 
 
 
 @APIS
-@pytest.mark.parametrize("how", ["end", "close", "reset", "mid_utf8", "error_event"])
+@pytest.mark.parametrize(
+    "how", ["end", "close", "reset", "mid_utf8", "mid_json", "error_event", "failed_event"]
+)
 async def test_a_cut_stream_is_billed_for_what_was_generated(
     sim: Simulator, api: str, how: str
 ) -> None:
-    # Before the first word: OpenAI's role; Anthropic's message_start, block start and ping.
-    before = {"openai": 1, "anthropic": 3}[api]
+    # Before the first word: Chat's role; Responses' created, in_progress, item and part;
+    # Anthropic's message_start, block start and ping.
+    before = {"openai": 1, "responses": 4, "anthropic": 3, "gemini": 0}[api]
     play(sim, {"how": how, "after_events": before + 2})
     answered = await ask(sim, api, stream=True)
     line = await last_line(sim)
@@ -273,6 +283,72 @@ async def test_an_error_event_ends_a_stream_after_its_200(sim: Simulator, api: s
     assert LAST_EVENT[api] not in answered.payload
 
 
+async def test_a_response_that_failed_says_so_with_its_last_event(sim: Simulator) -> None:
+    play(sim, {"how": "failed_event", "after_events": 3, "status": 500, "message": "gone"})
+    answered = await ask(sim, "responses", stream=True)
+    event, _, data = answered.chunks[3].partition(b"\ndata: ")
+    told = json.loads(data)
+    assert event == b"event: response.failed"
+    assert told["sequence_number"] == 3
+    assert told["response"]["status"] == "failed"
+    assert told["response"]["error"] == {"code": "server_error", "message": "gone"}
+
+
+async def test_half_an_events_json_is_the_last_that_arrives(sim: Simulator) -> None:
+    play(sim, {"how": "mid_json", "after_events": 2})
+    answered = await ask(sim, "gemini", stream=True)
+    assert [is_json(chunk.removeprefix(b"data: ").strip()) for chunk in answered.chunks] == [
+        True,
+        True,
+        False,
+    ]
+    assert not answered.is_whole
+
+
+async def test_a_server_that_refuses_connections_comes_back() -> None:
+    async with Simulator() as sim:
+        play(sim, {"how": "refuse", "for_seconds": 0.05})
+        idle, writer = await asyncio.open_connection(*address(sim))
+        assert (await ask(sim, "openai")).was_reset
+        assert await idle.read() == b""
+        writer.close()
+        with pytest.raises(ConnectionRefusedError):
+            await ask(sim, "openai")
+        sim.play({})
+        assert (await ask_until_served(sim)).status == 200
+
+
+def address(sim: Simulator) -> tuple[str, int]:
+    host, _, port = sim.url.removeprefix("http://").partition(":")
+    return host, int(port)
+
+
+async def ask_until_served(sim: Simulator) -> Answered:
+    while True:
+        try:
+            return await ask(sim, "openai")
+        except ConnectionRefusedError:
+            await Turn()
+
+
+@pytest.mark.parametrize("step", [{"answer": {"encoding": "gzip"}}, {"fault": GZIPPED}])
+async def test_a_body_can_be_compressed(sim: Simulator, step: dict[str, object]) -> None:
+    sim.play({"rules": [{"steps": [step]}]})
+    answered = await ask(sim, "anthropic")
+    assert answered.headers["content-encoding"] == "gzip"
+    assert is_json(gzip.decompress(answered.payload))
+
+
+async def test_an_empty_body_is_one(sim: Simulator) -> None:
+    play(sim, {"status": 200, "body": ""})
+    answered = await ask(sim, "openai")
+    assert (answered.status, answered.payload, answered.headers["content-length"]) == (
+        200,
+        b"",
+        "0",
+    )
+
+
 async def test_an_error_event_of_a_plain_reply_is_its_status(sim: Simulator) -> None:
     play(sim, {"how": "error_event"})
     answered = await ask(sim, "anthropic")
@@ -293,6 +369,7 @@ async def test_an_error_body_and_its_headers_can_be_given(sim: Simulator) -> Non
     ("form", "seconds", "header", "value"),
     [
         ("seconds", 2, "retry-after", "2"),
+        ("seconds", 31_536_000_000, "retry-after", "31536000000"),
         ("float", 1.5, "retry-after", "1.5"),
         ("ms", 0.25, "retry-after-ms", "250"),
         ("date", 90, "retry-after", "Thu, 01 Jan 2026 00:01:30 GMT"),
@@ -306,6 +383,38 @@ async def test_retry_after_comes_in_every_form(
     assert answered.headers[header] == value
     if form == "date":
         assert email.utils.parsedate_to_datetime(value).timestamp() == FakeClock().now() + 90
+
+
+async def test_gemini_tells_the_wait_in_the_body_alone(sim: Simulator) -> None:
+    play(sim, {"status": 429, "retry_after_seconds": 45.837906927})
+    answered = await ask(sim, "gemini")
+    error = answered.json()["error"]
+    kinds = {detail["@type"].rpartition(".")[2]: detail for detail in error["details"]}
+    assert "retry-after" not in answered.headers
+    assert kinds["RetryInfo"]["retryDelay"] == "45.837906927s"
+    assert kinds["QuotaFailure"]["violations"][0]["quotaDimensions"]["model"] == "gemini-3.5-flash"
+
+
+async def test_openai_can_tell_the_wait_in_words_alone(sim: Simulator) -> None:
+    play(sim, {"status": 429, "retry_after_seconds": 372, "retry_after_form": "body"})
+    answered = await ask(sim, "openai")
+    assert "retry-after" not in answered.headers
+    assert answered.json()["error"]["message"].endswith("Please try again in 6m12s.")
+
+
+@pytest.mark.parametrize(
+    ("api", "header", "value"),
+    [
+        ("responses", "x-ratelimit-reset-requests", "6m0s"),
+        ("anthropic", "anthropic-ratelimit-requests-reset", "2026-01-01T00:06:00.000000Z"),
+    ],
+)
+async def test_a_wait_can_be_told_by_the_providers_rate_headers(
+    sim: Simulator, api: str, header: str, value: str
+) -> None:
+    play(sim, {"status": 429, "retry_after_seconds": 360, "retry_after_form": "reset"})
+    answered = await ask(sim, api)
+    assert (answered.headers[header], "retry-after" in answered.headers) == (value, False)
 
 
 async def test_delays_wait_on_the_clock() -> None:

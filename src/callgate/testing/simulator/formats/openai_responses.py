@@ -195,7 +195,7 @@ def _not_found(name: str) -> Problem:
 
 def _item_list(name: str, items: Sequence[object]) -> bytes:
     data = [
-        {"id": f"item_{name.removeprefix('resp_')}_{n}", **item}
+        {"id": f"item_{name.removeprefix('resp_')}_{n}", **_shown(item)}
         for n, item in enumerate(items)
         if is_object(item)
     ]
@@ -209,3 +209,12 @@ def _item_list(name: str, items: Sequence[object]) -> bytes:
             "has_more": False,
         }
     )
+
+
+def _shown(item: Item) -> Item:
+    """Return an item as a list shows it: a text is a part of text."""
+    content = item.get("content")
+    if not isinstance(content, str):
+        return item
+    part = {"type": "input_text", "text": content}
+    return {**item, "type": kind_of(item), "status": "completed", "content": [part]}
