@@ -19,6 +19,7 @@ HOMES: Final[Mapping[str, str]] = {
     "cost": "cost",
     "budget": "budget",
     "limits": "limits",
+    "prices": "prices",
     "ledger": "ledger",
     "keys": "keys",
     "reload": "reload",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Final
 
 import typer
@@ -9,6 +10,7 @@ import typer
 from callgate.clock import rfc3339
 from callgate.doors.cli.books import open_books
 from callgate.doors.cli.loop import run_loop
+from callgate.doors.cli.rates import unit_prices
 from callgate.doors.cli.receipt import render
 from callgate.doors.cli.screen import (
     Column,
@@ -22,7 +24,8 @@ from callgate.doors.cli.screen import (
 from callgate.doors.cli.settings import ConfigOption, JsonOption
 from callgate.errors import Unknown
 from callgate.observe.receipt import make_receipt
-from callgate.store import AttemptRow, CallRow, CallState, TaskRow
+from callgate.pricing.noted import read_numbers
+from callgate.store import AttemptRow, CallRow, CallState, Store, TaskRow
 
 TASKS: Final = (
     Column("task"),
@@ -119,8 +122,9 @@ async def _calls(
 ) -> None:
     async with open_books(config) as (_, store):
         rows = store.calls(task_id=task, limit=limit, state=state)
+        noted = noted_of(store, rows)
     if json:
-        print_json([call_page(row) for row in rows])
+        print_json([call_page(row, noted) for row in rows])
         return
     if not rows:
         tell("callgate: no such call yet")
@@ -150,8 +154,13 @@ def task_page(row: TaskRow) -> dict[str, object]:
     }
 
 
-def call_page(row: CallRow) -> dict[str, object]:
-    """Return a call as JSON shows it."""
+def call_page(row: CallRow, noted: Mapping[str, str]) -> dict[str, object]:
+    """Return a call as JSON shows it.
+
+    Args:
+        row: The call.
+        noted: The numbers of the versions of prices.
+    """
     return {
         "id": row.id,
         "task_id": row.task_id,
@@ -171,12 +180,17 @@ def call_page(row: CallRow) -> dict[str, object]:
         "ended_at": _instant(row.ended_at),
         "request_bytes": row.request_bytes,
         "cost_nano_usd": _cost(row),
-        "attempts": [attempt_page(attempt) for attempt in row.attempts],
+        "attempts": [attempt_page(attempt, noted) for attempt in row.attempts],
     }
 
 
-def attempt_page(row: AttemptRow) -> dict[str, object]:
-    """Return an attempt as JSON shows it."""
+def attempt_page(row: AttemptRow, noted: Mapping[str, str]) -> dict[str, object]:
+    """Return an attempt as JSON shows it.
+
+    Args:
+        row: The attempt.
+        noted: The numbers of the versions of prices.
+    """
     return {
         "id": row.id,
         "n": row.n,
@@ -189,6 +203,15 @@ def attempt_page(row: AttemptRow) -> dict[str, object]:
         "usage": row.usage,
         "output_tokens_limit": row.output_tokens_limit,
         "price_version": row.price_version,
+        "unit_prices": _unit_prices(row, noted),
+        "service_tier": row.service_tier,
+        "unpriced": row.unpriced,
+        "first": None
+        if row.first is None
+        else {
+            "cost_nano_usd": None if row.first.cost is None else row.first.cost.nano,
+            "price_version": row.first.version,
+        },
         "sent_at": rfc3339(row.sent_at),
         "first_byte_at": _instant(row.first_byte_at),
         "ended_at": _instant(row.ended_at),
@@ -199,6 +222,21 @@ def attempt_page(row: AttemptRow) -> dict[str, object]:
         "finish_reason": row.finish_reason,
         "changes": row.changes,
     }
+
+
+def noted_of(store: Store, rows: Sequence[CallRow]) -> Mapping[str, str]:
+    """Return the numbers of every price that an attempt of some calls was paid by."""
+    versions = {each.price_version for row in rows for each in row.attempts}
+    return store.noted_prices([version for version in versions if version is not None])
+
+
+def _unit_prices(row: AttemptRow, noted: Mapping[str, str]) -> dict[str, int] | None:
+    """Return what a token of each kind was paid with; None where that is not known."""
+    numbers = noted.get(row.price_version or "")
+    if numbers is None:
+        return None
+    size = 0 if row.usage is None else row.usage.total_input_tokens
+    return unit_prices(read_numbers(numbers).rates_for(size))
 
 
 def _task_line(row: TaskRow) -> tuple[str, ...]:
