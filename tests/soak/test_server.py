@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
@@ -42,18 +43,14 @@ async def test_a_server_that_falls_under_load_takes_nothing_with_it(
 ) -> None:
     async with own_server() as server:
         with closing(ServerBooks(server.url)) as books:
-            settings = Settings.write(
-                programs.folder, place=books.place, far_url=far_url, caps=CAPS
-            )
+            settings = Settings.write(programs.folder, place=server.url, far_url=far_url, caps=CAPS)
             gates = [
                 await programs.start("serve", "--port", "0", environ=settings.environ)
                 for _ in range(GATES)
             ]
             loads = [Load(rng, round=n, key=settings.key) for n in range(GATES)]
-            asking = [
-                asyncio.ensure_future(load.run(await gate.url()))
-                for load, gate in zip(loads, gates, strict=True)
-            ]
+            urls = [await gate.url() for gate in gates]
+            asking = asyncio.gather(*map(Load.run, loads, urls))
             books.call_witness()
             for number in range(1, falls + 1):
                 await asyncio.sleep(rng.uniform(0.2, 1.0))
@@ -64,14 +61,14 @@ async def test_a_server_that_falls_under_load_takes_nothing_with_it(
                 show(f"fall {number}/{falls}, {near.attempts.total()} attempts recorded")
             for load in loads:
                 load.end()
-            await asyncio.gather(*asking)
+            await asking
             # By the gates that live: nobody else would settle it.
             async with asyncio.timeout(RECOVERY_SECONDS):
                 await until(lambda: not int(books.ask(HELD)[0][0]))
             far, near = await read_far(far_url), await read_near(books.place)
             compare(far, near)
             exact = compare_to_the_nano_dollar(far, near)
-            ended = sum((load.ended for load in loads), start=loads[0].ended.__class__())
+            ended = sum((load.ended for load in loads), Counter())
             show(
                 f"{exact} attempts agree with the bill to the nano-dollar; "
                 f"${far.total_nano / NANO:.4f} billed, ${near.spent.total() / NANO:.4f} spent; "
