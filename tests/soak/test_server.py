@@ -68,7 +68,7 @@ async def test_a_server_that_falls_under_load_takes_nothing_with_it(
             far, near = await read_far(far_url), await read_near(books.place)
             compare(far, near)
             exact = compare_to_the_nano_dollar(far, near)
-            ended = sum((load.ended for load in loads), Counter())
+            ended = sum((load.ended for load in loads), Counter[str]())
             show(
                 f"{exact} attempts agree with the bill to the nano-dollar; "
                 f"${far.total_nano / NANO:.4f} billed, ${near.spent.total() / NANO:.4f} spent; "
