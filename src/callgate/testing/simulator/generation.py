@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from callgate.call import Usage
+from callgate.testing.simulator.made_up import MadeUp
 from callgate.testing.simulator.request import BYTES_A_TOKEN, Asked
 from callgate.testing.simulator.script import (
     AnswerTable,
@@ -18,6 +19,7 @@ from callgate.testing.simulator.script import (
     ToolCallTable,
 )
 
+ANY_OBJECT: Final = {"type": "object", "properties": {"answer": {"type": "string"}}}
 UNSCRIPTED: Final = AnswerTable()
 
 WORDS: Final = (
@@ -112,6 +114,9 @@ def _text(asked: Asked, answer: AnswerTable) -> str:
     if answer.words is None and any(other is not None for other in others):
         return ""
     drawn = asked.draw_text()
+    if answer.words is None and asked.schema is not None:
+        made_up = MadeUp(asked.schema or ANY_OBJECT, drawn, WORDS).value()
+        return msgspec.json.format(msgspec.json.encode(made_up), indent=0).decode()
     count = answer.words or SHORTEST + drawn[0] % (LONGEST - SHORTEST + 1)
     step = drawn[1] | 1  # an odd step passes through all 32 words before it repeats
     return " ".join(WORDS[(drawn[2] + n * step) % len(WORDS)] for n in range(count))

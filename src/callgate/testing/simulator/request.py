@@ -73,6 +73,8 @@ class Asked(msgspec.Struct, kw_only=True):
     conversation: Conversation = Conversation()
     """What had been said before the answer, where the provider keeps it."""
     output_limit: int | None = None
+    schema: dict[str, object] | None = None
+    """What a made-up answer must fit; an empty one wants any JSON object."""
     stops: tuple[str, ...] = ()
     """Texts before which an answer ends."""
     choices: int = 1
@@ -155,6 +157,17 @@ def decode(body: bytes) -> dict[str, object]:
     if not is_object(value):
         raise Problem(400, "The request body must be a JSON object.")
     return value
+
+
+def read_schema(format: object) -> dict[str, object] | None:
+    """Return the schema of a response format as OpenAI and Anthropic write it, if it has one."""
+    if not is_object(format):
+        return None
+    inner = format.get("json_schema", format)
+    schema = inner.get("schema") if is_object(inner) else None
+    if is_object(schema):
+        return schema
+    return {} if format.get("type") == "json_object" else None
 
 
 def read_stops(value: object) -> tuple[str, ...]:

@@ -31,6 +31,7 @@ from callgate.testing.simulator.request import (
     is_object,
     json_bytes,
     messages_of,
+    read_schema,
     read_stops,
     text_bytes,
     texts,
@@ -77,6 +78,8 @@ class AnthropicMessages(Format):
             refuse_broken_messages(body, messages, asked.seals)
         if asked.endpoint == "generate":
             asked.output_limit = _limit(body)
+        output = body.get("output_config")
+        asked.schema = read_schema(output.get("format")) if is_object(output) else None
         asked.stops = read_stops(body.get("stop_sequences"))
         asked.stream = body.get("stream") is True
         users = [texts(item.get("content")) for item in messages if item.get("role") == "user"]

@@ -31,6 +31,7 @@ def read_contents(body: Mapping[str, object], asked: Asked) -> list[Content]:
     config = field(body, "generationConfig")
     asked.output_limit = _count(config, "maxOutputTokens")
     asked.choices = _choices(config)
+    asked.schema = _schema(config)
     asked.stops = read_stops(field(config, "stopSequences"))
     users = [_text(content) for content in contents if content.get("role", "user") == "user"]
     asked.text = next((text for text in reversed(users) if text), "")
@@ -78,6 +79,14 @@ def _refuse_texts_for_objects(content: Content, n: int) -> None:
                 place = f"contents[{n}].parts[{index}].{snake(name)}.{inner}"
                 shown = f"Invalid value at '{place}' (type.googleapis.com/google.protobuf.Struct)"
                 raise Problem(400, shown)
+
+
+def _schema(config: object) -> dict[str, object] | None:
+    for name in ("responseJsonSchema", "responseSchema"):
+        schema = field(config, name)
+        if is_object(schema):
+            return schema
+    return {} if field(config, "responseMimeType") == "application/json" else None
 
 
 def _count(config: object, name: str) -> int | None:

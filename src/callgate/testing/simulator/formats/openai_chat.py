@@ -26,6 +26,7 @@ from callgate.testing.simulator.request import (
     is_object,
     json_bytes,
     messages_of,
+    read_schema,
     read_stops,
     text_bytes,
     texts,
@@ -70,6 +71,7 @@ class OpenAIChat(OpenAIFormat):
         asked.wants_usage = is_object(options) and options.get("include_usage") is True
         asked.output_limit = read_limit(body, "max_completion_tokens", "max_tokens")
         asked.choices = _choices(body)
+        asked.schema = read_schema(body.get("response_format"))
         asked.stops = read_stops(body.get("stop"))
         users = [message for message in messages if message.get("role") == "user"]
         asked.text = texts(users[-1].get("content")) if users else ""

@@ -34,6 +34,7 @@ from callgate.testing.simulator.request import (
     is_array,
     is_object,
     json_bytes,
+    read_schema,
     text_bytes,
     texts,
 )
@@ -67,6 +68,8 @@ class OpenAIResponses(OpenAIFormat):
         before = _before(body, asked)
         said = before.text_bytes + sum(map(_item_bytes, items))
         asked.conversation = msgspec.structs.replace(pair_calls(before, items), text_bytes=said)
+        text = body.get("text")
+        asked.schema = read_schema(text.get("format")) if is_object(text) else None
         asked.stream = body.get("stream") is True
         asked.output_limit = read_limit(
             body, "max_output_tokens", least=LEAST_LIMIT if strict else 0
