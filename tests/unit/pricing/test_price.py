@@ -71,6 +71,23 @@ def test_the_simulators_bill_is_the_gates_cost(model: str, usage: Usage) -> None
     assert price.cost(usage).nano == PriceList({}).cost_nano_usd(model, usage)
 
 
+TIERS = [(model, tier) for model in sorted(BUILT_IN) for tier in BUILT_IN[model].service_tiers]
+
+
+@pytest.mark.parametrize(("model", "tier"), TIERS)
+@given(usage=usages)
+def test_they_agree_on_every_service_tier_that_both_know(
+    model: str, tier: str, usage: Usage
+) -> None:
+    api = BUILT_IN[model].api or ""
+    price = PriceTable({}).find(api, Candidate(provider=api, model=model), at=NOW)
+    assert price is not None
+    served = price.at(tier)
+    assert served is not None
+    billed = PriceList({}).cost_nano_usd(model, usage, service_tier=tier)
+    assert served.cost(usage).nano == billed
+
+
 def _dollars(places: int) -> st.SearchStrategy[Decimal]:
     return st.decimals(0, 1_000, allow_nan=False, places=places)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from typing import Final, Literal
 
 import msgspec
@@ -35,6 +36,8 @@ class BillLine(msgspec.Struct, frozen=True, kw_only=True):
     billed: bool
     usage: Usage
     """What is charged, in disjoint buckets; nothing unless billed."""
+    service_tier: str | None
+    """How it was served; None: at the standard tier."""
     cost_nano_usd: int | None
     """None: billed, but the model has no price."""
 
@@ -66,13 +69,16 @@ class Entry:
     Attributes:
         digest: Identifies the key, path and body.
         arrived_at: When it came, by the monotonic clock.
+        service_tier: How it was served.
+        on: On which day in UTC.
         error: With what it was refused.
         refused_at: When, by the monotonic clock.
     """
 
     __slots__ = (
         "_carries", "_sent", "_usage", "api", "arrived_at", "billed", "digest", "error", "key",
-        "model", "n", "path", "refused_at", "reply_id", "state", "status", "stream",
+        "model", "n", "on", "path", "refused_at", "reply_id", "service_tier", "state", "status",
+        "stream",
     )  # fmt: skip
 
     def __init__(self, n: int, api: str, *, path: str) -> None:
@@ -83,6 +89,8 @@ class Entry:
         self.key: str | None = None
         self.reply_id: str | None = None
         self.stream = False
+        self.service_tier: str | None = None
+        self.on = date.min
         self.status = 0
         self.state: State = "running"
         self.billed = False
@@ -132,7 +140,13 @@ class Entry:
     def line(self, prices: PriceList) -> BillLine:
         """Return the line as it stands."""
         usage = self.usage
-        cost = prices.cost_nano_usd(self.model or "", usage) if self.billed else 0
+        cost = (
+            0
+            if not self.billed
+            else prices.cost_nano_usd(
+                self.model or "", usage, service_tier=self.service_tier, on=self.on
+            )
+        )
         return BillLine(
             n=self.n,
             api=self.api,
@@ -145,6 +159,7 @@ class Entry:
             state=self.state,
             billed=self.billed,
             usage=usage,
+            service_tier=self.service_tier,
             cost_nano_usd=cost,
         )
 

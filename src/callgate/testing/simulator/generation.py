@@ -63,6 +63,8 @@ class Generation(msgspec.Struct, kw_only=True):
     cut: bool = False
     """Whether the request's output limit ended it."""
     usage: Usage = Usage()
+    service_tier: str | None = None
+    """How it is served; None: at the standard tier."""
     shape: ShapeTable = ShapeTable()
     """In what shape its stream comes."""
 
@@ -82,6 +84,7 @@ def generate(asked: Asked, step: StepTable) -> Generation:
     said = _cut(_stopped(_everything(asked, answer), asked), asked, answer)
     said.shape = step.shape
     said.finish_reason = answer.finish_reason
+    said.service_tier = answer.service_tier
     if answer.finish is not None:
         said.finish = answer.finish
     elif said.finish == "stop" and said.tool_uses:

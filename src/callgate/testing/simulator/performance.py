@@ -62,6 +62,7 @@ class Scene(msgspec.Struct, kw_only=True):
         """Let the model answer, and remember what later requests may refer to."""
         said = generate(self.asked, self.step)
         self.entry.reply_id = self.format.reply_id(self.asked)
+        self.entry.service_tier = said.service_tier
         self.format.keep(self.asked, said)
         if self.settle is not None:
             self.settle(said.usage.total_output_tokens)

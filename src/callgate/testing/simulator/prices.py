@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import date
 from decimal import ROUND_CEILING, Context, Decimal, Inexact, InvalidOperation, Overflow
 from typing import Final
 
 from callgate.call import Usage
-from callgate.testing.simulator.script import Api, PriceTable, TierTable
+from callgate.testing.simulator.script import Api, PriceTable, ServedTable, TierTable
+from callgate.testing.simulator.script.rules import DatedTable, RatesTable
 
 NANO_FOR_A_MILLION: Final = Decimal(1000)
 """Nano-dollars for one token at one dollar for a million tokens: 10^9 / 10^6."""
@@ -24,6 +26,9 @@ ROUND_UP: Final = Context(prec=200, rounding=ROUND_CEILING)
 
 STARTS: Final[Mapping[str, Api]] = {"claude": "anthropic", "gemini": "gemini"}
 """How the names of a provider's models begin; all others are OpenAI's."""
+
+STANDARD: Final = frozenset({None, "default", "standard"})
+"""Service tiers that cost what the list says."""
 
 DATED: Final = re.compile(r"[-@]\d{4}-?\d{2}-?\d{2}$")
 """The date that names a snapshot of a model, such as ``-2026-04-23`` or ``-20251001``."""
@@ -39,6 +44,27 @@ def _openai(cost: tuple[str, str, str], over: tuple[str, str, str] | None = None
         )
         tiers = (tier,)
     return PriceTable(api="openai", input=plain, cache_read=cached, output=output, tiers=tiers)
+
+
+def _served(*cost: str, over: tuple[str, str, str] | None = None) -> ServedTable:
+    """Return the prices of a service tier: plain, cached, (written, for longer,) output."""
+    plain, cached, *written, output = map(Decimal, cost)
+    tiers: tuple[TierTable, ...] = ()
+    if over is not None:
+        high, high_cached, high_output = map(Decimal, over)
+        tier = TierTable(
+            above_input_tokens=272_000, input=high, cache_read=high_cached, output=high_output
+        )
+        tiers = (tier,)
+    short, long = written or (None, None)
+    return ServedTable(
+        input=plain,
+        cache_read=cached,
+        cache_write=short,
+        cache_write_long=long,
+        output=output,
+        tiers=tiers,
+    )
 
 
 def _gemini(cost: tuple[str, str, str], over: tuple[str, str, str] | None = None) -> PriceTable:
@@ -77,7 +103,16 @@ BUILT_IN: Final[Mapping[str, PriceTable]] = {
     "gpt-5-nano": _openai(("0.05", "0.005", "0.4")),
     "gpt-5.4-mini": _openai(("0.75", "0.075", "4.5")),
     "gpt-5.4-nano": _openai(("0.2", "0.02", "1.25")),
-    "gpt-5.5": _openai(("5", "0.5", "30"), over=("10", "1", "45")),
+    "gpt-5.5": _openai(("5", "0.5", "30"), over=("10", "1", "45")).model_copy(
+        update={
+            "service_tiers": {
+                "flex": _served("2.5", "0.25", "15", over=("5", "0.5", "22.5")),
+                "batch": _served("2.5", "0.25", "15", over=("5", "0.5", "22.5")),
+                "priority": _served("12.5", "1.25", "75"),
+                "fast": _served("12.5", "1.25", "75"),
+            }
+        }
+    ),
     "claude-haiku-4-5": _anthropic("1", "0.1", "1.25", "2", "5"),
     "claude-haiku-5-5": _anthropic(
         "0.1", "0.01", "0.125", "0.2", "0.5",
@@ -92,7 +127,17 @@ BUILT_IN: Final[Mapping[str, PriceTable]] = {
             ),
         ),
     ),
-    "claude-opus-5": _anthropic("5", "0.5", "6.25", "10", "25"),
+    "claude-opus-5": _anthropic("5", "0.5", "6.25", "10", "25").model_copy(
+        update={
+            "service_tiers": {
+                "batch": _served("2.5", "0.25", "3.125", "5", "12.5"),
+                "fast": _served("10", "1", "12.5", "20", "50"),
+                "us": _served("5.5", "0.55", "6.875", "11", "27.5"),
+                "batch us": _served("2.75", "0.275", "3.4375", "5.5", "13.75"),
+                "fast us": _served("11", "1.1", "13.75", "22", "55"),
+            }
+        }
+    ),
     "claude-opus-5-5": _anthropic("4", "0.2", "5", "8", "20"),
     "claude-sonnet-5": _anthropic("2", "0.2", "2.5", "4", "10"),
     "claude-sonnet-5-5": _anthropic("2", "0.1", "2.5", "4", "10"),
@@ -127,18 +172,33 @@ class PriceList:
         """Return the names of a provider's models, sorted."""
         return sorted(name for name, price in self._prices.items() if _api(name, price) == api)
 
-    def cost_nano_usd(self, model: str, usage: Usage) -> int | None:
-        """Return what ``usage`` costs in nano-dollars, or None where the model has no price.
+    def cost_nano_usd(
+        self, model: str, usage: Usage, *, service_tier: str | None = None, on: date = date.min
+    ) -> int | None:
+        """Return what ``usage`` costs in nano-dollars, or None where it has no price.
 
         The sum over the buckets is exact and rounded up once, to a whole nano-dollar.
+
+        Args:
+            model: Its name.
+            usage: What it used.
+            service_tier: How it was served; None: at the standard tier.
+            on: The day, in UTC.
         """
         price = self._prices.get(model) or self._prices.get(DATED.sub("", model))
-        return None if price is None else cost_nano_usd(price, usage)
+        if price is None:
+            return None
+        held: DatedTable = price
+        for change in sorted(price.changes, key=lambda change: change.since):
+            if change.since <= on:
+                held = change
+        served = held if service_tier in STANDARD else held.service_tiers.get(service_tier or "")
+        return None if served is None else cost_nano_usd(served, usage)
 
 
-def cost_nano_usd(price: PriceTable, usage: Usage) -> int:
+def cost_nano_usd(price: ServedTable, usage: Usage) -> int:
     """Return what ``usage`` costs at ``price`` in nano-dollars, rounded up once."""
-    rates: PriceTable | TierTable = price
+    rates: RatesTable = price
     for tier in sorted(price.tiers, key=lambda tier: tier.above_input_tokens):
         if usage.total_input_tokens > tier.above_input_tokens:
             rates = tier

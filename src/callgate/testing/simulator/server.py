@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -249,6 +250,7 @@ class Simulator:
         entry.key = shown_key(asked.key)
         entry.digest = asked.digest
         entry.arrived_at = self._clock.monotonic()
+        entry.on = datetime.fromtimestamp(self._clock.now(), UTC).date()
         self._entries.append(entry)
         return Scene(
             asked=asked,

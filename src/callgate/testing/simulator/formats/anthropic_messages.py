@@ -7,7 +7,6 @@ from typing import Final
 
 import msgspec
 
-from callgate.call import Usage
 from callgate.clock import rfc3339
 from callgate.testing.simulator.formats.anthropic_errors import error_object
 from callgate.testing.simulator.formats.format import (
@@ -92,7 +91,7 @@ class AnthropicMessages(Format):
 
     def reply(self, asked: Asked, said: Generation) -> bytes:
         """Return a ``message``."""
-        usage = _usage(said.usage, said.usage.total_output_tokens)
+        usage = _usage(said, said.usage.total_output_tokens)
         body = self._message(asked, content=list(_content(asked, said)), usage=usage)
         body.update(_stop(said))
         if said.shape.usage == "never":
@@ -102,7 +101,7 @@ class AnthropicMessages(Format):
     def events(self, asked: Asked, said: Generation) -> list[Event]:
         """Return the events of a stream; the last one is ``message_stop``."""
         # A provider has drawn the first token when it starts to speak.
-        usage = _usage(said.usage, min(1, said.usage.total_output_tokens))
+        usage = _usage(said, min(1, said.usage.total_output_tokens))
         del usage["output_tokens_details"]
         message = self._message(asked, content=[], usage=usage)
         if said.shape.usage == "never":
@@ -190,8 +189,9 @@ DELTA_USAGE: Final = frozenset(
 """Source: ``MessageDeltaUsage`` of the anthropic package 2.13.0."""
 
 
-def _usage(usage: Usage, output_tokens: int) -> dict[str, object]:
+def _usage(said: Generation, output_tokens: int) -> dict[str, object]:
     """Return usage as Messages counts it: ``input_tokens`` excludes what a cache served or took."""
+    usage = said.usage
     written = usage.cache_write_tokens + usage.cache_write_long_tokens
     return {
         "input_tokens": usage.input_tokens,
@@ -203,8 +203,22 @@ def _usage(usage: Usage, output_tokens: int) -> dict[str, object]:
         },
         "output_tokens": output_tokens,
         "output_tokens_details": {"thinking_tokens": usage.reasoning_tokens},
-        "service_tier": "standard",
+        **_served(said.service_tier),
     }
+
+
+def _served(service_tier: str | None) -> dict[str, object]:
+    """Return how and where a message was served, in the three fields that tell it."""
+    words = [] if service_tier is None else service_tier.split()
+    told: dict[str, object] = {"service_tier": "standard"}
+    for word in words:
+        if word == "us":
+            told["inference_geo"] = word
+        elif word == "fast":
+            told["speed"] = word
+        else:
+            told["service_tier"] = word
+    return told
 
 
 def _stop(said: Generation) -> dict[str, object]:
@@ -223,7 +237,7 @@ def _stop(said: Generation) -> dict[str, object]:
 
 def _message_deltas(said: Generation) -> Iterator[Event]:
     """Yield what ends a message: why, and all that it used, once or as the script wants it."""
-    told = _usage(said.usage, said.usage.total_output_tokens)
+    told = _usage(said, said.usage.total_output_tokens)
     told = {key: value for key, value in told.items() if key in DELTA_USAGE}
     place = said.shape.usage
     early: dict[str, object] = {"type": "message_delta", "delta": NOT_YET, "usage": told}

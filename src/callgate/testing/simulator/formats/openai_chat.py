@@ -101,14 +101,14 @@ class OpenAIChat(OpenAIFormat):
             {"index": n, "message": message, "logprobs": None, "finish_reason": finish}
             for n in range(asked.choices)
         ]
-        body = {**self._head(asked, "chat.completion"), "choices": choices}
+        body = {**self._head(asked, said, "chat.completion"), "choices": choices}
         if said.shape.usage != "never":
             body["usage"] = _usage(said.usage)
         return _encode(body)
 
     def events(self, asked: Asked, said: Generation) -> list[Event]:
         """Return the chunks of a stream; the last event is ``[DONE]``."""
-        head = _encode(self._head(asked, "chat.completion.chunk"))[:-1] + b',"choices":['
+        head = _encode(self._head(asked, said, "chat.completion.chunk"))[:-1] + b',"choices":['
         place = said.shape.usage
         usage = _encode(_usage(said.usage)) if _tells_usage(asked, said) else None
         shown = usage if usage is not None and place == "every" else b"null"
@@ -132,13 +132,13 @@ class OpenAIChat(OpenAIFormat):
         """Return an id such as ``chatcmpl-3f2a…``."""
         return f"chatcmpl-{asked.draw('reply').hex()}"
 
-    def _head(self, asked: Asked, kind: str) -> dict[str, object]:
+    def _head(self, asked: Asked, said: Generation, kind: str) -> dict[str, object]:
         return {
             "id": self.reply_id(asked),
             "object": kind,
             "created": CREATED_AT,
             "model": asked.model,
-            "service_tier": "default",
+            "service_tier": said.service_tier or "default",
             "system_fingerprint": "fp_simulator",
         }
 

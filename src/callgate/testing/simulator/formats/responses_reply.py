@@ -64,6 +64,7 @@ def response_of(asked: Asked, said: Generation) -> dict[str, object]:
         "completed_at": None if reason else CREATED_AT,
         "incomplete_details": {"reason": reason} if reason else None,
         "output": output_of(asked, said),
+        "service_tier": said.service_tier or "default",
         "usage": usage,
     }
 

@@ -26,6 +26,7 @@ from callgate.testing.simulator.script.rules import (
     PriceTable,
     RuleTable,
     Script,
+    ServedTable,
     StepTable,
     TierTable,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "RuleTable",
     "Script",
     "ScriptError",
+    "ServedTable",
     "ShapeTable",
     "StepTable",
     "Table",

@@ -59,6 +59,8 @@ class AnswerTable(Table):
     block_reason: str | None = None
     """Gemini: the prompt is blocked with this reason, and nothing is generated."""
     usage: UsageTable = UsageTable()
+    service_tier: str | None = None
+    """How the reply says that it was served; it is billed so. None: at the standard tier."""
     headers: dict[str, str] = Field(default_factory=dict[str, str])
     """Sent besides the provider's own, such as rate-limit headers."""
     encoding: Encoding | None = None

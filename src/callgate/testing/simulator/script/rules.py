@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Literal
 
 import pydantic
@@ -63,34 +64,53 @@ class RuleTable(Table):
     """Who goes through the steps: all together, or each key, model or request body for itself."""
 
 
-class TierTable(Table):
-    """Prices that hold for a whole request with more input than a threshold."""
-
-    above_input_tokens: Count
-    input: Dollars
-    output: Dollars
-    cache_read: Dollars | None = None
-    cache_write: Dollars | None = None
-    cache_write_long: Dollars | None = None
-    reasoning: Dollars | None = None
-
-
-class PriceTable(Table):
+class RatesTable(Table):
     """Dollars for a million tokens.
 
     Where a bucket has no price of its own, cache reads and writes cost as input, long cache
     writes as cache writes, and reasoning as output.
     """
 
-    api: Api | None = None
-    """Who lists the model; None: by the beginning of its name."""
     input: Dollars
     output: Dollars
     cache_read: Dollars | None = None
     cache_write: Dollars | None = None
     cache_write_long: Dollars | None = None
     reasoning: Dollars | None = None
+
+
+class TierTable(RatesTable):
+    """Prices that hold for a whole request with more input than a threshold."""
+
+    above_input_tokens: Count
+
+
+class ServedTable(RatesTable):
+    """Prices of requests that are served in one way."""
+
     tiers: Annotated[tuple[TierTable, ...], Field(strict=False)] = ()
+
+
+class DatedTable(ServedTable):
+    """Prices that hold at a time, and those of service tiers besides the standard one."""
+
+    service_tiers: dict[str, ServedTable] = Field(default_factory=dict[str, ServedTable])
+
+
+class ChangeTable(DatedTable):
+    """Prices that hold from a day on."""
+
+    since: Annotated[date, Field(strict=False)]
+    """The first day, in UTC."""
+
+
+class PriceTable(DatedTable):
+    """The prices of a model."""
+
+    api: Api | None = None
+    """Who lists the model; None: by the beginning of its name."""
+    changes: Annotated[tuple[ChangeTable, ...], Field(strict=False)] = ()
+    """What it costs from later days on, whole."""
 
 
 class LimitTable(Table):
