@@ -334,7 +334,7 @@ class Gate:
             Admit: Admit(
                 settings=settings,
                 formats=formats,
-                prices=PriceTable.of(settings),
+                prices=_prices(settings),
                 noted=self._noted,
                 bounding=bounding,
                 counting=Counting(bounding=bounding, count=counter),
@@ -346,6 +346,17 @@ class Gate:
             ),
             SecretsStage: SecretsStage(settings=settings, resolver=secrets),
         }
+
+
+def _prices(settings: Settings) -> PriceTable:
+    prices = PriceTable.of(settings)
+    if prices.is_older_than_shipped:
+        log.warning(
+            "the price list %s is older than the one that ships with this Callgate; callgate prices "
+            "update takes a newer one, and without the file the one that ships holds",
+            settings.price_file,
+        )
+    return prices
 
 
 def http_provider(policy: ProviderPolicy) -> Provider:

@@ -108,6 +108,11 @@ class PriceTable:
         """The list."""
         return shipped() if self._snapshot is None else self._snapshot
 
+    @property
+    def is_older_than_shipped(self) -> bool:
+        """Whether the list is one of the user's own, and the one that ships is newer."""
+        return self._snapshot is not None and self._snapshot.made_on < shipped().made_on
+
     def find(self, source: str, candidate: Candidate, *, at: float) -> Price | None:
         """Return a candidate's price; None where nobody tells one.
 

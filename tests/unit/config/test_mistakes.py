@@ -53,6 +53,8 @@ def test_every_mistake_is_told_at_once_in_the_order_of_the_file(chosen: list[str
         ("[gate]\ndrain = -3", "a length of time up to a year"),
         ('[gate]\nmax_body_bytes = "32MiB"', "a number of bytes up to 1,000 GB"),
         ('[gate]\non_disconnect = "dran"', "'drain' or 'cancel'"),
+        ('[providers.p]\napi = "openai"\nprice_source = "nobody"', "'fireworks' or 'none'"),
+        ('[providers.p]\napi = "openai"\nreported_cost = "openai"', "'openrouter' or 'x-ai'"),
         ('[tasks.x]\nbudget = "€5"', 'US dollars in quotes, such as "$0.50"'),
         ('[tasks.x]\nbudget = "-$5"', "US dollars in quotes"),
         ('[tasks.x]\nbudget = "$99999999999"', "up to a billion"),
@@ -97,6 +99,7 @@ def test_a_mistake_says_what_is_allowed(setting: str, allowed: str) -> None:
         ('[caps]\nmonht = "$5"', 2, "month"),
         ("[limits]\nconcurency = 5", 2, "concurrency"),
         ('[providers.x]\napi = "opnai"', 2, "openai"),
+        ('[providers.x]\napi = "openai"\nprice_source = "opnrouter"', 3, "openrouter"),
         ('[models.x]\nuse = ["opnai:gpt-5.5"]', 2, "openai"),
     ],
 )  # fmt: skip

@@ -216,6 +216,14 @@ async def test_a_reload_takes_another_list_and_refuses_a_broken_one(tmp_path: Pa
         assert (await booked(road)).cost == Money(5_500_000)
 
 
+async def test_a_list_that_has_grown_old_is_told_to_whoever_runs_the_gate(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_listed(tmp_path, SERVED):
+        told = [record.getMessage() for record in caplog.records]
+    assert any("is older than the one that ships with this Callgate" in text for text in told)
+
+
 async def test_a_gate_does_not_start_with_a_list_that_it_cannot_read(tmp_path: Path) -> None:
     (tmp_path / "prices.json").write_bytes(b"{}")
     with pytest.raises(Misconfigured, match=r"prices\.json cannot be used"):

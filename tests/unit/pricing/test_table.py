@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import msgspec
 import pytest
 from genai_prices import Usage as ListUsage
 from genai_prices.data import providers
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 
 from callgate.call import Candidate, Usage
 from callgate.config.loading import read_settings
-from callgate.config.policies import PricePolicy
+from callgate.config.policies import PricePolicy, PriceSource
 from callgate.errors import Misconfigured
 from callgate.pricing import Price
 from callgate.pricing.compile import SOURCES
@@ -339,6 +340,19 @@ def test_a_list_of_ones_own_holds_where_there_is_one(tmp_path: Path) -> None:
     (tmp_path / "callgate.prices.json").write_bytes(encode(NO_LIST))
     assert own_list(settings) == NO_LIST
     assert PriceTable.of(settings).find("openai", candidate, at=NOW) is None
+
+
+def test_a_list_of_ones_own_that_has_grown_old_is_known(tmp_path: Path) -> None:
+    settings = read_settings(PROVIDER.format(api="openai"), tmp_path / "callgate.toml")
+    assert not PriceTable.of(settings).is_older_than_shipped
+    for made_on, is_older in ((MADE_ON, False), (MADE_ON - timedelta(days=1), True)):
+        own = msgspec.structs.replace(shipped(), made_on=made_on)
+        (tmp_path / "callgate.prices.json").write_bytes(encode(own))
+        assert PriceTable.of(settings).is_older_than_shipped is is_older
+
+
+def test_the_settings_name_just_the_lists_that_there_are() -> None:
+    assert set(get_args(PriceSource)) - {"none"} == set(shipped().sources) == set(SOURCES.values())
 
 
 def test_a_list_of_ones_own_that_is_broken_is_never_replaced_by_another(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from callgate.errors import Unknown
 from callgate.money import Money, from_femto
 from callgate.pricing import Price
 from callgate.pricing.bound import cache_writes_of, input_bound_tokens, make_bill
-from callgate.pricing.snapshot import Snapshot, shipped
+from callgate.pricing.snapshot import shipped
 from callgate.pricing.table import Dated, PriceTable, prices_of, unpriced_fix
 from callgate.task import DEFAULT_TYPE
 
@@ -68,18 +68,12 @@ class Prices(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def age(self) -> str | None:
         """What to say where the list that ships is the newer one."""
-        return older_than_shipped(self.table.snapshot)
-
-
-def older_than_shipped(snapshot: Snapshot) -> str | None:
-    """Return what to say of a list that is older than the one that ships; None where it is not."""
-    if snapshot.made_on >= shipped().made_on:
-        return None
-    return (
-        f"the list of {snapshot.made_on} is older than the one that ships with this Callgate "
-        f"({shipped().made_on}): callgate prices update takes a newer one, and without the file the "
-        "one that ships holds"
-    )
+        if not self.table.is_older_than_shipped:
+            return None
+        return (
+            f"that is older than the list which ships with this Callgate ({shipped().made_on}): callgate "
+            "prices update takes a newer one, and without the file the one that ships holds"
+        )
 
 
 def open_prices(settings: Settings, *, at: float) -> Prices:
