@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from callgate.config.policies import PricePolicy
-from callgate.errors import Malformed, StoreDown, Unbounded
+from callgate.errors import Malformed, OverBudget, StoreDown, Unbounded
 from callgate.money import Money
 from callgate.testing.clocks import Turn
 from callgate.testing.fakes import Answer
@@ -113,6 +113,9 @@ async def test_a_refusal_that_cannot_be_recorded_is_told_all_the_same(
 
 async def test_a_caller_cancelled_while_its_admission_fails_leaves_nothing(tmp_path: Path) -> None:
     async with open_road(tmp_path, budget="0.000001") as road:
+        # With its first call the numbers of a price are noted, which is waited for too.
+        with pytest.raises(OverBudget):
+            await road.ask(task="before")
         task = asyncio.create_task(road.ask())
         await asyncio.sleep(0)
         task.cancel()
