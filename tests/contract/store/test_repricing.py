@@ -117,11 +117,11 @@ async def test_history_priced_anew_leaves_the_books_balanced(store: Store) -> No
     await store.admit(ask("c2", task="t2"))
     await store.settle(make_settlement("c2.1", cost=40))
     one, two = past(store)
-    assert await store.reprice([anew(one, 70), anew(two, 10)]) == 2
+    assert await store.reprice([anew(one, 70), anew(two, 20)]) == 2
     spent = [balance(store, task)[0] for task in ("t1", "above", "t2")]
-    assert spent == [70, 70, 10]
+    assert spent == [70, 70, 20]
     used = {row.limit.scope: row.used for row in store.limits(windows_of(NOW + 1))}
-    assert used == {"gate": 80, "user:*": 80}
+    assert used == {"gate": 90, "user:*": 90}
     assert store.verify() == []
 
 
