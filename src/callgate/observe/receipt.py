@@ -32,6 +32,8 @@ class ModelLine(msgspec.Struct, frozen=True, kw_only=True):
     input_tokens: int
     output_tokens: int
     cost_nano_usd: int
+    price_versions: tuple[str, ...]
+    """By which prices; more than one where a price has changed, or a reply was served otherwise."""
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,6 +149,9 @@ def _line(model: str, tries: Sequence[tuple[CallRow, int]]) -> ModelLine:
         input_tokens=sum(usage.total_input_tokens for usage in usages),
         output_tokens=sum(usage.total_output_tokens for usage in usages),
         cost_nano_usd=sum(attempt.cost.nano for attempt in attempts if attempt.cost is not None),
+        price_versions=tuple(
+            sorted({attempt.price_version for attempt in attempts if attempt.price_version})
+        ),
     )
 
 

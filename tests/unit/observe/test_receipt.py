@@ -52,7 +52,7 @@ async def test_a_receipt_sums_calls_attempts_tokens_and_money(store: Store) -> N
     (line,) = receipt.models
     assert (line.model, line.calls, line.attempts) == ("openai:gpt-5.5", 2, 2)
     assert line.input_tokens == 2 * USAGE.total_input_tokens
-    assert line.cost_nano_usd == 80
+    assert (line.cost_nano_usd, line.price_versions) == (80, ("v1",))
 
 
 async def test_a_retry_is_a_second_attempt_of_one_call(store: Store) -> None:
