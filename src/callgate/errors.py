@@ -19,12 +19,14 @@
     │   │                    may have cost money
     │   ├── Transient        time: 5xx, connection
     │   │   ├── RateLimited  time: the provider takes no more calls for a while (429)
-    │   │   └── TimedOut     time: the provider did not answer, or stopped answering
+    │   │   ├── TimedOut     time: the provider did not answer, or stopped answering
+    │   │   └── BreakerOpen  time: the provider failed so often that it is not asked for now (503)
     │   ├── BadRequest       the agent: the provider cannot accept this request (400, 422)
     │   ├── NoSuchModel      the operator: the provider does not have this model (404)
     │   ├── BadCredential    the operator: the provider rejects the key (401)
     │   │   └── Forbidden    the operator: the key may not use this model (403)
     │   ├── OutOfCredit      the operator: the account at the provider is empty (402, 429)
+    │   ├── Quarantined      the operator: the provider, model or key is not used until lifted
     │   ├── BrokenReply      time: the reply stopped before its end, or cannot be read
     │   └── Exhausted        every candidate of the route failed
     └── ClientLeft           nobody: the reader of a reply hung up
@@ -273,6 +275,13 @@ class TimedOut(Transient):
     status = 504
 
 
+class BreakerOpen(Transient):
+    """The provider failed so often that it is not asked for now; nothing was sent."""
+
+    code = "breaker_open"
+    status = 503
+
+
 class BadRequest(Failed):
     """The provider cannot accept this request; the same request would fail again."""
 
@@ -288,15 +297,26 @@ class NoSuchModel(Failed):
 
 
 class BadCredential(Failed):
-    """The provider rejects the credential; an operator must act."""
+    """The provider rejects the credential; an operator must act.
+
+    Attributes:
+        renewed: Whether another one stands in its place by now.
+    """
 
     code = "bad_credential"
+    renewed = False
 
 
 class Forbidden(BadCredential):
     """The provider knows the credential, and does not let it use this model."""
 
     code = "forbidden"
+
+
+class Quarantined(Failed):
+    """The provider, the model or the key is not used until an operator acts; nothing was sent."""
+
+    code = "quarantined"
 
 
 class OutOfCredit(Failed):

@@ -20,7 +20,9 @@ from callgate.money import Money
 from callgate.pipeline import ORDER, Execute, Guard, Next, Passage, Stage, compose
 from callgate.pipeline.admit import Admit
 from callgate.pipeline.bounding import Bounding
+from callgate.pipeline.breaker import Breaker
 from callgate.pipeline.counting import Counting
+from callgate.pipeline.health import Health
 from callgate.pipeline.identify import Identify, new_task
 from callgate.pipeline.late import LateOutcomes
 from callgate.pipeline.parse import Parse
@@ -91,6 +93,7 @@ class Gate:
         self._rng = rng
         self._make_provider = make_provider
         self._late = LateOutcomes(store=store, clock=clock)
+        self._health = Health(store, clock)
         self._overruns = Overruns()
         self._noted = NotedPrices(store, clock)
         self._setup = self._set_up(settings, old=None)
@@ -331,6 +334,7 @@ class Gate:
             Permission: Permission(decide=deciding_by(settings), formats=formats),
             Route: Route(settings=settings, formats=formats),
             Retry: Retry(store=store, clock=clock, rng=self._rng),
+            Breaker: Breaker(settings=settings, resolver=secrets, health=self._health),
             Admit: Admit(
                 settings=settings,
                 formats=formats,

@@ -14,6 +14,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from callgate.call import Caller, Claims, Headers, ModelCall, Reply, new_id
 from callgate.errors import (
+    BreakerOpen,
     CallgateError,
     ClientLeft,
     Failed,
@@ -307,7 +308,7 @@ def _retry_headers(error: CallgateError) -> list[tuple[str, str]]:
                 ("retry-after-ms", str(ceil(seconds * 1_000))),
             ]
     headers = [("x-should-retry", "false")]
-    if isinstance(error, RateLimited) and error.retry_after_seconds is not None:
+    if isinstance(error, RateLimited | BreakerOpen) and error.retry_after_seconds is not None:
         headers.append(("retry-after", str(max(1, round(error.retry_after_seconds)))))
     return headers
 

@@ -5,6 +5,7 @@ see a call once (``route`` walks its candidates); stages below see every attempt
 """
 
 from callgate.pipeline.admit import Admit
+from callgate.pipeline.breaker import Breaker
 from callgate.pipeline.execute import Execute
 from callgate.pipeline.identify import Identify
 from callgate.pipeline.parse import Parse
@@ -15,7 +16,7 @@ from callgate.pipeline.route import Route
 from callgate.pipeline.secrets import Secrets
 from callgate.pipeline.stage import Guard, Next, Passage, Stage, compose
 
-ORDER = (Record, Identify, Parse, Permission, Route, Retry, Admit, Secrets)
+ORDER = (Record, Identify, Parse, Permission, Route, Retry, Breaker, Admit, Secrets)
 """The stages around ``execute``, which is the end of the road."""
 
 __all__ = ["ORDER", "Execute", "Guard", "Next", "Passage", "Stage", "compose"]

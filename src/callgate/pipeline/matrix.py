@@ -10,10 +10,12 @@ import msgspec
 from callgate.errors import (
     BadCredential,
     BadRequest,
+    BreakerOpen,
     BrokenReply,
     Failed,
     NoSuchModel,
     OutOfCredit,
+    Quarantined,
     RateLimited,
     TimedOut,
     Transient,
@@ -36,11 +38,13 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True):
 MATRIX: Final[Mapping[type[Failed], Strategy]] = {
     Transient: Strategy(retries=True, falls_back=True, counts=True),
     TimedOut: Strategy(retries=True, falls_back=True, counts=True),
+    BreakerOpen: Strategy(retries=True, falls_back=True),
     RateLimited: Strategy(retries=True, falls_back=True),
     BadRequest: Strategy(corrects=True),
     NoSuchModel: Strategy(falls_back=True),
     BadCredential: Strategy(falls_back=True),
     OutOfCredit: Strategy(falls_back=True),
+    Quarantined: Strategy(falls_back=True),
     BrokenReply: Strategy(counts=True),
 }
 """By kind of failure. A kind that is not in it is treated as the nearest above it that is.

@@ -9,7 +9,7 @@ import msgspec
 
 from callgate.call import Reply
 from callgate.clock import Clock
-from callgate.errors import ClientLeft, Failed, Transient
+from callgate.errors import BadCredential, ClientLeft, Failed, Transient
 from callgate.pipeline.matrix import strategy_of
 from callgate.pipeline.stage import Held, Next, Passage, staged
 from callgate.store import Store
@@ -74,7 +74,11 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
         policy, task = passage.policy, passage.task
         assert policy is not None
         assert task is not None
-        if not strategy_of(failure).retries or tries >= policy.retries:
+        if tries >= policy.retries:
+            return None
+        if isinstance(failure, BadCredential) and failure.renewed:
+            return 0.0
+        if not strategy_of(failure).retries:
             return None
         asked = (failure.retry_after_seconds if isinstance(failure, Transient) else None) or 0.0
         if passage.others and asked > policy.max_retry_wait_seconds:

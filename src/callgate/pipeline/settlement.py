@@ -9,6 +9,7 @@ import msgspec
 from callgate.call import Meter, Reply, Usage
 from callgate.errors import CallgateError, ClientLeft, Failed, Misconfigured, Refused
 from callgate.money import Money
+from callgate.pipeline.matrix import strategy_of
 from callgate.pipeline.stage import Passage
 from callgate.pricing import Price, told_price
 from callgate.pricing.lifetimes import with_lifetimes
@@ -74,6 +75,8 @@ def settlement_of(passage: Passage, ending: Ending, *, ended_at: float) -> Settl
         first_byte_at=passage.opened_at,
         http_status=_http_status(ending),
         error=None if error is None else _describe(error),
+        # A call that is a task of its own has no next one to put it right.
+        is_bad=isinstance(error, Failed) and strategy_of(error).corrects and not passage.own_task,
         model=meter.model,
         reply_id=meter.reply_id,
         finish_reason=meter.finish_reason,

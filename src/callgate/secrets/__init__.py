@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -15,6 +16,9 @@ from callgate.secrets.file import FileBackend
 EXAMPLES: Final[Mapping[str, str]] = {"env": "NAME", "file": "PATH"}
 PLANNED: Final = frozenset({"keyring", "vault", "aws", "gcp", "azure"})
 """Places that the design has and this version does not."""
+
+MARK: Final = 12
+"""Hexadecimal digits of a mark: enough to tell keys apart, and no way back to one."""
 
 QUOTES: Final = "\"'"
 NOT_VISIBLE: Final = re.compile(r"[^!-~]")
@@ -42,6 +46,7 @@ class Secrets:
     """
 
     def __init__(self, environ: Mapping[str, str], base: Path) -> None:
+        self._marks: dict[str, tuple[str, str]] = {}
         self._backends: Mapping[str, Backend] = {
             "env": EnvBackend(environ),
             "file": FileBackend(base),
@@ -64,6 +69,21 @@ class Secrets:
             msg = f"the secret {reference} {flaw}"
             raise Misconfigured(msg)
         return Secret(value)
+
+
+    def mark(self, reference: str) -> str:
+        """Return what tells this credential from the one before it, and nothing else about it.
+
+        One that cannot be resolved has none: who needs it will say why.
+        """
+        try:
+            value = self.resolve(reference).reveal()
+        except Misconfigured:
+            return ""
+        known = self._marks.get(reference)
+        if known is None or known[0] != value:
+            known = self._marks[reference] = (value, sha256(value.encode()).hexdigest()[:MARK])
+        return known[1]
 
 
 def _no_backend(scheme: str) -> Misconfigured:

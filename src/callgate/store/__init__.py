@@ -18,12 +18,15 @@ from callgate.clock import Clock
 from callgate.money import Money
 from callgate.store.accounts import Booked as Booked
 from callgate.store.accounts import BookedKind as BookedKind
+from callgate.store.accounts import Bounded as Bounded
 from callgate.store.accounts import CallKind as CallKind
 from callgate.store.accounts import Grouping as Grouping
 from callgate.store.accounts import Hold as Hold
 from callgate.store.accounts import Imbalance as Imbalance
 from callgate.store.accounts import LimitRow as LimitRow
 from callgate.store.accounts import Spending as Spending
+from callgate.store.blocks import Block as Block
+from callgate.store.blocks import Probe as Probe
 from callgate.store.calendar import Window
 from callgate.store.limits import Limit
 from callgate.store.owners import GateIdentity as GateIdentity
@@ -32,6 +35,12 @@ from callgate.store.priced import NotedPrice as NotedPrice
 from callgate.store.priced import PastAttempt as PastAttempt
 from callgate.store.priced import Priced
 from callgate.store.priced import Repricing as Repricing
+from callgate.store.watched import Alert as Alert
+from callgate.store.watched import AlertKind as AlertKind
+from callgate.store.watched import BudgetRow as BudgetRow
+from callgate.store.watched import Overrun as Overrun
+from callgate.store.watched import Reading as Reading
+from callgate.store.watched import Watched
 from callgate.task import Task
 
 CallState = Literal["running", "ok", "refused", "failed", "left"]
@@ -100,6 +109,9 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     reserved: Money | None
     output_tokens: int | None
     """The output limit that the reservation pays for; None without a bill."""
+    raised_thousandths: int | None = None
+    """By how many the bill was multiplied, as an earlier one of its model was above its reservation;
+    None where none was."""
 
 
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,6 +138,8 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     reply_id: str | None = None
     finish_reason: str | None = None
     changes: tuple[str, ...] = ()
+    is_bad: bool = False
+    """Whether the model called the request bad, which the agent may put right once."""
     call: CallEnd | None = None
     """The call's own outcome, where this attempt ends it; saves a commit."""
 
@@ -272,8 +286,8 @@ class GateRow(msgspec.Struct, frozen=True, kw_only=True):
     """What was wrong with the settings at the last reload; None if it went well."""
 
 
-class Store(Priced, Protocol):
-    """Ledger, audit log, tasks and keys in one database."""
+class Store(Watched, Priced, Protocol):
+    """Ledger, audit log, tasks, keys and alerts in one database."""
 
     @property
     def clock(self) -> Clock:
@@ -296,10 +310,11 @@ class Store(Priced, Protocol):
         """
         ...
 
-    def settle(self, settlement: Settlement, /) -> Future[None]:
+    def settle(self, settlement: Settlement, /) -> Future[Overrun | None]:
         """Free the hold, book the cost and write the outcome; a second time does nothing.
 
-        An attempt that was given up for dead, and so booked at its reservation, is corrected.
+        An attempt that was given up for dead, and so booked at its reservation, is corrected. A cost
+        above the reservation raises an alert, and the bound of its model from then on.
         """
         ...
 
@@ -356,6 +371,26 @@ class Store(Priced, Protocol):
         """Set a task's own budget; None takes the limit away. Return False for an unknown task."""
         ...
 
+    def block(self, block: Block, /) -> Future[None]:
+        """Let nobody ask somebody for a while, in any gate; a longer block that holds stays."""
+        ...
+
+    def unblock(self, subject: str, /) -> Future[bool]:
+        """Lift a block; return False if there is none."""
+        ...
+
+    def claim_probe(self, probe: Probe, /) -> Future[bool]:
+        """Be the one who tries whether a block is still needed; of several gates only one is."""
+        ...
+
+    def unblock_task(self, task_id: str, /) -> Future[bool]:
+        """Forget what a task has to put right; return False if that is nothing."""
+        ...
+
+    def blocks(self) -> Sequence[Block]:
+        """Return who is not asked for now, by name."""
+        ...
+
     def limits(self, windows: Sequence[Window] = (), /) -> Sequence[LimitRow]:
         """Return every limit with what is used of it now.
 
@@ -391,6 +426,15 @@ class Store(Priced, Protocol):
         Args:
             windows: Which share no instant, each with a name of its own.
             providers: Whose attempts.
+        """
+        ...
+
+    def bounded(self, *, since: float, until: float) -> Sequence[Bounded]:
+        """Return how bounds fitted by task type and model, first where most was held for nothing.
+
+        Args:
+            since: The first instant, seconds since 1970.
+            until: The first instant that is not in it any more.
         """
         ...
 

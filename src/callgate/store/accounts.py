@@ -82,6 +82,32 @@ class Booked(msgspec.Struct, frozen=True, kw_only=True):
     """As far as it was told."""
 
 
+class Bounded(msgspec.Struct, frozen=True, kw_only=True):
+    """What attempts of one task type at one model held and cost; shares none with another.
+
+    Only those that were served, and whose cost is known.
+    """
+
+    task_type: str
+    model: str
+    """``provider:model``."""
+    attempts: int
+    counted: int
+    """How many of them held a count instead of a proven bound."""
+    passed: int
+    """How many of them cost more than was held."""
+    reserved: Money
+    cost: Money
+    request_bytes: int
+    """What their requests took, images too."""
+    input_tokens: int
+    """What those turned out to have."""
+    most_input_tokens: int
+    """Of one attempt; as are the next two."""
+    p95_output_tokens: int
+    most_output_tokens: int
+
+
 class Hold(msgspec.Struct, frozen=True, kw_only=True):
     """An attempt that runs, and who will settle it."""
 

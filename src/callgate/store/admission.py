@@ -13,10 +13,21 @@ import msgspec
 
 from callgate.errors import DeadlinePassed, Reason, Refused, StoreDown
 from callgate.money import Money
-from callgate.store import CallEnd, Grant, Intent, Settlement, meters, rulebook, tokens, writes
+from callgate.store import (
+    CallEnd,
+    Grant,
+    Intent,
+    Settlement,
+    corrections,
+    meters,
+    rulebook,
+    tokens,
+    writes,
+)
 from callgate.store.circles import refuse_circles
 from callgate.store.lines import Above, find_line, level_of
 from callgate.store.meters import NOTHING, Sums
+from callgate.store.overruns import reserve_raised
 from callgate.store.rates import Ticks, read_ticks, refuse_over_rate, tick
 from callgate.store.reservation import Level, reserve
 from callgate.store.rows import maybe_micros, micros
@@ -28,12 +39,14 @@ from callgate.store.transaction import Kept
 from callgate.task import Task
 
 FIND: Final = """
-    SELECT s.edition, t.id, t.type, t.agent, t.user, t.deadline_at, t.has_slot,
-        l.cap_nano, l.spent_nano, l.held_nano, l.calls
+    SELECT s.edition, t.id, t.type, t.agent, t.user, t.parent, t.deadline_at, t.has_slot,
+        l.cap_nano, l.spent_nano, l.held_nano, l.calls, k.times
     FROM limits_state s LEFT JOIN tasks t ON t.id = ?
     LEFT JOIN ledger l ON l.scope = ? AND l."window" = 'all'
+    LEFT JOIN corrections k ON k.task_id = t.id AND k.target = ?
 """
-"""A task, if it is stored, and the edition of the rulebook in any case."""
+"""A task, if it is stored, with what it has to put right of a model, and the edition of the rulebook
+in any case."""
 
 HOLD: Final = """
     UPDATE ledger SET held_nano = held_nano + ?, calls = calls + ?, last_at = ?
@@ -49,8 +62,8 @@ INSERT_CALL: Final = """
 # One that names no call is no attempt: its column takes no NULL.
 INSERT_ATTEMPT: Final = """
     INSERT INTO attempts (id, call_seq, task_id, n, provider, model, state, reserved_nano,
-        output_tokens_limit, price_version, sent_at, counted_tokens)
-    VALUES (?, (SELECT seq FROM calls WHERE id = ?), ?, ?, ?, ?, 'running', ?, ?, ?, ?, ?)
+        output_tokens_limit, price_version, sent_at, counted_tokens, raised_thousandths)
+    VALUES (?, (SELECT seq FROM calls WHERE id = ?), ?, ?, ?, ?, 'running', ?, ?, ?, ?, ?, ?)
 """
 
 
@@ -101,10 +114,11 @@ class Admission:
 
     def __call__(self, cursor: Cursor, intent: Intent, /) -> Grant:
         """Hold all that an attempt needs and write its intent."""
-        edition, *stored = cursor.execute(
-            FIND, (intent.task.id, f"task:{intent.task.id}")
-        ).fetchone()
+        given = (intent.task.id, f"task:{intent.task.id}", intent.target)
+        edition, *stored, uncorrected = cursor.execute(FIND, given).fetchone()
         task = _stored(cursor, intent, stored)
+        if uncorrected is not None:
+            corrections.refuse_uncorrected(cursor, intent)
         if edition != self._edition:
             self._read(cursor, edition)
         terms = self._rulebook.terms(intent)
@@ -141,7 +155,8 @@ class Admission:
             meters.read(cursor, terms.places),
             read_ticks(cursor, intent, terms.rated),
         )
-        grant = _decide(cursor, intent, found)
+        raised = self._rulebook.raised_thousandths(intent.candidate)
+        grant = _decide(cursor, intent, found, raised=raised)
         _open_task(cursor, intent.task, task)
         counted = intent.tokens if terms.tokens else None
         _insert(cursor, intent, grant, owner=self._owner, counted=counted)
@@ -151,8 +166,9 @@ class Admission:
 
 def _stored(cursor: Cursor, intent: Intent, found: Sequence[Any]) -> Stored:
     task = intent.task
-    id, *identity, deadline_at, has_slot, cap, spent, held, calls = found
+    id, *identity, parent, deadline_at, has_slot, cap, spent, held, calls = found
     if id is None:
+        parent = task.parent
         deadline_at = maybe_micros(task.deadline_at)
         has_slot, calls = False, 0
         cap, spent, held = (None if task.budget is None else task.budget.nano), 0, 0
@@ -162,10 +178,10 @@ def _stored(cursor: Cursor, intent: Intent, found: Sequence[Any]) -> Stored:
     if late > 0:
         raise _deadline_passed(task, late / 1_000_000)
     own = Above(task.id, task.type, task.user, cap, spent, held)
-    return Stored(id is None, bool(has_slot), calls, own, find_line(cursor, task))
+    return Stored(id is None, bool(has_slot), calls, own, find_line(cursor, task, parent))
 
 
-def _decide(cursor: Cursor, intent: Intent, found: Found) -> Grant:
+def _decide(cursor: Cursor, intent: Intent, found: Found, *, raised: int | None) -> Grant:
     """Return what is granted; nothing is written.
 
     Raises:
@@ -179,7 +195,10 @@ def _decide(cursor: Cursor, intent: Intent, found: Found) -> Grant:
     refuse_over_rate(intent, terms, found.ticks, found.sums)
     if terms.tokens:
         tokens.refuse_over_tokens(cursor, intent, terms.tokens)
-    return reserve(intent.bill, tuple(found.levels()), candidate=intent.candidate)
+    bill, levels, candidate = intent.bill, tuple(found.levels()), intent.candidate
+    if raised is None:
+        return reserve(bill, levels, candidate=candidate)
+    return reserve_raised(bill, levels, candidate=candidate, thousandths=raised)
 
 
 def _open_task(cursor: Cursor, task: Task, stored: Stored) -> None:
@@ -224,7 +243,8 @@ def _insert(
     cursor.execute(
         INSERT_ATTEMPT,
         (intent.attempt_id, intent.call_id, task.id, intent.n, candidate.provider, candidate.model,
-         reserved, grant.output_tokens, intent.price_version, micros(intent.sent_at), counted),
+         reserved, grant.output_tokens, intent.price_version, micros(intent.sent_at), counted,
+         grant.raised_thousandths),
     )  # fmt: skip
 
 

@@ -9,7 +9,9 @@ from functools import partial
 from callgate.clock import Clock
 from callgate.money import Money
 from callgate.store import (
+    Block,
     Booked,
+    Bounded,
     CallEnd,
     CallKind,
     CallRow,
@@ -22,16 +24,21 @@ from callgate.store import (
     Intent,
     Key,
     LimitRow,
+    Overrun,
+    Probe,
     Refusal,
     Settlement,
     Spending,
     TaskRow,
+    blocked,
+    corrections,
     rules,
     tasks,
     writes,
 )
 from callgate.store.admission import Admission
 from callgate.store.booked import booked
+from callgate.store.bounded import bounded
 from callgate.store.calendar import Window
 from callgate.store.groups import Groups
 from callgate.store.heartbeat import Heartbeat
@@ -81,7 +88,7 @@ class DatabaseStore:
             raise RuntimeError(msg)
         return self._writer.submit(self._admission, intent)
 
-    def settle(self, settlement: Settlement, /) -> Future[None]:
+    def settle(self, settlement: Settlement, /) -> Future[Overrun | None]:
         """Free the hold, book the cost and write the outcome; a second time does nothing."""
         return self._writer.submit(writes.settle, settlement)
 
@@ -145,6 +152,26 @@ class DatabaseStore:
         """Set a task's own budget; return False for an unknown task."""
         return self._writer.submit(rules.raise_budget, (task_id, budget))
 
+    def block(self, block: Block, /) -> Future[None]:
+        """Let nobody ask somebody for a while; a longer block that holds stays."""
+        return self._writer.submit(blocked.block, block)
+
+    def unblock(self, subject: str, /) -> Future[bool]:
+        """Lift a block; return False if there is none."""
+        return self._writer.submit(blocked.unblock, subject)
+
+    def claim_probe(self, probe: Probe, /) -> Future[bool]:
+        """Be the one who tries whether a block is still needed."""
+        return self._writer.submit(blocked.claim_probe, probe)
+
+    def unblock_task(self, task_id: str, /) -> Future[bool]:
+        """Forget what a task has to put right; return False if that is nothing."""
+        return self._writer.submit(corrections.forget, task_id)
+
+    def blocks(self) -> Sequence[Block]:
+        """Return who is not asked for now, by name."""
+        return self._reader.ask(blocked.blocks)
+
     def limits(self, windows: Sequence[Window] = (), /) -> Sequence[LimitRow]:
         """Return every limit, and what is used of it where the windows of now are told."""
         return self._reader.limits(windows, self.clock.now())
@@ -167,6 +194,10 @@ class DatabaseStore:
     def booked(self, windows: Sequence[Window], /, *, providers: Sequence[str]) -> Sequence[Booked]:
         """Return what the attempts of some windows add up to, by model and by how they stand."""
         return self._reader.ask(partial(booked, windows=windows, providers=providers))
+
+    def bounded(self, *, since: float, until: float) -> Sequence[Bounded]:
+        """Return how bounds fitted by task type and model."""
+        return self._reader.ask(partial(bounded, since=since, until=until))
 
     def spent_since(self, scope: str, instants: Sequence[float], /) -> Sequence[Money]:
         """Return what the attempts of a scope have cost since each of some instants."""

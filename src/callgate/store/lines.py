@@ -59,19 +59,25 @@ class Above(msgspec.Struct, frozen=True):
     held: int
 
 
-def find_line(cursor: Cursor, task: Task) -> list[Above]:
+def find_line(cursor: Cursor, task: Task, parent: str | None) -> list[Above]:
     """Return the tasks above one.
+
+    Args:
+        cursor: Inside a transaction.
+        task: Whose line.
+        parent: The task right above it: the one that is stored, if the task is. What a call says of
+            it holds for a new task only, as money is booked by what is stored.
 
     Raises:
         Malformed: It names a parent that its user does not have.
         Looping: Too many stand above it.
     """
-    if task.parent is None:
+    if parent is None:
         return []
-    line = [Above(*row) for row in cursor.execute(READ, (task.parent,)).fetchall()]
-    parent = next((above for above in line if above.id == task.parent), None)
-    if parent is None or parent.user != task.user:
-        raise _no_parent(task)
+    line = [Above(*row) for row in cursor.execute(READ, (parent,)).fetchall()]
+    found = next((above for above in line if above.id == parent), None)
+    if found is None or found.user != task.user:
+        raise _no_parent(task, parent)
     if len(line) > DEEPEST:
         raise _too_deep(task)
     return line
@@ -127,9 +133,9 @@ def correct(cursor: Cursor, task_id: str, *, spent: int) -> None:
     cursor.execute(CORRECT, (task_id, spent))
 
 
-def _no_parent(task: Task) -> Malformed:
+def _no_parent(task: Task, parent: str) -> Malformed:
     fix = "name a task of the same user that has been begun, or send no Callgate-Parent-Task"
-    msg = f"task {task.id} names the parent {task.parent!r}, and its user has no such task; {fix}"
+    msg = f"task {task.id} names the parent {parent!r}, and its user has no such task; {fix}"
     return Malformed(msg, reason=Reason(code="parent_mismatch", scope=f"task:{task.id}", fix=fix))
 
 

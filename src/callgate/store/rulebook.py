@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from callgate.call import Candidate
 from callgate.store import Intent
 from callgate.store.calendar import Window
 from callgate.store.limits import (
@@ -33,6 +34,7 @@ from callgate.store.reservation import Budget
 from callgate.store.rows import LIMIT_COLUMNS, limit_of, maybe_micros, micros
 from callgate.store.sql import Cursor
 
+OVERRUNS: Final = "SELECT provider, model, thousandths FROM overruns"
 LIMITS: Final = f"SELECT {LIMIT_COLUMNS} FROM limits"
 WINDOWS: Final = 'SELECT kind, "window", starts_at, ends_at FROM windows'
 
@@ -116,9 +118,15 @@ class Rulebook:
     Args:
         limits: Every row of limits.
         begun: Every window.
+        overruns: Providers and models whose bound is multiplied, and by how many thousandths.
     """
 
-    def __init__(self, limits: Iterable[Limit], begun: Iterable[Begun]) -> None:
+    def __init__(
+        self,
+        limits: Iterable[Limit],
+        begun: Iterable[Begun],
+        overruns: Iterable[tuple[str, str, int]] = (),
+    ) -> None:
         rows = list(limits)
         self._limits = Limits(rows)
         self._begun = list(begun)
@@ -128,6 +136,13 @@ class Rulebook:
         ]
         """When something ends or begins."""
         self._terms: dict[tuple[str, ...], Terms] = {}
+        self._raised = {(provider, model): by for provider, model, by in overruns}
+
+    def raised_thousandths(self, candidate: Candidate) -> int | None:
+        """Return by how many thousandths a candidate's bound is multiplied, if it is."""
+        if not self._raised:
+            return None
+        return self._raised.get((candidate.provider, candidate.model))
 
     def terms(self, intent: Intent) -> Terms:
         """Return what an attempt is held to."""
@@ -192,10 +207,11 @@ Needed = Mapping[tuple[str, Window], Sequence[Limit]]
 
 
 def read(cursor: Cursor) -> Rulebook:
-    """Return the limits and the windows of this transaction."""
+    """Return the limits, the windows and the raised bounds of this transaction."""
     limits = cursor.execute(LIMITS).fetchall()
     windows = cursor.execute(WINDOWS).fetchall()
-    return Rulebook(map(limit_of, limits), (Begun(*row) for row in windows))
+    overruns = cursor.execute(OVERRUNS).fetchall()
+    return Rulebook(map(limit_of, limits), (Begun(*row) for row in windows), overruns)
 
 
 def _needed(standing: Iterable[Standing], windows: Iterable[Window]) -> Needed:

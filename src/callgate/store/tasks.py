@@ -58,7 +58,7 @@ def create_task(cursor: Cursor, task: Task) -> Task:
         stored = task_of(found)
         require_same(task, (stored.type, stored.agent, stored.user))
         return stored
-    find_line(cursor, task)
+    find_line(cursor, task, task.parent)
     insert_task(cursor, task, has_slot=False)
     return task
 

@@ -9,7 +9,18 @@ import msgspec
 
 from callgate.call import Usage
 from callgate.errors import Refused
-from callgate.store import CallEnd, Key, Refusal, Settlement, lines, meters, tokens
+from callgate.store import (
+    CallEnd,
+    Key,
+    Overrun,
+    Refusal,
+    Settlement,
+    corrections,
+    lines,
+    meters,
+    overruns,
+    tokens,
+)
 from callgate.store.limits import scopes_of
 from callgate.store.lines import find_line
 from callgate.store.reservation import LARGEST_COST
@@ -56,9 +67,10 @@ ABANDON_CALLS = """
 
 # What an attempt is, and everything that tells where it is booked.
 ATTEMPT = """
-    SELECT a.seq, a.state, a.reserved_nano, a.cost_nano, a.counted_tokens, a.task_id, t.parent, a.sent_at,
-        c.agent, c.task_type, c.user, a.provider, CASE WHEN c.kind = 'tool' THEN c.target END
+    SELECT a.seq, a.state, a.reserved_nano, a.cost_nano, a.counted_tokens, a.raised_thousandths,
+        c.id, k.times, a.task_id, t.parent, a.sent_at, c.agent, c.task_type, c.user, a.provider, CASE WHEN c.kind = 'tool' THEN c.target END
     FROM attempts a JOIN calls c ON c.seq = a.call_seq JOIN tasks t ON t.id = a.task_id
+    LEFT JOIN corrections k ON k.task_id = a.task_id AND k.target = c.target
 """
 
 FIND = f"{ATTEMPT} WHERE a.id = ?"
@@ -74,19 +86,23 @@ ABANDON_ATTEMPT = """
 """
 
 
-def settle(cursor: Cursor, settlement: Settlement) -> None:
-    """Free the hold and book the cost, once; correct what the death of a gate had booked."""
+def settle(cursor: Cursor, settlement: Settlement) -> Overrun | None:
+    """Free the hold and book the cost, once; correct what the death of a gate had booked.
+
+    Returns:
+        What raises the bound of its model from now on, if it does.
+    """
     found = cursor.execute(FIND, (settlement.attempt_id,)).fetchone()
     if found is None:
         msg = f"attempt {settlement.attempt_id} was never admitted to this store"
         raise LookupError(msg)
-    seq, state, reserved, before, counted, *places = found
+    seq, state, reserved, before, counted, raised, call_id, uncorrected, *places = found
     if state == "running":
         before, held = 0, reserved or 0
     elif state == "unknown":
         before, held = before or 0, 0
     else:
-        return
+        return None
     # A cost beyond belief is a broken counter, and tells as much as none.
     told = settlement.cost
     if told is not None and told > LARGEST_COST:
@@ -98,8 +114,10 @@ def settle(cursor: Cursor, settlement: Settlement) -> None:
     _book(cursor, places, spent=(cost or 0) - before, held=held, at=ended_at)
     if counted is not None and state == "running":
         _count(cursor, places, settlement, counted)
+    _correct(cursor, settlement, call_id, sent_at=places[2], uncorrected=uncorrected is not None)
     if settlement.call is not None:
         end_call(cursor, settlement.call)
+    return overruns.note(cursor, settlement, told=told, reserved=reserved, thousandths=raised)
 
 
 def _book(cursor: Cursor, places: Sequence[Any], *, spent: int, held: int, at: int) -> None:
@@ -108,6 +126,17 @@ def _book(cursor: Cursor, places: Sequence[Any], *, spent: int, held: int, at: i
     lines.book(cursor, task_id, parent, spent=spent, held=held, at=at)
     scopes = scopes_of(agent=agent, task_type=task_type, user=user, provider=provider, tool=tool)
     meters.book(cursor, scopes, sent_at, spent=spent, held=held)
+
+
+def _correct(
+    cursor: Cursor, settlement: Settlement, call_id: str, *, sent_at: int, uncorrected: bool
+) -> None:
+    """Note a request that its model calls bad, and forget those before a good answer."""
+    if settlement.is_bad:
+        ended_at = settlement.ended_at
+        corrections.note(cursor, call_id, settlement.error, sent_at=sent_at, ended_at=ended_at)
+    elif uncorrected and settlement.state == "ok":
+        corrections.clear(cursor, call_id)
 
 
 def _count(cursor: Cursor, places: Sequence[Any], settlement: Settlement, counted: int) -> None:
@@ -171,7 +200,7 @@ def refuse(cursor: Cursor, refusal: Refusal) -> None:
 def _may_stand(cursor: Cursor, task: Task) -> bool:
     """Whether a task that is not stored may be where it says."""
     try:
-        find_line(cursor, task)
+        find_line(cursor, task, task.parent)
     except Refused:
         return False
     return True
@@ -207,7 +236,7 @@ def revoke_key(cursor: Cursor, revocation: tuple[str, float]) -> bool:
 def abandon(cursor: Cursor, now: float) -> None:
     """Book what the attempts of dead gates held as spent, and fail their calls."""
     ended_at = micros(now)
-    for seq, _, reserved, _, _, *places in cursor.execute(FIND_ABANDONED).fetchall():
+    for seq, _, reserved, _, _, _, _, _, *places in cursor.execute(FIND_ABANDONED).fetchall():
         cursor.execute(ABANDON_ATTEMPT, (ended_at, seq))
         _book(cursor, places, spent=reserved or 0, held=reserved or 0, at=ended_at)
     cursor.execute(ABANDON_CALLS, (ended_at,))

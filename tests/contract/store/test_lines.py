@@ -138,3 +138,17 @@ async def test_no_line_is_longer_than_sixteen(store: Store) -> None:
     assert (refused.value.reason.code, refused.value.reason.limit) == ("max_depth", 16)
     await store.admit(ask("c1", task="t16", parent="t15"))
     assert balance(store, "t0") == (0, 100)
+
+
+async def test_a_call_that_does_not_name_the_stored_parent_draws_from_it_all_the_same(
+    store: Store,
+) -> None:
+    await store.create_task(make_task("above", budget=500))
+    await store.admit(ask("c1", task="below", parent="above"))
+    await store.admit(ask("c2", task="below"))
+    above = store.task_row("above")
+    assert above is not None
+    assert above.held.nano == 200
+    for call in ("c1", "c2"):
+        await store.settle(make_settlement(f"{call}.1"))
+    assert list(store.verify()) == []

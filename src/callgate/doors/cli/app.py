@@ -21,6 +21,7 @@ HOMES: Final[Mapping[str, str]] = {
     "limits": "limits",
     "prices": "prices",
     "ledger": "ledger",
+    "breakers": "breakers",
     "keys": "keys",
     "reload": "reload",
     "config": "start",

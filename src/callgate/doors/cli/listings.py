@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Final
 
 import typer
+from rich.markup import escape
 
 from callgate.clock import rfc3339
 from callgate.doors.cli.books import open_books
 from callgate.doors.cli.loop import run_loop
+from callgate.doors.cli.named import NamedGroup
 from callgate.doors.cli.rates import unit_prices
 from callgate.doors.cli.receipt import render
 from callgate.doors.cli.screen import (
@@ -63,19 +65,37 @@ LimitOption = Annotated[
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command()(tasks)
+    group = typer.Typer(cls=NamedGroup, subcommand_metavar="[TASK | COMMAND]")
+    group.callback(invoke_without_command=True)(tasks)
+    group.command("show")(show_task)
+    group.command("unblock")(unblock_task)
+    app.add_typer(group, name="tasks")
     app.command()(calls)
 
 
 def tasks(
-    task: Annotated[str | None, typer.Argument(help="One task: its receipt.")] = None,
+    context: typer.Context,
     agent: Annotated[str | None, typer.Option(help="Only this agent's.")] = None,
     limit: LimitOption = 50,
     json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
     """List tasks with what they spent, or show the receipt of one."""
-    run_loop(_tasks(agent, limit, json, config) if task is None else _receipt(task, json, config))
+    if context.invoked_subcommand is None:
+        run_loop(_tasks(agent, limit, json, config))
+
+
+TaskArgument = Annotated[str, typer.Argument(help="The task.", show_default=False)]
+
+
+def show_task(task: TaskArgument, json: JsonOption = False, config: ConfigOption = None) -> None:
+    """Show the receipt of a task; its name alone does too."""
+    run_loop(_receipt(task, json, config))
+
+
+def unblock_task(task: TaskArgument, config: ConfigOption = None) -> None:
+    """Let a task go on that is refused because of its bad requests."""
+    run_loop(_unblock(task, config))
 
 
 async def _tasks(agent: str | None, limit: int, json: bool, config: ConfigOption) -> None:
@@ -94,16 +114,28 @@ async def _tasks(agent: str | None, limit: int, json: bool, config: ConfigOption
         tell("+?  and what nobody knows: calls of models without a price")
 
 
+async def _unblock(task: str, config: ConfigOption) -> None:
+    async with open_books(config) as (_, store):
+        if store.find_task(task) is None:
+            raise _no_task(task)
+        waited = await store.unblock_task(task)
+    done = "goes on with its next call" if waited else "has nothing to put right"
+    tell(f"callgate: task {escape(task)} {done}")
+
+
 async def _receipt(task: str, json: bool, config: ConfigOption) -> None:
     async with open_books(config) as (_, store):
         receipt = make_receipt(store, task)
     if receipt is None:
-        msg = f"there is no task {task!r} in this store; callgate tasks lists them"
-        raise Unknown(msg)
+        raise _no_task(task)
     if json:
         print_json(receipt)
     else:
         out().print(render(receipt))
+
+
+def _no_task(task: str) -> Unknown:
+    return Unknown(f"there is no task {task!r} in this store; callgate tasks lists them")
 
 
 def calls(

@@ -1,0 +1,46 @@
+"""Breaker: do not ask who is known to be unwell, and note who is."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+
+import msgspec
+
+from callgate.call import Reply
+from callgate.config.policies import Settings
+from callgate.errors import BadCredential, Failed, Forbidden
+from callgate.pipeline.health import Asked, Health
+from callgate.pipeline.stage import Next, Passage, staged
+from callgate.secrets import Secrets
+
+
+class Breaker(msgspec.Struct, frozen=True, kw_only=True):
+    """Keep attempts from providers that fail, and from keys that are rejected."""
+
+    settings: Settings
+    resolver: Secrets
+    health: Health
+
+    @staged
+    async def __call__(self, passage: Passage, next: Next, /) -> AsyncGenerator[Reply]:
+        """Let an attempt pass unless its provider, model or key is blocked; judge it by its end."""
+        candidate = passage.candidate
+        assert candidate is not None
+        reference = self.settings.providers[candidate.provider].key
+        asked = Asked(candidate, self._mark(reference))
+        probed = await self.health.check(asked)
+        try:
+            async with next(passage) as reply:
+                yield reply
+        except BadCredential as failure:
+            failure.renewed = self._mark(reference) != asked.mark
+            if isinstance(failure, Forbidden) or not failure.renewed:
+                self.health.failed(asked, failure, call_id=passage.call.id, probed=probed)
+            raise
+        except Failed as failure:
+            self.health.failed(asked, failure, call_id=passage.call.id, probed=probed)
+            raise
+        self.health.went_well(asked, probed)
+
+    def _mark(self, reference: str | None) -> str:
+        return "" if reference is None else self.resolver.mark(reference)

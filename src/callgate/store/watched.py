@@ -1,0 +1,136 @@
+"""What is watched: alerts, budgets as they stand, and bounds that were too low."""
+
+from __future__ import annotations
+
+from asyncio import Future
+from collections.abc import Mapping, Sequence
+from typing import Literal, Protocol
+
+import msgspec
+
+from callgate.call import Candidate
+from callgate.money import Money
+from callgate.store.calendar import Window
+
+AlertKind = Literal["share", "run_out", "burn", "overrun"]
+"""``share``: of a budget, so much is spent; ``run_out``: it is soon; ``burn``: at this rate it is
+before its month ends; ``overrun``: a bill was above its reservation."""
+
+Severity = Literal["warning", "critical"]
+
+Facts = Mapping[str, str | int | float | None]
+"""What a sentence tells, for machines, in the names of every listing: ``spent_nano_usd``."""
+
+
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that somebody should know, from when it began until it is over."""
+
+    id: str
+    fingerprint: str
+    """What it is about: while one is open, there is no second."""
+    kind: AlertKind
+    severity: Severity
+    scope: str
+    """Whom it concerns, as limits name it, or ``task:`` or ``model:`` and a name."""
+    rule: str | None
+    """The setting that drew the line."""
+    message: str
+    facts: Facts
+    raised_at: float
+    resolved_at: float | None = None
+    """When it was over; None while it is open."""
+    change: int = 0
+    """The number of its last change of state, as the store gave it: raised or resolved."""
+
+
+class BudgetRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A budget that holds, and how it stands."""
+
+    scope: str
+    """Whose it is: of a budget of every user, the user's."""
+    rule: str
+    cap: Money
+    spent: Money
+    held: Money
+    window: Window | None
+    """None for a task's own budget, which lasts as long as the task."""
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
+    """What a meter had spent at an instant."""
+
+    scope: str
+    window: str
+    """The key of its window."""
+    at: float
+    spent: Money
+    until: float
+    """How long it is worth keeping, seconds since 1970."""
+
+
+class Overrun(msgspec.Struct, frozen=True, kw_only=True):
+    """A bill that was above its reservation."""
+
+    attempt_id: str
+    candidate: Candidate
+    billed: Money
+    reserved: Money
+    thousandths: int | None
+    """By how many its model's bound is multiplied from then on; None where nothing was held."""
+
+
+class Watched(Protocol):
+    """The part of the store that alerts stand on."""
+
+    def alerts(self, *, limit: int | None = 50, only_open: bool = False) -> Sequence[Alert]:
+        """Return alerts, newest first."""
+        ...
+
+    def alerts_since(self, change: int, /, *, limit: int) -> Sequence[Alert]:
+        """Return the alerts that were raised or resolved since a change of one, in that order.
+
+        Whoever delivers them keeps the ``change`` of the last one, and goes on from there.
+
+        Args:
+            change: That number; 0 to begin with.
+            limit: How many at most.
+        """
+        ...
+
+    def raise_alerts(self, alerts: Sequence[Alert], /) -> Future[Sequence[Alert]]:
+        """Raise alerts, and return those that are new: one that is open gets new words and facts."""
+        ...
+
+    def resolve_alerts(
+        self, fingerprints: Sequence[str], resolved_at: float, /
+    ) -> Future[Sequence[Alert]]:
+        """Mark what is open of these as over, and return it."""
+        ...
+
+    def budgets(self, windows: Sequence[Window], /, *, least_share: float) -> Sequence[BudgetRow]:
+        """Return every budget that holds.
+
+        Of each user without a budget of its own, and of each open task, only one of which a share
+        is spent.
+
+        Args:
+            windows: The hour, the day and the month of now.
+            least_share: That share, 0 to 1.
+        """
+        ...
+
+    def readings(self) -> Sequence[Reading]:
+        """Return what was noted of meters, the oldest first."""
+        ...
+
+    def note_readings(self, readings: Sequence[Reading], now: float, /) -> Future[None]:
+        """Note what meters say, and forget what is not worth keeping any more."""
+        ...
+
+    def overruns(self) -> Mapping[Candidate, int]:
+        """Return by how many thousandths bounds are multiplied, as a bill was above them."""
+        ...
+
+    def forget_overrun(self, candidate: Candidate, now: float, /) -> Future[bool]:
+        """Let a model's own bound hold again; return False if it did."""
+        ...
