@@ -32,7 +32,6 @@ from callgate.pipeline.retry import Retry
 from callgate.pipeline.route import Route
 from callgate.pipeline.secrets import Secrets as SecretsStage
 from callgate.pricing.noted import NotedPrices
-from callgate.pricing.overruns import Overruns
 from callgate.pricing.table import PriceTable
 from callgate.providers import Provider
 from callgate.providers.anthropic import Anthropic
@@ -94,7 +93,6 @@ class Gate:
         self._make_provider = make_provider
         self._late = LateOutcomes(store=store, clock=clock)
         self._health = Health(store, clock)
-        self._overruns = Overruns()
         self._noted = NotedPrices(store, clock)
         self._setup = self._set_up(settings, old=None)
         self._strangers = 0
@@ -345,7 +343,6 @@ class Gate:
                 store=store,
                 clock=clock,
                 late=self._late,
-                overruns=self._overruns,
                 calendar=Calendar(settings.gate.zone),
             ),
             SecretsStage: SecretsStage(settings=settings, resolver=secrets),

@@ -24,9 +24,8 @@ from callgate.pipeline.settlement import Ending, settlement_of
 from callgate.pipeline.stage import Next, Passage, staged
 from callgate.pricing import Price
 from callgate.pricing.noted import NotedPrices
-from callgate.pricing.overruns import ONE, Overruns, raised
 from callgate.pricing.table import PriceTable
-from callgate.store import Bill, Grant, Intent, Settlement, Store
+from callgate.store import Bill, Grant, Intent, Overrun, Settlement, Store
 from callgate.store.calendar import Calendar
 from callgate.wire import Format
 
@@ -52,7 +51,6 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
     store: Store
     clock: Clock
     late: LateOutcomes
-    overruns: Overruns
     calendar: Calendar
     """Where the windows of money and days come from."""
 
@@ -63,9 +61,7 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
         The settlement is submitted before anything is awaited, so a cancellation can end the
         wait for it and never the settlement itself.
         """
-        assert passage.candidate is not None
-        factor = self.overruns.factor(passage.candidate)
-        prices = await self._admit(passage, factor)
+        prices = await self._admit(passage)
         format = self._format(passage)
         ending = Ending(free=not format.costs_output, api=format.api, prices=prices)
         try:
@@ -78,16 +74,15 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
         finally:
             passage.ended = ending.reply is not None
             settlement = settlement_of(passage, ending, ended_at=self.clock.now())
-            self._look_for_overrun(passage, settlement.cost, factor)
             await self._settle(settlement)
 
-    async def _admit(self, passage: Passage, factor: int) -> tuple[Price, ...]:
+    async def _admit(self, passage: Passage) -> tuple[Price, ...]:
         while True:
             price = self._price(passage)
             if price is not None and price not in self.noted:
                 await self.noted.note(price)
             with suppress(PriceChanged):
-                return await self._admit_at(price, passage, factor)
+                return await self._admit_at(price, passage)
 
     def _price(self, passage: Passage) -> Price | None:
         """Return what the candidate costs by the list at this instant."""
@@ -96,9 +91,7 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
         source = self.settings.providers[candidate.provider].price_source
         return self.prices.find(source, candidate, at=self.clock.now())
 
-    async def _admit_at(
-        self, price: Price | None, passage: Passage, factor: int
-    ) -> tuple[Price, ...]:
+    async def _admit_at(self, price: Price | None, passage: Passage) -> tuple[Price, ...]:
         """Admit an attempt at a price.
 
         Raises:
@@ -106,7 +99,7 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
         """
         prices = may_hold(passage, price)
         bill = self.bounding.bill(passage, prices)
-        known = raised(bill, factor) if isinstance(bill, Bill) else None
+        known = bill if isinstance(bill, Bill) else None
         intent = _intent(
             passage, known, price, calendar=self.calendar, now=self.clock.now(),
             tokens=self.bounding.expected_tokens(passage),
@@ -116,7 +109,7 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
             intent, grant = await self._in_turn(passage, intent, price)
         except (OverBudget, Unpriced) as refused:
             second = await self.counting.second(passage, prices, bill, refused)
-            again = msgspec.structs.replace(self._now(intent), bill=raised(second.bill, factor))
+            again = msgspec.structs.replace(self._now(intent), bill=second.bill)
             try:
                 intent, grant = await self._in_turn(passage, again, price)
             except OverBudget as still:
@@ -164,25 +157,6 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
             admitted.add_done_callback(lambda done: self._give_back(intent, done))
             raise
 
-    def _look_for_overrun(self, passage: Passage, cost: Money | None, factor: int) -> None:
-        """Tell of a bill above its reservation, and hold more for this model from now on."""
-        candidate, attempt = passage.candidate, passage.attempt
-        assert candidate is not None
-        assert attempt is not None
-        reserved = attempt.reserved
-        if cost is None or reserved is None or cost <= reserved:
-            return
-        self.overruns.note(candidate, billed=cost, reserved=reserved, factor=factor)
-        log.warning(
-            "%s cost %s where at most %s was expected: from now on %.3f times as much is held for "
-            'it; what you pay for it belongs under [prices."%s"] in callgate.toml',
-            attempt.id,
-            cost,
-            reserved,
-            self.overruns.factor(candidate) / ONE,
-            candidate.name,
-        )
-
     def _give_back(self, intent: Intent, admitted: Future[Grant]) -> None:
         if admitted.cancelled() or admitted.exception() is not None:
             return
@@ -216,11 +190,14 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
         with suppress(StoreDown):
             await asyncio.shield(settled)
 
-    def _settle_later(self, settlement: Settlement, settled: Future[None]) -> None:
+    def _settle_later(self, settlement: Settlement, settled: Future[Overrun | None]) -> None:
         """Try again where the store was down: the reply is paid and read, and its hold stays."""
-        if isinstance(down := settled.exception(), StoreDown):
-            log.warning("attempt %s is not settled yet: %s", settlement.attempt_id, down)
+        error = settled.exception()
+        if isinstance(error, StoreDown):
+            log.warning("attempt %s is not settled yet: %s", settlement.attempt_id, error)
             self.late.add(settlement)
+        elif error is None and (overrun := settled.result()) is not None:
+            log.warning("%s", overrun.told)
 
 
 def _latest_turn(passage: Passage, *, now: float) -> float:

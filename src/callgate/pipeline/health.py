@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from asyncio import Future
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -181,11 +181,11 @@ class Health:
             self._read_at = now
             self._blocks = {block.subject: block for block in self._store.blocks()}
 
-    def _submit(self, written: Future[object]) -> None:
+    def _submit(self, written: Future[Any]) -> None:
         written.add_done_callback(_note)
 
 
-def _note(written: Future[object]) -> None:
+def _note(written: Future[Any]) -> None:
     if not written.cancelled() and (error := written.exception()) is not None:
         log.warning("other gates were not told who is blocked: %s", error)
 

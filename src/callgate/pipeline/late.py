@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from asyncio import Future
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 from callgate.clock import Clock
 from callgate.errors import StoreDown
@@ -58,10 +58,11 @@ class LateOutcomes:
         while True:
             await self._clock.sleep(wait_seconds)
             with suppress(StoreDown):
-                return await self._write(outcome)
+                await self._write(outcome)
+                return
             wait_seconds = TRY_AGAIN_SECONDS
 
-    def _write(self, outcome: Outcome) -> Future[None]:
+    def _write(self, outcome: Outcome) -> Future[Any]:
         if isinstance(outcome, Settlement):
             return self._store.settle(outcome)
         return self._store.end_call(outcome)

@@ -20,6 +20,7 @@ from callgate.store.accounts import Booked as Booked
 from callgate.store.accounts import BookedKind as BookedKind
 from callgate.store.accounts import Bounded as Bounded
 from callgate.store.accounts import CallKind as CallKind
+from callgate.store.accounts import GateRow as GateRow
 from callgate.store.accounts import Grouping as Grouping
 from callgate.store.accounts import Hold as Hold
 from callgate.store.accounts import Imbalance as Imbalance
@@ -39,7 +40,6 @@ from callgate.store.watched import Alert as Alert
 from callgate.store.watched import AlertKind as AlertKind
 from callgate.store.watched import BudgetRow as BudgetRow
 from callgate.store.watched import Overrun as Overrun
-from callgate.store.watched import Reading as Reading
 from callgate.store.watched import Watched
 from callgate.task import Task
 
@@ -266,24 +266,6 @@ class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
     """What it has used that no price tells: why its cost is unknown, or an estimate."""
     first: FirstPrice | None = None
     """What it was booked at before it was priced anew; None where it never was."""
-
-
-class GateRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One running gate process that uses this store: the owner of its attempts."""
-
-    id: str
-    host: str
-    place: str | None
-    """Where its pid means something; see :class:`GateIdentity`."""
-    pid: int
-    pid_started: str | None
-    url: str | None
-    """Where it can be reached; None for one that serves its own process only."""
-    started_at: float
-    beat_at: float
-    reloaded_at: float | None = None
-    reload_error: str | None = None
-    """What was wrong with the settings at the last reload; None if it went well."""
 
 
 class Store(Watched, Priced, Protocol):

@@ -135,3 +135,21 @@ class Imbalance(msgspec.Struct, frozen=True, kw_only=True):
     attempts_spent: Money
     attempts_held: Money
     attempts_calls: int
+
+
+class GateRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One running gate process that uses this store: the owner of its attempts."""
+
+    id: str
+    host: str
+    place: str | None
+    """Where its pid means something; see :class:`callgate.store.GateIdentity`."""
+    pid: int
+    pid_started: str | None
+    url: str | None
+    """Where it can be reached; None for one that serves its own process only."""
+    started_at: float
+    beat_at: float
+    reloaded_at: float | None = None
+    reload_error: str | None = None
+    """What was wrong with the settings at the last reload; None if it went well."""

@@ -6,12 +6,15 @@ from asyncio import Future
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
+from callgate.call import Candidate
 from callgate.clock import Clock
 from callgate.money import Money
 from callgate.store import (
+    Alert,
     Block,
     Booked,
     Bounded,
+    BudgetRow,
     CallEnd,
     CallKind,
     CallRow,
@@ -30,8 +33,10 @@ from callgate.store import (
     Settlement,
     Spending,
     TaskRow,
+    alerts,
     blocked,
     corrections,
+    overruns,
     rules,
     tasks,
     writes,
@@ -39,6 +44,7 @@ from callgate.store import (
 from callgate.store.admission import Admission
 from callgate.store.booked import booked
 from callgate.store.bounded import bounded
+from callgate.store.budgets import budgets
 from callgate.store.calendar import Window
 from callgate.store.groups import Groups
 from callgate.store.heartbeat import Heartbeat
@@ -171,6 +177,38 @@ class DatabaseStore:
     def blocks(self) -> Sequence[Block]:
         """Return who is not asked for now, by name."""
         return self._reader.ask(blocked.blocks)
+
+    def alerts(self, *, limit: int | None = 50, only_open: bool = False) -> Sequence[Alert]:
+        """Return alerts, newest first."""
+        return self._reader.ask(partial(alerts.newest, limit=limit, only_open=only_open))
+
+    def alerts_since(self, change: int, /, *, limit: int) -> Sequence[Alert]:
+        """Return the alerts that were raised or resolved since a change of one, in that order."""
+        return self._reader.ask(partial(alerts.since, change=change, limit=limit))
+
+    def raise_alerts(self, raised: Sequence[Alert], /) -> Future[Sequence[Alert]]:
+        """Raise alerts, and return those that are new."""
+        return self._writer.submit(alerts.raise_all, tuple(raised))
+
+    def resolve_alerts(
+        self, fingerprints: Sequence[str], resolved_at: float, /
+    ) -> Future[Sequence[Alert]]:
+        """Mark what is open of these as over, and return it."""
+        return self._writer.submit(alerts.resolve_all, (tuple(fingerprints), resolved_at))
+
+    def budgets(self, windows: Sequence[Window], /, *, least_share: float) -> Sequence[BudgetRow]:
+        """Return every budget that holds; of users and tasks those of which a share is spent."""
+        return self._reader.ask(
+            partial(budgets, windows=windows, least_share=least_share, now=self.clock.now())
+        )
+
+    def overruns(self) -> Mapping[Candidate, int]:
+        """Return by how many thousandths bounds are multiplied, as a bill was above them."""
+        return self._reader.ask(overruns.read_all)
+
+    def forget_overrun(self, candidate: Candidate, now: float, /) -> Future[bool]:
+        """Let a model's own bound hold again; return False if it did."""
+        return self._writer.submit(overruns.forget, (candidate, now))
 
     def limits(self, windows: Sequence[Window] = (), /) -> Sequence[LimitRow]:
         """Return every limit, and what is used of it where the windows of now are told."""

@@ -16,6 +16,9 @@ from callgate.task import Task
 DEEPEST: Final = 16
 """Tasks that may stand above one; each costs a look at every admission."""
 
+TASK_BUDGET: Final = "task budget"
+"""The rule of a task's own budget, which may come from several places."""
+
 LINE: Final = """
     WITH RECURSIVE line (id, parent) AS (
         SELECT id, parent FROM tasks WHERE id = ?
@@ -93,7 +96,7 @@ def level_of(task: Above) -> Level | None:
 def _budget_of(task: Above, cap: int) -> Budget:
     scope = f"task:{task.id}"
     return Budget(
-        rule="task budget",
+        rule=TASK_BUDGET,
         what=f"task {task.id}",
         scope=scope,
         cap=cap,

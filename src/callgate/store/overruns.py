@@ -94,14 +94,16 @@ def note(
         return None
     provider, model = cursor.execute(WHO, (settlement.attempt_id,)).fetchone()
     candidate = Candidate(provider=provider, model=model)
+    by = _learn(
+        cursor, candidate, billed=told.nano, reserved=reserved, thousandths=thousandths or ONE
+    )
     overrun = Overrun(
         attempt_id=settlement.attempt_id,
         candidate=candidate,
         billed=told,
         reserved=Money(reserved),
-        thousandths=_learn(
-            cursor, candidate, billed=told.nano, reserved=reserved, thousandths=thousandths or ONE
-        ),
+        thousandths=by,
+        told=_told(candidate, told, Money(reserved), by),
     )
     alerts.raise_all(cursor, [_alert(overrun, settlement.ended_at)])
     return overrun
@@ -151,17 +153,20 @@ def _fingerprint(candidate: Candidate) -> str:
     return f"overrun {candidate.name}"
 
 
-def _alert(overrun: Overrun, at: float) -> Alert:
-    name, thousandths = overrun.candidate.name, overrun.thousandths
+def _told(candidate: Candidate, billed: Money, reserved: Money, thousandths: int | None) -> str:
     held = (
         "nothing was held for it, so that nothing can be multiplied"
         if thousandths is None
         else f"from now on {thousandths / ONE:.3f} times as much is held for it"
     )
-    message = (
-        f"{name} cost {overrun.billed} where at most {overrun.reserved} was expected: {held}; correct"
-        f' what you pay under [prices."{name}"] in callgate.toml, then {forgetting(overrun.candidate)}'
+    return (
+        f"{candidate.name} cost {billed} where at most {reserved} was expected: {held}; correct what "
+        f'you pay under [prices."{candidate.name}"] in callgate.toml, then {forgetting(candidate)}'
     )
+
+
+def _alert(overrun: Overrun, at: float) -> Alert:
+    name, thousandths = overrun.candidate.name, overrun.thousandths
     return Alert(
         id=new_id("alert"),
         fingerprint=_fingerprint(overrun.candidate),
@@ -169,7 +174,7 @@ def _alert(overrun: Overrun, at: float) -> Alert:
         severity="warning",
         scope=f"model:{name}",
         rule=f"prices.{name}",
-        message=message,
+        message=overrun.told,
         facts={
             "attempt_id": overrun.attempt_id,
             "billed_nano_usd": overrun.billed.nano,

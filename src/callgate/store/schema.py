@@ -299,17 +299,6 @@ MIGRATIONS: Final[Sequence[Sequence[str]]] = (
         WHERE scope LIKE 'task:%'
         """,
         "CREATE UNIQUE INDEX alerts_open ON alerts (fingerprint) WHERE resolved_at IS NULL",
-        # What a meter said from time to time: how fast it rises is a difference of two.
-        """
-        CREATE TABLE readings (
-            scope TEXT NOT NULL,
-            "window" TEXT NOT NULL,
-            at INTEGER NOT NULL,
-            spent_nano INTEGER NOT NULL,
-            until INTEGER NOT NULL,
-            PRIMARY KEY (scope, "window", at)
-        ) WITHOUT ROWID
-        """,
     ),
 )
 """The statements that lead from each version to the next; a file's version is how many it has."""

@@ -56,18 +56,6 @@ class BudgetRow(msgspec.Struct, frozen=True, kw_only=True):
     """None for a task's own budget, which lasts as long as the task."""
 
 
-class Reading(msgspec.Struct, frozen=True, kw_only=True):
-    """What a meter had spent at an instant."""
-
-    scope: str
-    window: str
-    """The key of its window."""
-    at: float
-    spent: Money
-    until: float
-    """How long it is worth keeping, seconds since 1970."""
-
-
 class Overrun(msgspec.Struct, frozen=True, kw_only=True):
     """A bill that was above its reservation."""
 
@@ -77,6 +65,8 @@ class Overrun(msgspec.Struct, frozen=True, kw_only=True):
     reserved: Money
     thousandths: int | None
     """By how many its model's bound is multiplied from then on; None where nothing was held."""
+    told: str
+    """All of it in a sentence, with what to do."""
 
 
 class Watched(Protocol):
@@ -117,14 +107,6 @@ class Watched(Protocol):
             windows: The hour, the day and the month of now.
             least_share: That share, 0 to 1.
         """
-        ...
-
-    def readings(self) -> Sequence[Reading]:
-        """Return what was noted of meters, the oldest first."""
-        ...
-
-    def note_readings(self, readings: Sequence[Reading], now: float, /) -> Future[None]:
-        """Note what meters say, and forget what is not worth keeping any more."""
         ...
 
     def overruns(self) -> Mapping[Candidate, int]:

@@ -7,9 +7,10 @@ from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from callgate.call import Candidate
 from callgate.errors import DeadlinePassed, Looping, OverBudget, OverLimit, Refused, Unpriced
 from callgate.money import Money
-from callgate.store import Grant, Intent
+from callgate.store import Bill, Grant, Intent
 from callgate.store.limits import Limit
 from callgate.task import Task
 
@@ -39,6 +40,8 @@ class Attempt:
     intent: Intent
     gate: int
     reserved: int | None
+    raised: int | None = None
+    """By how many thousandths its bound was multiplied."""
     cost: int | None = None
     state: str = "running"
 
@@ -75,6 +78,8 @@ class Model:
     """When a task, or one below it, was last seen to do something."""
     attempts: dict[str, Attempt] = field(default_factory=dict[str, Attempt])
     limits: list[Limit] = field(default_factory=list[Limit])
+    raised: dict[Candidate, int] = field(default_factory=dict[Candidate, int])
+    """By how many thousandths bounds are multiplied."""
 
     # What is booked where.
 
@@ -211,10 +216,11 @@ class Model:
         bill = intent.bill
         if bill is None:
             return Unpriced if left else Grant(reserved=None, output_tokens=None)
+        by = self.raised.get(intent.candidate)
         for tokens in range(bill.output_tokens, bill.least_output_tokens - 1, -1):
-            needed = bill.femto(tokens) // 1_000_000
+            needed = raised_nano(bill, tokens, by or 1_000)
             if all(needed <= max(0, each) for each in left):
-                return Grant(reserved=Money(needed), output_tokens=tokens)
+                return Grant(reserved=Money(needed), output_tokens=tokens, raised_thousandths=by)
         return OverBudget
 
     # What happens.
@@ -227,7 +233,8 @@ class Model:
         if intent.n == 1:
             self.calls[intent.call_id] = Call(task, intent.task.agent, gate, intent.fingerprint)
         reserved = None if grant.reserved is None else grant.reserved.nano
-        self.attempts[intent.attempt_id] = Attempt(intent, gate, reserved)
+        attempt = Attempt(intent, gate, reserved, grant.raised_thousandths)
+        self.attempts[intent.attempt_id] = attempt
 
     def settle(self, id: str, cost: int | None, *, at: float, ends: bool) -> None:
         """Book an attempt, and end its call if that has an end."""
@@ -236,6 +243,10 @@ class Model:
             return
         self._see(attempt.intent.task.id, at)
         attempt.cost, attempt.state = attempt.reserved if cost is None else cost, "ended"
+        if cost is not None and attempt.reserved and cost > attempt.reserved:
+            candidate = attempt.intent.candidate
+            needed = -(-cost * (attempt.raised or 1_000) // attempt.reserved)
+            self.raised[candidate] = max(needed, self.raised.get(candidate, 0))
         call = self.calls[attempt.intent.call_id]
         if ends:
             call.ended_at = at
@@ -279,6 +290,12 @@ class Model:
     def _see(self, task: str, at: float) -> None:
         for each in self.line(task):
             self.seen[each] = at
+
+
+def raised_nano(bill: Bill, tokens: int, by: int) -> int:
+    """Return what is held for a bill whose rates are multiplied by thousandths, each rounded up."""
+    given, each = (-(-femto * by // 1_000) for femto in (bill.input_femto, bill.output_femto))
+    return -(-(given + each * bill.choices * tokens) // 1_000_000)
 
 
 def scopes(intent: Intent) -> list[str]:

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from callgate.call import Candidate
 from callgate.errors import OverBudget, Unpriced
 from callgate.money import Money
 from callgate.store import GateIdentity, Grant, Store
@@ -215,6 +216,8 @@ async def test_a_limit_that_comes_at_noon_counts_the_morning_and_what_still_runs
         await store.admit(ask(call, at=at))
     for call, cost in (("yesterday", 90), ("done", 30), ("dear", 170)):
         await store.settle(make_settlement(f"{call}.1", cost=cost))
+    # The dear one has raised what is held for its model.
+    await store.forget_overrun(Candidate(provider="openai", model="gpt-5.5"), NOW)
     await store.load_limits([make_limit("user:*", "budget_per_day", 400)], 1)
     noon = NOW + 43_200
     assert not await fits(store, "c1", nano=101, at=noon)

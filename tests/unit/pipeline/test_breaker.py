@@ -24,6 +24,7 @@ from callgate.errors import (
 from callgate.pipeline import health
 from callgate.pipeline.health import FAILURES
 from callgate.providers import Outgoing
+from callgate.store import Block
 from callgate.testing.fakes import Answer, FakeProvider
 from tests.unit.pipeline.road import KEYS, Line, Road, open_road
 from tests.unit.pipeline.test_matrix import set_task
@@ -61,8 +62,8 @@ async def test_who_fails_five_times_in_a_row_is_not_asked_any_more(tmp_path: Pat
 
 
 async def test_a_good_reply_between_them_begins_the_count_anew(tmp_path: Path) -> None:
-    script = [*[DOWN] * (FAILURES - 1), OK, *[DOWN] * (FAILURES - 1)]
-    async with open_road(tmp_path, *script) as road:
+    some = [DOWN] * (FAILURES - 1)
+    async with open_road(tmp_path, *some, OK, *some) as road:
         await fail(road, FAILURES - 1)
         await road.ask()
         await fail(road, FAILURES - 1)
@@ -156,16 +157,20 @@ async def test_a_key_that_is_rejected_is_not_used_again(
         assert (refused.value.status, sent(road), await subjects(road)) == (502, 1, [subject])
 
 
-class Rotating(FakeProvider):
+class Rotating:
     """A provider whose key is renewed while it is asked."""
 
     def __init__(self, keys: dict[str, str], *script: Line) -> None:
-        super().__init__(*script)
+        self._inner = FakeProvider(*script)
         self._keys = keys
+        self.sent = self._inner.sent
 
     def open(self, outgoing: Outgoing, /) -> AbstractAsyncContextManager[Reply]:
         self._keys["FIRST"] = "key-new"
-        return super().open(outgoing)
+        return self._inner.open(outgoing)
+
+    async def close(self) -> None:
+        await self._inner.close()
 
 
 async def test_a_new_key_is_used_at_once_and_the_attempt_repeated(tmp_path: Path) -> None:
@@ -222,7 +227,7 @@ def subject_mark(road: Road) -> str:
 
 async def test_what_an_operator_closes_is_not_asked_until_it_is_opened(tmp_path: Path) -> None:
     async with open_road(tmp_path, OK) as road:
-        block = health.Block(
+        block = Block(
             subject="first", kind="operator", reason="maintenance", since=road.clock.now()
         )
         await road.store.block(block)
