@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import msgspec
@@ -17,6 +17,7 @@ from callgate.config.policies import AgentPolicy, ProviderPolicy, Settings
 from callgate.errors import Misconfigured, Reason, Unauthenticated
 from callgate.keys import PREFIX, digest, new_key
 from callgate.money import Money
+from callgate.observe.watch import Plan, Watch
 from callgate.pipeline import ORDER, Execute, Guard, Next, Passage, Stage, compose
 from callgate.pipeline.admit import Admit
 from callgate.pipeline.bounding import Bounding
@@ -226,6 +227,20 @@ class Gate:
     async def end_task(self, task_id: str, /) -> None:
         """Mark a task as ended; a later call opens it again, with what it has spent."""
         await self.store.end_task(task_id, self.clock.now())
+
+    @asynccontextmanager
+    async def watching(self) -> AsyncGenerator[None]:
+        """Look at every budget now and then as long as this is open, and raise alerts."""
+        watch = Watch(self.store, self.clock, self._plan)
+        looking = asyncio.create_task(watch.go_on())
+        try:
+            yield
+        finally:
+            looking.cancel()
+            await asyncio.wait([looking])
+
+    def _plan(self) -> Plan:
+        return Plan(Calendar(self.settings.gate.zone), self.settings.alert_at)
 
     async def announce(self, url: str, /) -> None:
         """Tell other processes where this gate can be reached."""

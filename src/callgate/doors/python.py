@@ -256,7 +256,8 @@ async def open_gate(
     try:
         door = GateDoor(gate, _agent(resolved, agent))
         try:
-            yield door
+            async with gate.watching():
+                yield door
         finally:
             await door.finish()
     finally:

@@ -7,7 +7,7 @@ that it matters, the short one that it still goes on.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -28,14 +28,28 @@ false alarm in 60 normal days (tests/unit/observe/test_thresholds.py).
 """
 
 
+BURNS: Final = (
+    (14.4, 3600.0, 300.0),
+    (6.0, 6 * 3600.0, 1800.0),
+    (1.0, 3 * 86_400.0, 6 * 3600.0),
+)
+"""For the cap of a month: how many times as fast as it lasts it is spent, in a long and a short window.
+
+Source: "Alerting on SLOs" of Google's SRE workbook: 2 %, 5 % and 10 % of a month's budget in an hour,
+six hours and three days, each with a twelfth of it to see that it still goes on.
+"""
+
+
 class Crossing(msgspec.Struct, frozen=True, kw_only=True):
     """A threshold that is crossed."""
 
-    kind: Literal["share", "run_out"]
+    kind: Literal["share", "run_out", "burn"]
     share: float
-    """The share of the cap that is the threshold; for ``run_out`` the one that is spent."""
+    """The share of the cap that is the threshold; for the others the one that is spent."""
     runs_out_at: float | None = None
     """When the cap will be hit, seconds since 1970; None for a share."""
+    factor: float | None = None
+    """For ``burn``: how many times too fast it is spent, at least."""
 
 
 def crossings(
@@ -72,6 +86,42 @@ def crossings(
         share = spent.nano / cap.nano
         crossed.append(Crossing(kind="run_out", share=share, runs_out_at=runs_out_at))
     return tuple(crossed)
+
+
+def burning(
+    cap: Money,
+    spent: Money,
+    *,
+    spent_in: Callable[[float], Money],
+    lasts_seconds: float,
+    now: float,
+    resets_at: float,
+) -> Crossing | None:
+    """Return whether a month's cap is spent before its month is over, by the fastest pair of windows.
+
+    Args:
+        cap: What the month may spend.
+        spent: What it has spent.
+        spent_in: Returns what was spent in the last so many seconds.
+        lasts_seconds: How long the month is.
+        now: Seconds since 1970.
+        resets_at: When the month ends.
+    """
+    if cap.nano == 0:
+        return None
+    for factor, long_seconds, short_seconds in BURNS:
+        rates = [
+            Rate(spent=spent_in(seconds), seconds=seconds)
+            for seconds in (long_seconds, short_seconds)
+        ]
+        even = cap.nano / lasts_seconds
+        if all(rate.spent.nano / rate.seconds >= factor * even for rate in rates):
+            lasts = rates[0].seconds_for(cap - spent)
+            runs_out_at = now + (lasts or 0.0)
+            if runs_out_at < resets_at:
+                share = spent.nano / cap.nano
+                return Crossing(kind="burn", share=share, runs_out_at=runs_out_at, factor=factor)
+    return None
 
 
 def _runs_out_at(left: Money, *, last_long: Money, last_short: Money, now: float) -> float | None:

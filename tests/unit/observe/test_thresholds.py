@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callgate.money import NANO_PER_DOLLAR, Money
-from callgate.observe.thresholds import Crossing, crossings
+from callgate.observe.thresholds import Crossing, burning, crossings
 
 CAP = Money(250 * NANO_PER_DOLLAR)
 DAY_MINUTES = 1440
@@ -154,3 +154,67 @@ def test_a_runaway_is_told_long_before_the_cap_is_hit(
     figures = [median(column) for column in zip(*hits, strict=True)]
     assert figures == pytest.approx([after, by_share, by_time], rel=0.2, abs=3)
     assert min(by_run_out for _, _, by_run_out in hits) >= min(20, by_time / 2)
+
+
+MONTH_DAYS = 30
+MONTH_CAP = 6_000.0
+
+
+def month_of(rng: random.Random, *, used: float) -> list[float]:
+    """Return what a month spends by five minutes: more by day, less at weekends, never alike."""
+    weights = [
+        (1.0 if day % 7 < 5 else 0.35)
+        * (1.0 + 0.8 * math.sin((slot / 288 - 0.25) * 2 * math.pi))
+        * rng.lognormvariate(0, 0.4)
+        for day in range(MONTH_DAYS)
+        for slot in range(288)
+    ]
+    total = sum(weights)
+    return [weight / total * used * MONTH_CAP for weight in weights]
+
+
+def first_burn(spent: Sequence[float]) -> int | None:
+    """Return the slot at which a month's cap is told to burn too fast."""
+    sums = [0.0, *accumulate(spent)]
+    for slot in range(1, len(sums)):
+
+        def spent_in(seconds: float, slot: int = slot) -> Money:
+            return dollars(sums[slot] - sums[max(0, slot - int(seconds // 300))])
+
+        found = burning(
+            dollars(MONTH_CAP),
+            dollars(sums[slot]),
+            spent_in=spent_in,
+            lasts_seconds=MONTH_DAYS * 86_400.0,
+            now=slot * 300.0,
+            resets_at=MONTH_DAYS * 86_400.0,
+        )
+        if found is not None:
+            return slot
+    return None
+
+
+def test_a_normal_month_is_no_alarm() -> None:
+    rng = random.Random(11)
+    assert [first_burn(month_of(rng, used=0.6)) for _ in range(12)] == [None] * 12
+
+
+def test_a_month_that_runs_away_is_told_days_before_its_cap_is_hit() -> None:
+    rng, leads = random.Random(12), list[float]()
+    for _ in range(12):
+        spent = month_of(rng, used=0.6)
+        begins = rng.randrange(3 * 288, 10 * 288)
+        spent[begins:] = [each + 20.0 / 12 for each in spent[begins:]]
+        told = first_burn(spent)
+        assert told is not None
+        hit = next(n for n, total in enumerate(accumulate(spent)) if total >= MONTH_CAP)
+        leads.append((hit - told) / 288)
+    assert min(leads) > 4
+    assert median(leads) > 6
+
+
+def test_a_cap_of_nothing_burns_nothing() -> None:
+    found = burning(
+        Money(), Money(), spent_in=lambda _: Money(1), lasts_seconds=1.0, now=0.0, resets_at=1.0
+    )
+    assert found is None

@@ -19,6 +19,7 @@ HOMES: Final[Mapping[str, str]] = {
     "cost": "cost",
     "budget": "budget",
     "limits": "limits",
+    "alerts": "alerts",
     "prices": "prices",
     "ledger": "ledger",
     "breakers": "breakers",

@@ -8,6 +8,7 @@ from typing import Annotated, Final
 import typer
 from rich.markup import escape
 
+from callgate.call import Candidate
 from callgate.clock import rfc3339
 from callgate.doors.cli.amounts import money
 from callgate.doors.cli.books import open_books
@@ -218,3 +219,26 @@ def _hold_page(hold: Hold) -> dict[str, object]:
         "pid": None if hold.owner is None else hold.owner.pid,
         "gate_lives": hold.owner_lives,
     }
+
+
+@ledger.command("forget-overrun")
+def forget_overrun(
+    model: Annotated[str, typer.Argument(help="provider:model; callgate alerts names it.")],
+    config: ConfigOption = None,
+) -> None:
+    """Hold a model's own bound again, once the price is right that made a bill pass it."""
+    run_loop(_forget_overrun(model, config))
+
+
+async def _forget_overrun(model: str, config: Path | None) -> None:
+    provider, _, name = model.partition(":")
+    candidate = Candidate(provider=provider, model=name)
+    async with open_books(config) as (_, store):
+        by = store.overruns()
+        if not await store.forget_overrun(candidate, store.clock.now()):
+            others = ", ".join(sorted(each.name for each in by)) or "none"
+            msg = f"no bill of {model!r} was above its reservation; of these one was: {others}"
+            raise Unknown(msg)
+    tell(
+        f"callgate: {escape(model)} holds its own bound again, from the next call on in every gate"
+    )

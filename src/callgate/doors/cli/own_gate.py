@@ -50,9 +50,9 @@ async def work_at_own_gate(wanted: Wanted, environ: Mapping[str, str], work: Wor
             task = await _make_task(gate, caller, wanted)
             key = await gate.create_task_key(task)
             _introduce(settings, task, wanted)
-            status = await work(
-                Access(url=server.url, key=key, hidden=referenced_variables(settings))
-            )
+            access = Access(url=server.url, key=key, hidden=referenced_variables(settings))
+            async with gate.watching():
+                status = await work(access)
         finally:
             await _stop(server, settings.gate.drain_seconds)
         return Ended(exit_status=status, receipt=await _end(gate, task))

@@ -73,7 +73,8 @@ async def _serve(settings: Settings, environ: Mapping[str, str], host: str, port
             f"[bold]callgate[/bold] serves at [cyan]{server.url}[/cyan]  settings: {escape(describe(settings))}  pid: {os.getpid()}"
         )
         _spare_what_stays()
-        await asked.stop.wait()
+        async with gate.watching():
+            await asked.stop.wait()
         tell(
             f"callgate: no new calls; open ones may finish, for at most {settings.gate.drain_seconds:.0f} s"
             " (asked again: no longer)"
