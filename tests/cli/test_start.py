@@ -73,6 +73,21 @@ async def test_the_simulator_says_where_it_serves_and_how_it_is_used(shell: Shel
     assert re.search(rf"OPENAI_BASE_URL={url}/v1 +ANTHROPIC_BASE_URL={url} ", second)
 
 
+async def test_the_simulators_clock_can_stand_still(shell: Shell) -> None:
+    process = await shell.start("sim", "--port", "0", "--clock", "virtual")
+    assert process.stderr is not None
+    url = (await process.stderr.readline()).decode().split()[-1]
+    advance = {"advance_seconds": 90}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{url}/sim/clock", json=advance) as moved,
+    ):
+        told = await moved.json()
+    assert told == {"now": "2026-01-01T00:01:30.000000Z", "passed_seconds": 90}
+    process.terminate()
+    await ended(process)
+
+
 @pytest.mark.parametrize(
     ("args", "told"),
     [

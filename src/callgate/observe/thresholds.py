@@ -81,7 +81,8 @@ def crossings(
         if spent.nano >= share * cap.nano
     ]
     runs_out_at = _runs_out_at(cap - spent, last_long=last_long, last_short=last_short, now=now)
-    matters = last_long.nano >= LEAST_SHARE * cap.nano
+    # What is spent already is told by its share.
+    matters = last_long.nano >= LEAST_SHARE * cap.nano and spent < cap
     if matters and runs_out_at is not None and runs_out_at < min(resets_at, now + SOON_SECONDS):
         share = spent.nano / cap.nano
         crossed.append(Crossing(kind="run_out", share=share, runs_out_at=runs_out_at))
@@ -107,7 +108,7 @@ def burning(
         now: Seconds since 1970.
         resets_at: When the month ends.
     """
-    if cap.nano == 0:
+    if spent >= cap:
         return None
     for factor, long_seconds, short_seconds in BURNS:
         rates = [

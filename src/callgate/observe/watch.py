@@ -8,7 +8,7 @@ gate is asked of the attempts, once.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -28,7 +28,7 @@ from callgate.observe.thresholds import (
 from callgate.store import Alert, BudgetRow, Store
 from callgate.store.calendar import Calendar, Window
 from callgate.store.limits import named, raising
-from callgate.store.watched import Severity
+from callgate.store.watched import Facts, Severity
 
 LOOK_SECONDS: Final = 10.0
 """A budget that lasts an hour at the rate of a runaway is told 350 looks before it is spent."""
@@ -211,12 +211,12 @@ class Watch:
 
 def _alert(row: BudgetRow, crossing: Crossing, now: float) -> Alert:
     window = row.window
-    facts: Mapping[str, str | int | float | None] = {
+    facts: Facts = {
         "cap_nano_usd": row.cap.nano,
         "spent_nano_usd": row.spent.nano,
         "held_nano_usd": row.held.nano,
-        "share": crossing.share,
-        "factor": crossing.factor,
+        "share_percent": round(crossing.share * 100),
+        "factor_percent": None if crossing.factor is None else round(crossing.factor * 100),
         "window": None if window is None else window.key,
         "runs_out_at": None if crossing.runs_out_at is None else rfc3339(crossing.runs_out_at),
         "resets_at": None if window is None else rfc3339(window.ends_at),

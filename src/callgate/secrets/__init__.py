@@ -70,7 +70,6 @@ class Secrets:
             raise Misconfigured(msg)
         return Secret(value)
 
-
     def mark(self, reference: str) -> str:
         """Return what tells this credential from the one before it, and nothing else about it.
 

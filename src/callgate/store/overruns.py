@@ -179,7 +179,7 @@ def _alert(overrun: Overrun, at: float) -> Alert:
             "attempt_id": overrun.attempt_id,
             "billed_nano_usd": overrun.billed.nano,
             "reserved_nano_usd": overrun.reserved.nano,
-            "factor": None if thousandths is None else thousandths / ONE,
+            "factor_thousandths": thousandths,
         },
         raised_at=at,
     )

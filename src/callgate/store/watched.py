@@ -18,7 +18,7 @@ before its month ends; ``overrun``: a bill was above its reservation."""
 
 Severity = Literal["warning", "critical"]
 
-Facts = Mapping[str, str | int | float | None]
+Facts = Mapping[str, str | int | None]
 """What a sentence tells, for machines, in the names of every listing: ``spent_nano_usd``."""
 
 

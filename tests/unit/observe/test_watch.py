@@ -71,7 +71,7 @@ async def limit(store: Store, *limits: tuple[str, LimitName, int]) -> None:
 
 def told(store: Store, *, only_open: bool = True) -> list[tuple[str, str, object]]:
     alerts = store.alerts(limit=None, only_open=only_open)
-    return sorted((a.kind, a.scope, a.facts["share"]) for a in alerts)
+    return sorted((a.kind, a.scope, a.facts["share_percent"]) for a in alerts)
 
 
 def only(store: Store) -> Alert:
@@ -104,7 +104,7 @@ async def test_each_share_and_all_of_it_are_told(
     await spend(store, clock, "c1", 1_000)
     await looking.look()
     shares = [share for kind, _, share in told(store) if kind == "share"]
-    assert shares == [0.8, 0.95, 1.0]
+    assert shares == [80, 95, 100]
 
 
 async def test_a_share_is_over_when_the_cap_is_raised_or_its_window_is(
@@ -137,7 +137,7 @@ async def test_of_users_those_are_told_who_have_spent_their_share(
     for user, cost in (("u1", 790), ("u2", 850), ("u3", 85), ("u4", 5_000)):
         await spend(store, clock, f"c-{user}", cost, user=user)
     await looking.look()
-    assert told(store) == [("share", "user:u2", 0.8), ("share", "user:u3", 0.8)]
+    assert told(store) == [("share", "user:u2", 80), ("share", "user:u3", 80)]
 
 
 async def test_a_task_is_told_while_it_is_open(
@@ -145,7 +145,7 @@ async def test_a_task_is_told_while_it_is_open(
 ) -> None:
     await spend(store, clock, "c1", 960, budget=1_000)
     await looking.look()
-    assert [share for _, _, share in told(store)] == [0.8, 0.95]
+    assert [share for _, _, share in told(store)] == [80, 95]
     assert "callgate budget set task:t-u1 task AMOUNT" in store.alerts()[0].message
     await store.end_task("t-u1", clock.now())
     await looking.look()
@@ -193,7 +193,7 @@ async def test_a_month_that_burns_too_fast_is_told(
         await looking.look()
         clock.advance(300)
     burns = [alert for alert in store.alerts(only_open=True) if alert.kind == "burn"]
-    assert [alert.facts["factor"] for alert in burns] == [14.4]
+    assert [alert.facts["factor_percent"] for alert in burns] == [1440]
     assert "14.4 times as fast as it lasts" in burns[0].message
 
 
