@@ -1,29 +1,36 @@
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable
 from decimal import Decimal
-from pathlib import Path
 
 import msgspec
 import pytest
 
-from callgate.call import Candidate, Usage
-from callgate.config import builtin
-from callgate.config.policies import PricePolicy, Settings
+from callgate.call import Usage
 from callgate.errors import Misconfigured
-from callgate.observe.difference import ReasonKind, Tolerance
 from callgate.observe.exports.reading import read_export
-from callgate.observe.reconcile import Compared, Reconciliation, providers_of, reconcile
+from callgate.observe.reconcile import providers_of
 from callgate.observe.sides import Amounts
-from callgate.store import GateIdentity, Store
-from callgate.store.sqlite import SqliteStore
-from callgate.testing.clocks import FakeClock
-from tests.contract.store.making import NOW, make_intent, make_settlement, make_task
+from callgate.store import Store
+from tests.unit.observe.bookings import (
+    A_CALL,
+    A_COST,
+    CONTRACT,
+    HAIKU,
+    SETTINGS,
+    SNAPSHOT,
+    activity,
+    book,
+    charged,
+    compare,
+    costs,
+    kinds,
+    only,
+    row,
+    run,
+)
 from tests.unit.observe.exported import (
     ANTHROPIC_COSTS_HEADER,
     ANTHROPIC_USAGE_HEADER,
-    OPENAI_COSTS_HEADER,
-    OPENAI_USAGE_HEADER,
     anthropic_cost,
     anthropic_row,
     csv_of,
@@ -33,111 +40,6 @@ from tests.unit.observe.exported import (
     openai_result,
     openai_row,
 )
-
-DAY = 86_400.0
-NOON = NOW + DAY / 2
-SNAPSHOT = "gpt-5.5-2026-04-23"
-HAIKU = "claude-haiku-4-5-20251001"
-A_CALL = Usage(
-    input_tokens=100_000, cache_read_tokens=20_000, output_tokens=9_000, reasoning_tokens=1_000
-)
-A_COST = 810_000_000
-"""Of such a call, in nano-dollars: $5, $0.50 and $30 for a million tokens."""
-SETTINGS = builtin({"OPENAI_API_KEY": "x", "ANTHROPIC_API_KEY": "y"})
-CONTRACT = PricePolicy(input_femto=4 * 10**9, cache_read_femto=4 * 10**8, output_femto=24 * 10**9)
-"""Four fifths of the list price."""
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock(NOW + 10 * DAY)
-
-
-@pytest.fixture
-async def store(tmp_path: Path, clock: FakeClock) -> AsyncGenerator[Store]:
-    """A ledger of a gate that is looked at ten days later."""
-    gate = GateIdentity.of_this_process(started_at=NOW)
-    store = await SqliteStore.open(tmp_path / "x.db", clock=clock, gate=gate)
-    yield store
-    await store.close()
-
-
-async def run(
-    store: Store, call: str, *, at: float = NOON, model: str = "gpt-5.5", held: int | None = 10**10
-) -> None:
-    """Have an attempt leave, and run on."""
-    provider = "anthropic" if model.startswith("claude") else "openai"
-    intent = make_intent(make_task(), call, nano=held, sent_at=at)
-    await store.admit(
-        msgspec.structs.replace(intent, candidate=Candidate(provider=provider, model=model))
-    )
-
-
-async def book(
-    store: Store,
-    call: str,
-    usage: Usage | None = A_CALL,
-    cost: int | None = A_COST,
-    *,
-    answered_by: str | None = SNAPSHOT,
-    at: float = NOON,
-    model: str = "gpt-5.5",
-    held: int | None = 10**10,
-) -> None:
-    """Have an attempt leave and end; without a cost what was held is booked."""
-    await run(store, call, at=at, model=model, held=held)
-    settlement = make_settlement(f"{call}.1", cost=cost)
-    await store.settle(msgspec.structs.replace(settlement, usage=usage, model=answered_by))
-
-
-def row(
-    requests: int = 1,
-    *,
-    key: str = "key_a",
-    served: str = "FALSE,default",
-    day: int = 0,
-    model: str = SNAPSHOT,
-) -> str:
-    """Return what OpenAI's activity has of so many such calls."""
-    tokens, cached, output = (requests * each for each in (120_000, 20_000, 10_000))
-    return openai_row(
-        requests, tokens, cached, output, key=key, served=served, day=day, model=model
-    )
-
-
-def costs(times: Decimal = Decimal(1), *, calls: int = 1, day: int = 0) -> list[str]:
-    """Return what OpenAI charges for so many such calls, for so many times the list price."""
-    of_call = {"input": "0.50", "cached input": "0.01", "output": "0.30"}
-    return [
-        openai_cost(str(Decimal(cost) * calls * times), f"{SNAPSHOT}, {kind}", day=day)
-        for kind, cost in of_call.items()
-    ]
-
-
-def activity(*rows: str) -> bytes:
-    return csv_of(OPENAI_USAGE_HEADER, *rows)
-
-
-def charged(rows: Iterable[str]) -> bytes:
-    return csv_of(OPENAI_COSTS_HEADER, *rows)
-
-
-def compare(
-    store: Store, *files: bytes, settings: Settings = SETTINGS, share: str = "0.005"
-) -> Reconciliation:
-    export = read_export((f"file{n}", data) for n, data in enumerate(files, 1))
-    providers = providers_of(settings, export, ())
-    tolerance = Tolerance(share=Decimal(share))
-    return reconcile(export, store, settings, providers=providers, tolerance=tolerance)
-
-
-def kinds(compared: Compared) -> list[ReasonKind]:
-    return [reason.kind for reason in compared.reasons]
-
-
-def only(found: Reconciliation) -> Compared:
-    (compared,) = found.rows
-    return compared
 
 
 async def test_a_bill_that_is_what_was_booked_agrees(store: Store) -> None:
@@ -396,113 +298,6 @@ async def test_batches_are_told_as_such(store: Store) -> None:
     await book(store, "c1")
     compared = only(compare(store, activity(row(), row(served="TRUE,default"))))
     assert (kinds(compared), compared.is_open) == (["batch", "not_in_ledger"], True)
-
-
-async def test_what_only_the_ledger_has_is_open_once_the_day_is_long_over(store: Store) -> None:
-    await book(store, "c1")
-    await book(store, "c2", model="gpt-5", answered_by="gpt-5-2025-08-07")
-    found = compare(store, activity(row()))
-    assert [(each.model, kinds(each)) for each in found.rows] == [
-        ("gpt-5-2025-08-07", ["not_in_export"]),
-        (SNAPSHOT, []),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("after", "told"),
-    [(-1.0, "the day is not over in UTC"), (3 * 3600.0, "the day ended 3 hours ago")],
-)
-async def test_a_day_that_is_not_long_over_may_lack_something(
-    store: Store, tmp_path: Path, after: float, told: str
-) -> None:
-    for call in ("c1", "c2"):
-        await book(store, call)
-    assert compare(store, activity(row())).is_open
-    books = await SqliteStore.open(tmp_path / "x.db", clock=FakeClock(NOW + DAY + after), gate=None)
-    compared = only(compare(books, activity(row())))
-    assert (kinds(compared), compared.is_open) == (["not_complete"], False)
-    assert told in compared.reasons[0].text
-    await books.close()
-
-
-async def test_pages_that_are_missing_account_for_what_is_not_there(store: Store) -> None:
-    for call in ("c1", "c2"):
-        await book(store, call)
-    page = openai_page(openai_result(1, 120_000, 20_000, 10_000), has_more=True)
-    compared = only(compare(store, json_of(page)))
-    assert (kinds(compared), compared.is_open) == (["not_complete"], False)
-
-
-async def test_what_left_before_midnight_may_be_counted_after_it(store: Store) -> None:
-    await book(store, "c1")
-    await book(store, "c2", at=NOW + DAY - 60)
-    await book(store, "c3", at=NOON + DAY)
-    found = compare(
-        store, activity(row(1), row(2, day=1)), charged([*costs(), *costs(calls=2, day=1)])
-    )
-    assert [(kinds(each), each.is_open) for each in found.rows] == [(["midnight"], False)] * 2
-    assert (
-        found.rows[0]
-        .reasons[0]
-        .text.startswith("1 attempt left within 10 minutes of midnight in UTC")
-    )
-    assert [each.difference.cost_nano for each in found.rows] == [-A_COST, A_COST]
-
-
-async def test_what_left_at_noon_is_not_counted_on_another_day(store: Store) -> None:
-    for n, at in enumerate((NOON, NOON, NOON + DAY)):
-        await book(store, f"c{n}", at=at)
-    found = compare(store, activity(row(1), row(2, day=1)))
-    assert [kinds(each) for each in found.rows] == [["not_in_export"], ["not_in_ledger"]]
-
-
-async def test_a_day_that_agrees_gives_the_next_nothing(store: Store) -> None:
-    await book(store, "c1", at=NOW + DAY - 60)
-    await book(store, "c2", at=NOON + DAY)
-    almost = openai_row(1, 119_900, 20_000, 10_000)
-    found = compare(store, activity(almost, row(2, day=1)))
-    assert [kinds(each) for each in found.rows] == [[], ["not_in_ledger"]]
-
-
-async def test_a_day_of_the_export_without_the_model_has_counted_none_of_it(store: Store) -> None:
-    for n, at in enumerate((NOON, NOW + DAY - 60)):
-        await book(store, f"c{n}", at=at)
-    other = row(model="gpt-5-2025-08-07", day=1)
-    found = compare(store, activity(row(1), other))
-    assert kinds(found.rows[0]) == ["not_in_export"]
-
-
-async def test_midnights_at_the_ends_of_an_export_are_looked_over(store: Store) -> None:
-    await book(store, "c1", at=NOW - 60)
-    await book(store, "c2", at=NOON)
-    await book(store, "c3", at=NOW + DAY - 60)
-    assert kinds(only(compare(store, activity(row(3))))) == ["midnight"]
-    assert kinds(only(compare(store, activity(row(1))))) == ["midnight"]
-    assert only(compare(store, activity(row(2)))).reasons == ()
-
-
-async def test_attempts_that_failed_for_nothing_may_be_counted_as_requests(store: Store) -> None:
-    await book(store, "c1")
-    await book(store, "c2", None, 0)
-    more = openai_row(2, 120_000, 20_000, 10_000)
-    found = compare(store, activity(more))
-    assert (only(found).ledger.requests, found.is_open) == (1, False)
-    assert kinds(only(found)) == ["not_served"]
-
-
-async def test_a_fee_is_told_apart_from_tokens(store: Store) -> None:
-    await book(store, "c1")
-    found = compare(store, charged([*costs(), openai_cost("2.50", "web search tool calls")]))
-    assert [(each.model, each.fees, kinds(each)) for each in found.rows] == [
-        (SNAPSHOT, (), []),
-        (None, ("web search tool calls",), ["fee"]),
-    ]
-
-
-async def test_days_on_which_nothing_happened_anywhere_have_no_row(store: Store) -> None:
-    await book(store, "c1", None, 0)
-    found = compare(store, json_of(openai_page(), openai_page(day=3)))
-    assert (found.rows, found.is_open, len(found.export.days)) == ((), False, 4)
 
 
 def test_an_export_is_about_the_providers_at_its_own_address() -> None:
