@@ -87,9 +87,10 @@ class Passage(msgspec.Struct, kw_only=True):
         self.expiry = asyncio.get_running_loop().call_later(seconds, self._expire)
 
     def _expire(self) -> None:
-        if self.runner is not None:
-            self.expired = True
-            self.runner.cancel()
+        # The timer ends with the road.
+        assert self.runner is not None
+        self.expired = True
+        self.runner.cancel()
 
     def cause(self, error: BaseException) -> BaseException:
         """Return what really ended the call, where one of its own timers cancelled the runner."""

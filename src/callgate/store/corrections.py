@@ -39,7 +39,7 @@ FORGET: Final = "DELETE FROM corrections WHERE task_id = ?"
 
 
 def refuse_uncorrected(cursor: Cursor, intent: Intent) -> None:
-    """Refuse a call that its model has called bad before.
+    """Refuse a call of a task that has something to put right, unless it does.
 
     Args:
         cursor: Inside the transaction that admits.
@@ -50,10 +50,7 @@ def refuse_uncorrected(cursor: Cursor, intent: Intent) -> None:
     """
     if intent.n > 1:
         return
-    found = cursor.execute(READ, (intent.task.id, intent.target)).fetchone()
-    if found is None:
-        return
-    times, fingerprint, message = found
+    times, fingerprint, message = cursor.execute(READ, (intent.task.id, intent.target)).fetchone()
     if times >= MOST:
         raise _not_corrected(intent, times, message)
     if fingerprint is not None and bytes(fingerprint) == intent.fingerprint:

@@ -8,6 +8,7 @@ seconds is judged by the 61 that it may touch: never by less.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import accumulate
 from math import inf
 from typing import Any, Final
 
@@ -114,8 +115,6 @@ def _taken(cursor: Cursor, scope: str, second: int) -> list[Any]:
 
 def _wait_seconds(seconds: list[Any], excess: int, *, now: float) -> float:
     """Return how long until as many tokens are out of the minute as are too many."""
-    for second, tokens in seconds:
-        excess -= tokens
-        if excess <= 0:
-            return float(second + SECONDS - now)
-    return float(SECONDS)
+    freed = accumulate(tokens for _, tokens in seconds)
+    last = next(second for (second, _), free in zip(seconds, freed, strict=True) if free >= excess)
+    return float(last + SECONDS - now)
