@@ -37,6 +37,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "output_limit": Kind(means="how many tokens the answer may have"),
     "parallel": Kind(means="whether several tools may be called at once"),
     "place": Kind(means="where in a conversation an instruction stands"),
+    "safety": Kind(means="which content the provider blocks"),
     "sampling": Kind(means="temperature, seed, penalties and the like"),
     "prefill": Kind(means="that the answer goes on from words that are given"),
     "region": Kind(means="where in the world a request is served"),
@@ -47,9 +48,14 @@ KINDS: Final[Mapping[str, Kind]] = {
     "strict": Kind(means="that arguments or answer follow their schema exactly"),
     "system": Kind(means="an instruction"),
     "thinking": Kind(means="what a model thought, or the signature that proves it"),
+    "storage": Kind(
+        means="that the provider keeps the answer, to be named by its id later", is_mild=True
+    ),
+    "thinking_view": Kind(means="that the client sees what the model thought", is_mild=True),
     "tool": Kind(means="a tool that the provider runs or describes itself"),
     "tool_choice": Kind(means="which tool must be called"),
     "tool_image": Kind(means="that an image or document is the result of a tool"),
+    "truncation": Kind(means="that too long a conversation is cut, not refused"),
     "unknown": Kind(means="a field that this version does not know"),
     "verbosity": Kind(means="how long-winded the answer should be"),
 }

@@ -25,7 +25,7 @@ LOST_AS: Final = {
 }
 """Plain parameters, and the loss where a target does not have one."""
 
-USUAL: Final = {"parallel": True, "verbosity": "medium", "service_tier": "auto"}
+USUAL: Final = {"parallel": (True,), "verbosity": ("medium",), "service_tier": ("auto",)}
 """Values that say no more than leaving the parameter out."""
 
 BUDGETS: Final = ((0, "none"), (2_048, "low"), (8_192, "medium"), (24_576, "high"))
@@ -33,6 +33,9 @@ BUDGETS: Final = ((0, "none"), (2_048, "low"), (8_192, "medium"), (24_576, "high
 
 TOOL_NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 """Source: the error texts of OpenAI and Anthropic (which takes up to 128)."""
+
+EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+"""Every effort, as OpenAI names them."""
 
 NO_FIELD: Final = "the target has no such parameter"
 
@@ -55,7 +58,7 @@ def plain_params(
             continue
         if name in fields and name not in target.lacks:
             found[fields[name]] = value
-        elif USUAL.get(name) != value:
+        elif value not in USUAL.get(name, ()):
             losses.add(lost, f"$.params.{name}", what=f"{name}={value}"[:80], why=NO_FIELD)
     return found
 
@@ -112,3 +115,9 @@ def note_tool_names(tools: Sequence[Tool], losses: Losses) -> None:
         if TOOL_NAME.fullmatch(tool.name) is None:
             why = "the target takes names of 1 to 64 letters, digits, - and _"
             losses.add("tool", f"$.tools[{n}].name", what=tool.name[:80], why=why)
+
+
+def note_stops(params: Params, losses: Losses) -> None:
+    """Note that the answer does not stop at given texts, for a format that cannot."""
+    for n, stop in enumerate(params.stop):
+        losses.add("stop", f"$.params.stop[{n}]", what=repr(stop), why=NO_FIELD)

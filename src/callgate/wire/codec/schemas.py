@@ -24,6 +24,11 @@ whole request is refused."""
 SILENT_KEYWORDS: Final = frozenset({"$schema", "$comment", "$vocabulary", "examples", "example"})
 """Keywords that allow and forbid nothing."""
 
+COUNTS: Final = frozenset({
+    "maxItems", "minItems", "maxLength", "minLength", "maxProperties", "minProperties",
+})  # fmt: skip
+"""Keywords whose value is a 64-bit number, which Gemini writes as a text."""
+
 SCHEMAS_BY_NAME: Final = frozenset({"properties", "$defs", "definitions", "patternProperties"})
 """Keywords whose value holds schemas under names of the author's own."""
 
@@ -97,3 +102,37 @@ def _cleaned(value: Any, where: str, losses: Losses) -> Any:
 def _note(key: str, where: str, losses: Losses) -> None:
     name = "label" if key in SILENT_KEYWORDS else "schema"
     losses.add(name, where, what=key, why="Gemini refuses the whole request for this keyword")
+
+
+def from_gemini(schema: msgspec.Raw) -> msgspec.Raw:
+    """Return a JSON schema of one in Gemini's older dialect, which is that of OpenAPI.
+
+    Source: Gemini's API reference, ``Schema``: types in capitals, ``nullable``, numbers as texts.
+    """
+    return msgspec.Raw(msgspec.json.encode(_translated(msgspec.json.decode(schema))))
+
+
+def _translated(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_translated(each) for each in cast("list[object]", value)]
+    if not isinstance(value, dict):
+        return value
+    page = cast("dict[str, Any]", value)
+    return {
+        key: _keyword(key, inner, is_nullable=bool(page.get("nullable")))
+        for key, inner in page.items()
+        if key not in {"nullable", "propertyOrdering"}
+    }
+
+
+def _keyword(key: str, value: Any, *, is_nullable: bool) -> Any:
+    """Return the value of a keyword as JSON schema has it."""
+    if key == "properties":
+        named = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+        return {name: _translated(each) for name, each in named.items()}
+    if key in {"items", "anyOf"}:
+        return _translated(value)
+    if key == "type" and isinstance(value, str):
+        return [value.lower(), "null"] if is_nullable else value.lower()
+    is_count = key in COUNTS and isinstance(value, str) and value.isdecimal()
+    return int(value) if is_count else value

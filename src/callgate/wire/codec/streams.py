@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 
-from callgate.errors import Failed
+from callgate.errors import BrokenReply, Failed
 from callgate.wire.codec.canonical import (
     Broke,
     Delta,
@@ -63,10 +64,8 @@ class EventReader(ABC):
         """Say that the stream is closed."""
         if self._is_over:
             return []
-        rest = self._splitter.rest
         try:
-            if rest.strip():
-                self._read(rest)
+            self._read_rest()
             self._close()
         except Failed as failure:
             self._break(failure)
@@ -74,6 +73,14 @@ class EventReader(ABC):
             msg = f"the provider ended the stream before {self.end_event}; the reply is not whole"
             self._break(broken(msg))
         return self._taken()
+
+    def _read_rest(self) -> None:
+        """Read what came after the last blank line: some servers leave out the very last one."""
+        rest = self._splitter.rest
+        if rest.strip():
+            # What cannot be read is an event that the end of the stream has cut.
+            with suppress(BrokenReply):
+                self._read(rest)
 
     @abstractmethod
     def _read(self, event: bytes) -> None:

@@ -18,10 +18,14 @@ from callgate.wire.codec import (
 )
 from callgate.wire.codec.anthropic_messages import MessagesCodec
 from callgate.wire.codec.canonical import Began, Event
+from callgate.wire.codec.gemini_generate_content import GeminiCodec
 from callgate.wire.codec.losses import Loss
 from callgate.wire.codec.openai_chat import ChatCodec
+from callgate.wire.codec.openai_responses import ResponsesCodec
 
-CODECS: Final[Mapping[str, Codec]] = {codec.name: codec for codec in (ChatCodec(), MessagesCodec())}
+CODECS: Final[Mapping[str, Codec]] = {
+    codec.name: codec for codec in (ChatCodec(), MessagesCodec(), ResponsesCodec(), GeminiCodec())
+}
 """Every codec by the name of its format."""
 
 

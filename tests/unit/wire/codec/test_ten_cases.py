@@ -90,7 +90,7 @@ def test_2_an_image_as_the_result_of_a_tool_stays_one() -> None:
 
 def test_3_empty_words_and_empty_arguments_become_nothing_and_an_empty_object() -> None:
     got = put(chat(user(), called(call("a", "go", ""), content="")), CHAT, MESSAGES)
-    block = {"type": "tool_use", "id": "a", "name": "go", "input": {}}
+    block: dict[str, Any] = {"type": "tool_use", "id": "a", "name": "go", "input": {}}
     assert got.page["messages"][1] == {"role": "assistant", "content": [block]}
 
 
@@ -159,7 +159,13 @@ def test_10_tokens_of_a_cache_are_counted_once_in_both_directions() -> None:
         "cache_creation_input_tokens": 4,
         "output_tokens": 6,
     }
-    reply = {"id": "m", "model": "c", "content": [], "stop_reason": "end_turn", "usage": usage}
+    reply: dict[str, Any] = {
+        "id": "m",
+        "model": "c",
+        "content": [],
+        "stop_reason": "end_turn",
+        "usage": usage,
+    }
     told = put_reply(reply, MESSAGES, CHAT).page["usage"]
     assert told["prompt_tokens"] == 17
     assert told["prompt_tokens_details"] == {"cached_tokens": 3, "cache_write_tokens": 4}
@@ -169,8 +175,13 @@ def test_10_tokens_of_a_cache_are_counted_once_in_both_directions() -> None:
 
 
 def test_reverse_an_error_flag_is_put_into_words_that_are_read_back() -> None:
-    use = {"type": "tool_use", "id": "a", "name": "go", "input": {}}
-    block = {"type": "tool_result", "tool_use_id": "a", "content": "no disk", "is_error": True}
+    use: dict[str, Any] = {"type": "tool_use", "id": "a", "name": "go", "input": {}}
+    block: dict[str, Any] = {
+        "type": "tool_result",
+        "tool_use_id": "a",
+        "content": "no disk",
+        "is_error": True,
+    }
     asked = message(user(), {"role": "assistant", "content": [use]}, user([block]))
     got = put(asked, MESSAGES, CHAT)
     words = [part["text"] for part in got.page["messages"][2]["content"]]
@@ -179,10 +190,10 @@ def test_reverse_an_error_flag_is_put_into_words_that_are_read_back() -> None:
 
 
 def test_reverse_an_image_of_a_tool_stands_beside_it_and_that_is_a_loss() -> None:
-    use = {"type": "tool_use", "id": "a", "name": "see", "input": {}}
+    use: dict[str, Any] = {"type": "tool_use", "id": "a", "name": "see", "input": {}}
     source = {"type": "url", "url": "https://x/y.png"}
     image = {"type": "image", "source": source}
-    block = {"type": "tool_result", "tool_use_id": "a", "content": [image]}
+    block: dict[str, Any] = {"type": "tool_result", "tool_use_id": "a", "content": [image]}
     asked = message(user(), {"role": "assistant", "content": [use]}, user([block]))
     got = put(asked, MESSAGES, CHAT)
     assert got.lost == ["tool_image"]

@@ -21,6 +21,7 @@ from callgate.wire.codec.translate import (
 
 FORMATS: Final = tuple(CODECS)
 CHAT, MESSAGES = "openai_chat", "anthropic_messages"
+RESPONSES, GEMINI = "openai_responses", "gemini_generate_content"
 PAIRS: Final = [(one, other) for one in FORMATS for other in FORMATS if one != other]
 
 HOME: Final = Minter(provider="home", account="key-1")

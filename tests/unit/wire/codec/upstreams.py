@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from tests.unit.wire.codec.translating import CHAT, MESSAGES
+from tests.unit.wire.codec.translating import CHAT, GEMINI, MESSAGES, RESPONSES
 
 DONE: Final = b"data: [DONE]\n\n"
 
@@ -49,29 +49,24 @@ def event(page: dict[str, Any]) -> bytes:
 
 def use_delta(index: int, id: str, name: str) -> bytes:
     """Return the beginning of a call as a message has it."""
-    block = {"type": "tool_use", "id": id, "name": name, "input": {}}
+    block: dict[str, Any] = {"type": "tool_use", "id": id, "name": name, "input": {}}
     return event({"type": "content_block_start", "index": index, "content_block": block})
+
+
+WORDS_OF: Final[dict[str, tuple[dict[str, Any], str, str]]] = {
+    "text": ({"text": ""}, "text_delta", "text"),
+    "thinking": ({"thinking": "", "signature": ""}, "thinking_delta", "thinking"),
+    "tool_use": ({"input": {}}, "input_json_delta", "partial_json"),
+}
+"""A block that begins, its deltas, and where they hold words, by its type."""
 
 
 def block_events(index: int, block: dict[str, Any]) -> bytes:
     """Return the events of one block, its words in two pieces."""
-    kind = block["type"]
-    empty, words, delta = {
-        "text": ({"text": ""}, block.get("text", ""), ("text_delta", "text")),
-        "thinking": (
-            {"thinking": "", "signature": ""},
-            block.get("thinking", ""),
-            ("thinking_delta", "thinking"),
-        ),
-        "tool_use": (
-            {"input": {}},
-            json.dumps(block.get("input", {})),
-            ("input_json_delta", "partial_json"),
-        ),
-    }[kind]
+    empty, kind, key = WORDS_OF[block["type"]]
+    words = json.dumps(block["input"]) if "input" in block else block[key]
     start = {"type": "content_block_start", "index": index, "content_block": {**block, **empty}}
-    pieces = [words[: len(words) // 2], words[len(words) // 2 :]]
-    told = [{"type": delta[0], delta[1]: piece} for piece in pieces]
+    told = [{"type": kind, key: piece} for piece in halves(words)]
     if "signature" in block:
         told.append({"type": "signature_delta", "signature": block["signature"]})
     base = {"type": "content_block_delta", "index": index}
@@ -79,12 +74,23 @@ def block_events(index: int, block: dict[str, Any]) -> bytes:
     return event(start) + b"".join([event({**base, "delta": each}) for each in told]) + event(stop)
 
 
+def halves(words: str) -> tuple[str, str]:
+    """Return words in two pieces."""
+    return words[: len(words) // 2], words[len(words) // 2 :]
+
+
 def message_stream(
     *blocks: dict[str, Any], stop_reason: str = "end_turn", usage: dict[str, Any] | None = None
 ) -> bytes:
     """Return a whole stream of a message."""
     begun = {"input_tokens": 10, "cache_read_input_tokens": 3, "output_tokens": 1}
-    message = {"id": "m1", "type": "message", "model": "claude", "content": [], "usage": begun}
+    message: dict[str, Any] = {
+        "id": "m1",
+        "type": "message",
+        "model": "claude",
+        "content": [],
+        "usage": begun,
+    }
     last = {"type": "message_delta", "delta": {"stop_reason": stop_reason}}
     return b"".join(
         [
@@ -97,7 +103,74 @@ def message_stream(
     )
 
 
-STREAMS: Final = {
+EMPTY_ITEMS: Final[dict[str, dict[str, Any]]] = {
+    "message": {"content": []},
+    "function_call": {"arguments": ""},
+    "reasoning": {"summary": []},
+}
+
+
+def response_item(index: int, item: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the events of one item, its words in two pieces."""
+    base = {"output_index": index, "item_id": item["id"]}
+    deltas: list[dict[str, Any]] = []
+    match item["type"]:
+        case "message":
+            words = item["content"][0]["text"]
+            at = {**base, "content_index": 0}
+            part: dict[str, Any] = {"type": "output_text", "text": "", "annotations": []}
+            kind = "response.output_text"
+            deltas = [{"type": "response.content_part.added", **at, "part": part}]
+            deltas += [{"type": f"{kind}.delta", **at, "delta": half} for half in halves(words)]
+            deltas += [{"type": f"{kind}.done", **at, "text": words}]
+            deltas += [{"type": "response.content_part.done", **at, "part": item["content"][0]}]
+        case "function_call":
+            kind, words = "response.function_call_arguments", item["arguments"]
+            deltas = [{"type": f"{kind}.delta", **base, "delta": half} for half in halves(words)]
+            deltas += [{"type": f"{kind}.done", **base, "arguments": words}]
+        case _:
+            kind, words = "response.reasoning_summary_text", item["summary"][0]["text"]
+            at = {**base, "summary_index": 0}
+            deltas = [{"type": f"{kind}.delta", **at, "delta": half} for half in halves(words)]
+            deltas += [{"type": f"{kind}.done", **at, "text": words}]
+    empty = EMPTY_ITEMS[item["type"]]
+    added = {"type": "response.output_item.added", "output_index": index, "item": {**item, **empty}}
+    return [
+        added,
+        *deltas,
+        {"type": "response.output_item.done", "output_index": index, "item": item},
+    ]
+
+
+def response_stream(*items: dict[str, Any], **ending: Any) -> bytes:
+    """Return a whole stream of a response."""
+    base: dict[str, Any] = {"id": "resp_1", "model": "gpt", "output": [], "status": "in_progress"}
+    usage = {"input_tokens": 9, "output_tokens": 4, "total_tokens": 13}
+    whole = {**base, "output": list(items), "status": "completed", "usage": usage, **ending}
+    pages = [{"type": "response.created", "response": base}]
+    pages += [{"type": "response.in_progress", "response": base}]
+    for n, item in enumerate(items):
+        pages += response_item(n, item)
+    pages.append({"type": f"response.{whole['status']}", "response": whole})
+    return b"".join([event({**page, "sequence_number": n}) for n, page in enumerate(pages)])
+
+
+def gemini_stream(*parts: dict[str, Any], finish: str | None = "STOP") -> bytes:
+    """Return a whole stream of generated content, a part in each event."""
+    pages: list[dict[str, Any]] = []
+    for n, part in enumerate(parts):
+        usage = {"promptTokenCount": 9, "candidatesTokenCount": n, "thoughtsTokenCount": 2}
+        content = {"parts": [part], "role": "model"}
+        candidate = {"content": content, "index": 0}
+        pages.append({"candidates": [candidate], "usageMetadata": usage})
+    if finish is not None:
+        pages[-1]["candidates"][0]["finishReason"] = finish
+    tail = {"modelVersion": "gemini", "responseId": "r1"}
+    texts = [json.dumps({**page, **tail}, ensure_ascii=False) for page in pages]
+    return "".join([f"data: {text}\r\n\r\n" for text in texts]).encode()
+
+
+STREAMS: Final[dict[str, bytes]] = {
     CHAT: chat_stream(
         chat_event({"reasoning_content": "höm 🤔"}),
         chat_event({"content": "Lo"}),
@@ -114,5 +187,135 @@ STREAMS: Final = {
         {"type": "tool_use", "id": "b", "name": "rain", "input": {}},
         stop_reason="tool_use",
     ),
+    RESPONSES: response_stream(
+        {"id": "rs_1", "type": "reasoning", "summary": [{"type": "t", "text": "höm 🤔"}]},
+        {
+            "id": "msg_1",
+            "type": "message",
+            "content": [{"type": "output_text", "text": "Look: 🌦", "annotations": []}],
+        },
+        {
+            "id": "fc_1",
+            "type": "function_call",
+            "call_id": "a",
+            "name": "sun",
+            "arguments": '{"in":"Köln 🌞"}',
+        },
+        {"id": "fc_2", "type": "function_call", "call_id": "b", "name": "rain", "arguments": "{}"},
+    ),
+    GEMINI: gemini_stream(
+        {"text": "höm 🤔", "thought": True},
+        {"text": "Look: "},
+        {"text": "🌦"},
+        {
+            "functionCall": {"id": "a", "name": "sun", "args": {"in": "Köln 🌞"}},
+            "thoughtSignature": "s",
+        },
+        {"functionCall": {"id": "b", "name": "rain", "args": {}}},
+    ),
 }
 """A thought, words and two calls, in every format."""
+
+TOKENS: Final[dict[str, dict[str, Any]]] = {
+    CHAT: {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13},
+    MESSAGES: {"input_tokens": 9, "output_tokens": 4},
+    RESPONSES: {"input_tokens": 9, "output_tokens": 4, "total_tokens": 13},
+    GEMINI: {"promptTokenCount": 9, "candidatesTokenCount": 4, "totalTokenCount": 13},
+}
+
+REPLIES: Final[dict[str, dict[str, Any]]] = {
+    CHAT: {
+        "id": "c1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "gpt",
+        "choices": [
+            {
+                "index": 0,
+                "message": {
+                    "role": "assistant",
+                    "content": "Look: 🌦",
+                    "reasoning_content": "höm",
+                    "tool_calls": [
+                        {
+                            "id": "a",
+                            "type": "function",
+                            "function": {"name": "sun", "arguments": '{"in":"Köln 🌞"}'},
+                        },
+                        {
+                            "id": "b",
+                            "type": "function",
+                            "function": {"name": "rain", "arguments": ""},
+                        },
+                    ],
+                },
+                "finish_reason": "tool_calls",
+            }
+        ],
+        "usage": TOKENS[CHAT],
+    },
+    MESSAGES: {
+        "id": "m1",
+        "type": "message",
+        "role": "assistant",
+        "model": "claude",
+        "content": [
+            {"type": "thinking", "thinking": "höm", "signature": "c2ln"},
+            {"type": "text", "text": "Look: 🌦"},
+            {"type": "tool_use", "id": "a", "name": "sun", "input": {"in": "Köln 🌞"}},
+            {"type": "tool_use", "id": "b", "name": "rain", "input": {}},
+        ],
+        "stop_reason": "tool_use",
+        "usage": TOKENS[MESSAGES],
+    },
+    RESPONSES: {
+        "id": "resp_1",
+        "object": "response",
+        "model": "gpt",
+        "status": "completed",
+        "output": [
+            {"id": "rs_1", "type": "reasoning", "summary": [{"type": "t", "text": "höm"}]},
+            {
+                "id": "msg_1",
+                "type": "message",
+                "content": [{"type": "output_text", "text": "Look: 🌦", "annotations": []}],
+            },
+            {
+                "id": "fc_1",
+                "type": "function_call",
+                "call_id": "a",
+                "name": "sun",
+                "arguments": '{"in":"Köln 🌞"}',
+            },
+            {
+                "id": "fc_2",
+                "type": "function_call",
+                "call_id": "b",
+                "name": "rain",
+                "arguments": "{}",
+            },
+        ],
+        "usage": TOKENS[RESPONSES],
+    },
+    GEMINI: {
+        "candidates": [
+            {
+                "content": {
+                    "parts": [
+                        {"text": "höm", "thought": True},
+                        {"text": "Look: 🌦"},
+                        {"functionCall": {"id": "a", "name": "sun", "args": {"in": "Köln 🌞"}}},
+                        {"functionCall": {"id": "b", "name": "rain", "args": {}}},
+                    ],
+                    "role": "model",
+                },
+                "finishReason": "STOP",
+                "index": 0,
+            }
+        ],
+        "usageMetadata": TOKENS[GEMINI],
+        "modelVersion": "gemini",
+        "responseId": "r1",
+    },
+}
+"""The same as plain replies."""

@@ -161,7 +161,7 @@ class Metadata(Shape, frozen=True):
 class Thinking(Shape, frozen=True):
     """Whether the model thinks first."""
 
-    LOST: ClassVar = {"display": ("label", ())}
+    LOST: ClassVar = {"display": ("thinking_view", ("omitted",))}
 
     type: str
     budget_tokens: int | None = None

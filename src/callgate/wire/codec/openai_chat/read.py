@@ -32,10 +32,8 @@ from callgate.wire.codec.losses import Losses
 from callgate.wire.codec.openai_chat import shapes
 from callgate.wire.codec.shapes import Strange, read, written
 from callgate.wire.codec.tool_ids import ALPHABETS, unhold
+from callgate.wire.codec.turns import FAILED, UNNAMED, Turns
 from callgate.wire.document import malformed
-
-FAILED: Final = "The tool reported an error."
-"""The words before the result of a tool that failed: the format has no flag for it."""
 
 NOT_OURS: Final = "the provider runs or describes it itself; no other provider has it"
 MODES: Final[Mapping[str, Mode]] = {"auto": "auto", "none": "none", "required": "required"}
@@ -58,7 +56,7 @@ class Reader:
     def __init__(self, home: Home, losses: Losses) -> None:
         self._home = home
         self._names: dict[str, str] = {}
-        self._turns: list[Turn] = []
+        self._turns = Turns()
         self.losses = losses
 
     def conversation(
@@ -71,17 +69,17 @@ class Reader:
                 self._result(message, n)
             elif isinstance(message, shapes.System):
                 parts = tuple(self._parts(message.content, n))
-                if self._turns:
+                if self._turns.is_empty:
+                    system += [part for part in parts if isinstance(part, Text)]
+                else:
                     newer = isinstance(message, shapes.Developer)
                     role: Role = "developer" if newer else "system"
-                    self._turns.append(Turn(role=role, parts=parts))
-                else:
-                    system += [part for part in parts if isinstance(part, Text)]
+                    self._turns.add(role, parts)
             elif isinstance(message, shapes.User):
-                self._turns.append(Turn(role="user", parts=tuple(self._parts(message.content, n))))
+                self._turns.add("user", tuple(self._parts(message.content, n)))
             else:
-                self._turns.append(Turn(role="assistant", parts=tuple(self._said(message, n))))
-        return tuple(system), tuple(self._turns)
+                self._turns.add("assistant", tuple(self._said(message, n)))
+        return tuple(system), self._turns.all()
 
     def _said(self, message: shapes.Assistant, n: int) -> Iterator[Part]:
         """Yield what the model said, in the order in which it must have said it."""
@@ -128,11 +126,7 @@ class Reader:
             parts=tuple(parts[1:] if failed else parts),
             is_error=failed,
         )
-        last = self._turns[-1] if self._turns else None
-        if last is not None and last.parts and isinstance(last.parts[-1], ToolResult):
-            self._turns[-1] = Turn(role="user", parts=(*last.parts, result))
-        else:
-            self._turns.append(Turn(role="user", parts=(result,)))
+        self._turns.answer(result)
 
     def _parts(self, content: str | Sequence[Inner] | None, n: int) -> Iterator[Part]:
         if isinstance(content, str):
@@ -170,14 +164,15 @@ class Reader:
         return Image(media_type=held[0], data=held[1], detail=detail)
 
     def _file(self, file: shapes.FileBody, where: str) -> File:
+        name = None if file.filename == UNNAMED else file.filename
         if file.file_id is not None:
-            return File(file_id=file.file_id, name=file.filename, minted_by=self._home.minter)
+            return File(file_id=file.file_id, name=name, minted_by=self._home.minter)
         if file.file_data is None:
             msg = f"a file needs file_data or file_id, at {where}.file"
             raise malformed(msg, code="wrong_field")
         held = data_urls.parse(file.file_data)
         media_type, data = ("application/pdf", file.file_data) if held is None else held
-        return File(media_type=media_type, data=data, name=file.filename)
+        return File(media_type=media_type, data=data, name=name)
 
 
 def read_request(body: bytes, home: Home) -> Prompt:

@@ -26,8 +26,8 @@ from callgate.wire.codec.canonical import (
     Turn,
 )
 from callgate.wire.codec.losses import Losses
-from callgate.wire.codec.openai_chat.read import FAILED
 from callgate.wire.codec.params import (
+    EFFORTS,
     note_cache,
     note_prefill,
     note_reasoning,
@@ -36,6 +36,7 @@ from callgate.wire.codec.params import (
 )
 from callgate.wire.codec.schemas import EMPTY, note_strict
 from callgate.wire.codec.tool_ids import ALPHABETS, ToolIds
+from callgate.wire.codec.turns import FAILED, UNNAMED
 
 NO_FLAG: Final = {"type": "text", "text": FAILED}
 
@@ -133,7 +134,8 @@ class Writer:
             return [{"type": "text", "text": file.text}]
         if file.data is not None and "documents" not in self._target.lacks:
             data = data_urls.write(file.media_type, file.data)
-            return [{"type": "file", "file": {"file_data": data, **named}}]
+            name = {"filename": file.name or UNNAMED}
+            return [{"type": "file", "file": {"file_data": data, **name}}]
         if file.file_id is not None and file.minted_by == self._target.minter:
             return [{"type": "file", "file": {"file_id": file.file_id, **named}}]
         why = "the format takes no documents by their address, nor by the id of another provider"
@@ -274,7 +276,6 @@ FIELDS: Final = {
 }
 """The fields of the canonical form that this format has too, with the same meaning."""
 
-EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 MOST_STOPS: Final = 4
 """Source: OpenAI's API reference (``stop``: up to 4 sequences)."""
 

@@ -1,0 +1,272 @@
+"""Reads a request to generate content into the canonical form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, cast
+
+import msgspec
+
+from callgate.wire.codec import Home
+from callgate.wire.codec.canonical import (
+    File,
+    Image,
+    Mode,
+    Params,
+    Part,
+    Prompt,
+    Reasoning,
+    Text,
+    Thinking,
+    Tool,
+    ToolChoice,
+    ToolResult,
+    ToolUse,
+    Turn,
+)
+from callgate.wire.codec.canonical import Shape as AnswerShape
+from callgate.wire.codec.gemini_generate_content import shapes
+from callgate.wire.codec.losses import Losses
+from callgate.wire.codec.replies import object_in
+from callgate.wire.codec.schemas import from_gemini
+from callgate.wire.codec.shapes import read, written
+from callgate.wire.codec.tool_ids import ALPHABETS, mint, unhold
+from callgate.wire.document import malformed
+
+NO_SIGNATURE: Final = "skip_thought_signature_validator"
+"""The signature of a call that Gemini did not make.
+
+Source: Google's guide to thought signatures; without any, its newer models refuse the request.
+"""
+
+MODES: Final[Mapping[str, Mode]] = {
+    "auto": "auto",
+    "mode_unspecified": "auto",
+    "validated": "auto",
+    "any": "required",
+    "none": "none",
+}
+
+TIERS: Final = {"standard": "default", "flex": "flex", "priority": "priority"}
+JSON: Final = "application/json"
+
+
+class Reader:
+    """Reads one conversation."""
+
+    __slots__ = ("_calls", "_home", "_waiting", "losses")
+
+    def __init__(self, home: Home, losses: Losses) -> None:
+        self._home = home
+        self._calls = 0
+        self._waiting: dict[str, list[str]] = {}
+        """The ids of calls that have no result yet, by the name of their tool."""
+        self.losses = losses
+
+    def turns(self, contents: list[shapes.Content]) -> Iterator[Turn]:
+        """Yield the turns of a conversation."""
+        for n, content in enumerate(contents):
+            parts = tuple(self.parts(content.parts or (), f"$.contents[{n}].parts"))
+            yield Turn(role="assistant" if content.role == "model" else "user", parts=parts)
+
+    def parts(self, parts: Sequence[shapes.Part], where: str) -> Iterator[Part]:
+        """Yield the parts of a content; one that this version does not know has been noted."""
+        for at, part in enumerate(parts):
+            read_part = self._part(part, f"{where}[{at}]")
+            if read_part is not None:
+                yield read_part
+
+    def _part(self, part: shapes.Part, where: str) -> Part | None:
+        if part.text is not None:
+            return self._text(part, where)
+        if part.function_call is not None:
+            return self._use(part.function_call, part.thought_signature)
+        if part.function_response is not None:
+            return self._result(part.function_response, where)
+        if part.inline_data is not None:
+            return self._blob(part.inline_data, where)
+        if part.file_data is not None:
+            return self._file(part.file_data)
+        return None
+
+    def _text(self, part: shapes.Part, where: str) -> Text | Thinking:
+        signature = part.thought_signature
+        if part.thought:
+            minter = self._home.minter
+            return Thinking(text=part.text or "", signature=signature, minted_by=minter)
+        if signature not in {None, NO_SIGNATURE}:
+            what, why = "the signature of a text", "only who signed it can read it"
+            self.losses.add("thinking", f"{where}.thoughtSignature", what=what, why=why)
+        return Text(text=part.text or "")
+
+    def _use(self, call: shapes.FunctionCall, signature: str | None) -> ToolUse:
+        id = unhold(call.id, ALPHABETS["gemini"]) if call.id else mint("gemini", self._calls)
+        self._calls += 1
+        self._waiting.setdefault(call.name, []).append(id)
+        args = written(call.args)
+        return ToolUse(
+            id=id,
+            name=call.name,
+            arguments="{}" if args is None else bytes(args).decode(),
+            signature=None if signature == NO_SIGNATURE else signature,
+            minted_by=self._home.minter,
+        )
+
+    def _result(self, result: shapes.FunctionResponse, where: str) -> ToolResult:
+        words, is_error = _words(result.response)
+        parts: list[Text | Image | File] = [Text(text=each) for each in words]
+        for n, part in enumerate(result.parts or ()):
+            place = f"{where}.functionResponse.parts[{n}]"
+            if part.inline_data is not None:
+                blob = self._blob(part.inline_data, place)
+                parts += [] if blob is None else [blob]
+            elif part.file_data is not None:
+                parts.append(self._file(part.file_data))
+        return ToolResult(
+            use_id=self._answered(result),
+            name=result.name,
+            parts=tuple(parts),
+            is_error=is_error,
+        )
+
+    def _answered(self, result: shapes.FunctionResponse) -> str:
+        """Return the id of the call that a result answers: its own, else the oldest by name."""
+        waiting = self._waiting.get(result.name, [])
+        if result.id:
+            id = unhold(result.id, ALPHABETS["gemini"])
+            if id in waiting:
+                waiting.remove(id)
+            return id
+        if not waiting:
+            msg = f"a functionResponse answers no call of {result.name!r}"
+            raise malformed(msg, code="wrong_field")
+        return waiting.pop(0)
+
+    def _blob(self, blob: shapes.Blob, where: str) -> Image | File | None:
+        kind, name = blob.mime_type, blob.display_name
+        if kind.startswith("image/"):
+            return Image(media_type=kind, data=blob.data)
+        if kind.startswith(("audio/", "video/")):
+            why = "only this format takes sound and films"
+            self.losses.add("audio", where, what=kind, why=why)
+            return None
+        return File(media_type=kind, data=blob.data, name=name)
+
+    def _file(self, file: shapes.FileData) -> Image | File:
+        minter, kind = self._home.minter, file.mime_type
+        if kind is not None and kind.startswith("image/"):
+            return Image(media_type=kind, file_id=file.file_uri, minted_by=minter)
+        return File(
+            media_type=kind, file_id=file.file_uri, minted_by=minter, name=file.display_name
+        )
+
+
+def _words(response: msgspec.Raw) -> tuple[list[str], bool]:
+    """Return what a tool said, and whether it failed: by custom ``output`` or ``error`` says it."""
+    raw = written(response)
+    if raw is None:
+        return [], False
+    page: object = msgspec.json.decode(raw)
+    if page == {}:
+        return [], False
+    if isinstance(page, dict) and len(cast("dict[str, object]", page)) == 1:
+        key, value = next(iter(cast("dict[str, object]", page).items()))
+        told = cast("list[object]", value) if isinstance(value, list) else [value]
+        words = [each for each in told if isinstance(each, str)]
+        if key in {"output", "result", "error"} and len(words) == len(told):
+            return words, key == "error"
+    return [bytes(raw).decode()], False
+
+
+def read_request(body: bytes, home: Home) -> Prompt:
+    """Read a request; its model, and whether it wants a stream, stand in its address."""
+    request, losses = read(body, shapes.Request)
+    reader = Reader(home, losses)
+    system = request.system_instruction
+    first = () if system is None else tuple(reader.parts(system.parts or (), "$.systemInstruction"))
+    return Prompt(
+        model=home.model,
+        system=tuple(part for part in first if isinstance(part, Text)),
+        turns=tuple(reader.turns(request.contents)),
+        tools=tuple(_tools(request.tools or ())),
+        params=_params(request, losses),
+        stream=home.stream,
+        losses=tuple(losses),
+    )
+
+
+def _tools(tools: Sequence[shapes.Tool]) -> Iterator[Tool]:
+    for tool in tools:
+        for function in tool.function_declarations or ():
+            schema = written(function.parameters_json_schema)
+            older = written(function.parameters)
+            if schema is None and older is not None:
+                schema = from_gemini(older)
+            yield Tool(name=function.name, description=function.description, parameters=schema)
+
+
+def _params(request: shapes.Request, losses: Losses) -> Params:
+    """Return how to answer."""
+    config = request.generation_config or shapes.GenerationConfig()
+    tier = request.service_tier
+    return Params(
+        output_tokens=config.max_output_tokens,
+        temperature=config.temperature,
+        top_p=config.top_p,
+        top_k=None if config.top_k is None else int(config.top_k),
+        seed=config.seed,
+        presence_penalty=config.presence_penalty or None,
+        frequency_penalty=config.frequency_penalty or None,
+        stop=tuple(config.stop_sequences or ()),
+        tool_choice=_choice(request.tool_config),
+        shape=_shape(config, losses),
+        reasoning=_reasoning(config.thinking_config),
+        service_tier=None if tier is None else TIERS.get(tier.lower()),
+    )
+
+
+def _choice(config: shapes.ToolConfig | None) -> ToolChoice | None:
+    calling = None if config is None else config.function_calling_config
+    if calling is None or (calling.mode is None and not calling.allowed_function_names):
+        return None
+    mode = MODES.get((calling.mode or "auto").lower())
+    if mode is None:
+        msg = f"a mode {calling.mode!r} is not known, at $.toolConfig.functionCallingConfig.mode"
+        raise malformed(msg, code="wrong_field")
+    return ToolChoice(mode=mode, names=tuple(calling.allowed_function_names or ()))
+
+
+def _shape(config: shapes.GenerationConfig, losses: Losses) -> AnswerShape | None:
+    kind = config.response_mime_type
+    if kind in {None, "text/plain"}:
+        return None
+    if kind != JSON:
+        why = "no other format answers so"
+        losses.add("schema", "$.generationConfig.responseMimeType", what=str(kind), why=why)
+        return None
+    schema, older = written(config.response_json_schema), written(config.response_schema)
+    if schema is None and older is not None:
+        schema = from_gemini(older)
+    return AnswerShape() if schema is None else AnswerShape(schema=schema, strict=True)
+
+
+def _reasoning(config: shapes.ThinkingConfig | None) -> Reasoning | None:
+    """Return how the model should think: by a level, or by tokens, of which -1 is its own choice."""
+    if config is None:
+        return None
+    if config.thinking_level is not None:
+        return Reasoning(effort=config.thinking_level.lower())
+    budget = config.thinking_budget
+    if budget is None:
+        return None
+    if budget < 0:
+        return Reasoning(is_adaptive=True)
+    return Reasoning(effort="none") if budget == 0 else Reasoning(budget_tokens=budget)
+
+
+def arguments_in(value: Any) -> str:
+    """Return the arguments of a call of a reply as JSON."""
+    if value is None:
+        return "{}"
+    told = msgspec.json.encode(value).decode()
+    return told if object_in(told) is not None else "{}"
