@@ -66,6 +66,10 @@ class Meter:
     def __init__(self, looks: Iterable[tuple[float, int]] = ()) -> None:
         self._looks = list(looks)
 
+    def __len__(self) -> int:
+        """Return how many looks are kept."""
+        return len(self._looks)
+
     def look(self, now: float, spent: Money) -> None:
         """Note what it says now, and thin what is old."""
         self._looks.append((now, spent.nano))

@@ -64,7 +64,7 @@ async def test_other_tasks_and_other_models_are_not_touched(tmp_path: Path) -> N
     async with open_road(tmp_path, BAD, Answer(), third=(Answer(),)) as road:
         await bad(road, "hot")
         await ask(road, "hot", task="t2")
-        page = {"model": "other", "messages": [], "max_tokens": 9}
+        page: dict[str, object] = {"model": "other", "messages": [], "max_tokens": 9}
         body = msgspec.json.encode(page)
         await road.read(road.passage(format="anthropic_messages", body=body))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from random import Random
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import pytest
 from hypothesis import assume, given
@@ -207,8 +207,9 @@ def test_no_way_to_write_a_key_hides_that_a_cache_is_written(page: Any, rng: Ran
 
 def has_key(page: Any) -> bool:
     if isinstance(page, dict):
-        return "cache_control" in page or any(map(has_key, page.values()))
-    return isinstance(page, list) and any(map(has_key, page))
+        named = cast("dict[str, Any]", page)
+        return "cache_control" in named or any(map(has_key, named.values()))
+    return isinstance(page, list) and any(map(has_key, cast("list[Any]", page)))
 
 
 WRITTEN: dict[CacheWrites, tuple[str, ...]] = {
