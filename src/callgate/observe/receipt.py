@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 from callgate.clock import rfc3339
 from callgate.config.policies import Settings
 from callgate.store import CallRow, Store, TaskRow
+
+COUNTED: Final = "bound=counted"
+"""What an attempt's row says where it holds a count."""
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +61,8 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     p50_seconds: float | None
     p99_seconds: float | None
     models: tuple[ModelLine, ...]
+    counted: int
+    """Attempts that held a count of their tokens, as a proven bound did not fit into a budget."""
     limited: int
     """Replies that ended at an output limit which the gate had chosen."""
     settings: Literal["built in", "file"] | None
@@ -111,6 +116,7 @@ def _receipt(row: TaskRow, calls: Sequence[CallRow], settings: Settings | None) 
         p50_seconds=percentile(lengths, 0.50),
         p99_seconds=percentile(lengths, 0.99),
         models=_models(calls),
+        counted=sum(COUNTED in attempt.changes for call in calls for attempt in call.attempts),
         limited=sum(_was_limited(call) for call in calls),
         settings=_source(settings),
     )

@@ -109,7 +109,9 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
             intent, grant = await self._in_turn(passage, intent, price)
         except (OverBudget, Unpriced) as refused:
             second = await self.counting.second(passage, prices, bill, refused)
-            again = msgspec.structs.replace(self._now(intent), bill=second.bill)
+            again = msgspec.structs.replace(
+                self._now(intent), bill=second.bill, changes=passage.counted
+            )
             try:
                 intent, grant = await self._in_turn(passage, again, price)
             except OverBudget as still:

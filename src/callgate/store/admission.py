@@ -62,8 +62,8 @@ INSERT_CALL: Final = """
 # One that names no call is no attempt: its column takes no NULL.
 INSERT_ATTEMPT: Final = """
     INSERT INTO attempts (id, call_seq, task_id, n, provider, model, state, reserved_nano,
-        output_tokens_limit, price_version, sent_at, counted_tokens, raised_thousandths)
-    VALUES (?, (SELECT seq FROM calls WHERE id = ?), ?, ?, ?, ?, 'running', ?, ?, ?, ?, ?, ?)
+        output_tokens_limit, price_version, sent_at, counted_tokens, raised_thousandths, changes)
+    VALUES (?, (SELECT seq FROM calls WHERE id = ?), ?, ?, ?, ?, 'running', ?, ?, ?, ?, ?, ?, ?)
 """
 
 
@@ -244,7 +244,7 @@ def _insert(
         INSERT_ATTEMPT,
         (intent.attempt_id, intent.call_id, task.id, intent.n, candidate.provider, candidate.model,
          reserved, grant.output_tokens, intent.price_version, micros(intent.sent_at), counted,
-         grant.raised_thousandths),
+         grant.raised_thousandths, writes.text_of(intent.changes)),
     )  # fmt: skip
 
 

@@ -153,9 +153,14 @@ def _outcome(settlement: Settlement, cost: int | None, *, estimated: bool) -> Ro
         micros(settlement.ended_at), maybe_micros(settlement.first_byte_at),
         settlement.http_status, settlement.error, settlement.model, settlement.reply_id,
         settlement.finish_reason,
-        msgspec.json.encode(settlement.changes).decode() if settlement.changes else None,
+        text_of(settlement.changes),
         settlement.service_tier, settlement.unpriced, settlement.price_version,
     )  # fmt: skip
+
+
+def text_of(changes: tuple[str, ...]) -> str | None:
+    """Return changes as their column holds them."""
+    return msgspec.json.encode(changes).decode() if changes else None
 
 
 def _buckets(usage: Usage) -> Row:

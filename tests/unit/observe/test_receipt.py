@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from io import StringIO
 from pathlib import Path
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from callgate.config import builtin
+from callgate.doors.cli.receipt import render
+from callgate.doors.cli.screen import WIDE
 from callgate.observe.receipt import ModelLine, Receipt, Refused, make_receipt, percentile
 from callgate.store import GateIdentity, Store
 from callgate.store.sqlite import SqliteStore
@@ -85,6 +89,17 @@ async def test_money_that_is_held_estimated_or_unknown_is_told_apart(store: Stor
     receipt = receipt_of(store)
     assert (receipt.held_nano_usd, receipt.spent_nano_usd) == (100, 100)
     assert (receipt.estimated, receipt.unknown_costs) == (True, 1)
+
+
+@pytest.mark.parametrize("changes", [("bound=counted", "model=c"), ("model=c",)])
+async def test_attempts_that_held_a_count_are_told(store: Store, changes: tuple[str, ...]) -> None:
+    await store.admit(make_intent(make_task(), "c1"))
+    settlement = make_settlement("c1.1", end=make_end("c1"))
+    await store.settle(msgspec.structs.replace(settlement, changes=changes))
+    receipt, page = receipt_of(store), StringIO()
+    Console(file=page, width=WIDE).print(render(receipt))
+    told = "1 attempts held a count of tokens" in page.getvalue()
+    assert (receipt.counted, told) == (len(changes) - 1, len(changes) == 2)
 
 
 @pytest.mark.parametrize(

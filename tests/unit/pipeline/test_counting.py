@@ -26,6 +26,7 @@ from tests.unit.pipeline.road import (
     Road,
     open_road,
     settings,
+    whole,
 )
 from tests.unit.pricing.vocabularies import put
 
@@ -74,6 +75,19 @@ async def test_a_bound_that_does_not_fit_is_counted_and_held_with_a_margin(tmp_p
             ("bound=counted", "counted_tokens=2000", "counted_by=third", "bound_tokens=2100",
              "model=c"),
         )  # fmt: skip
+
+
+async def test_a_reservation_that_stands_on_a_count_says_so_while_it_is_held(
+    tmp_path: Path,
+) -> None:
+    """If the gate dies meanwhile, its row still tells."""
+    stream = Answer(chunks=[b"data: 1\n\n"], usage=SAID.usage)
+    async with open_counted(tmp_path, COUNTED, stream) as road:
+        passage = road.passage(format="anthropic_messages", body=body(stream=True))
+        async with road.gate.road(passage) as reply:
+            (attempt,) = road.last.attempts
+            assert (attempt.state, attempt.changes[0]) == ("running", "bound=counted")
+            await whole(reply)
 
 
 async def test_nothing_is_counted_where_only_proven_bounds_may_be_held(tmp_path: Path) -> None:

@@ -73,6 +73,8 @@ def _facts(receipt: Receipt) -> Iterator[tuple[str, str]]:
         yield "unknown", f"what {receipt.unknown_costs} attempts cost: their models have no price"
     if receipt.p50_seconds is not None and receipt.p99_seconds is not None:
         yield "latency", f"p50 {receipt.p50_seconds:.3f} s, p99 {receipt.p99_seconds:.3f} s"
+    if receipt.counted:
+        yield "counted", f"{receipt.counted} attempts held a count of tokens, which is an estimate"
     if receipt.limited:
         yield "limited", f"{receipt.limited} replies ended at an output limit that the gate set"
     if receipt.settings == "built in":
