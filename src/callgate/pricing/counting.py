@@ -6,6 +6,7 @@ import base64
 import hashlib
 from collections.abc import Iterable, Mapping
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -134,9 +135,7 @@ class Tokenizers:
         return sum(len(encoding.encode_ordinary(text[at : at + PIECE_CHARACTERS])) for at in pieces)
 
     def _find_flaw(self) -> str | None:
-        try:
-            import tiktoken  # noqa: F401, PLC0415 (an extra, and only who counts needs it)
-        except ImportError:
+        if find_spec("tiktoken") is None:
             return f"tiktoken is not installed; {INSTALL}"
         flaws = [self._flaw_of(vocabulary) for vocabulary in (O200K, CL100K)]
         return flaws[0] if all(flaws) else None
@@ -157,7 +156,7 @@ class Tokenizers:
 
 
 def _encoding_name(model: str) -> str | None:
-    import tiktoken  # noqa: PLC0415 (as above)
+    import tiktoken  # noqa: PLC0415 (an extra, and only who counts needs it)
 
     try:
         return tiktoken.encoding_name_for_model(model)

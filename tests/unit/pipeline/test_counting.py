@@ -209,18 +209,18 @@ async def test_what_nobody_bounds_at_all_is_counted_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "why"),
+    ("field", "type", "why"),
     [
-        ({"mcp_servers": [{}]}, "mcp_servers adds to the input"),
-        ({"tools": [{"type": "web_search_20260318"}]}, r"tools\[0\] is of type 'web_search"),
+        ("mcp_servers", "url", "mcp_servers adds to the input"),
+        ("tools", "web_search_20260318", r"tools\[0\] is of type 'web_search"),
     ],
 )
 async def test_what_a_provider_adds_by_itself_is_covered_by_no_count(
-    tmp_path: Path, fields: dict[str, Any], why: str
+    tmp_path: Path, field: str, type: str, why: str
 ) -> None:
     async with open_counted(tmp_path) as road:
         with pytest.raises(OverBudget, match=f"not counted, as {why}"):
-            await ask(road, body(**fields))
+            await ask(road, body(**{field: [{"type": type}]}))
         assert asked(road) == []
 
 

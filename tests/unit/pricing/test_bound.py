@@ -209,7 +209,7 @@ def has_key(page: Any) -> bool:
     if isinstance(page, dict):
         named = cast("dict[str, Any]", page)
         return "cache_control" in named or any(map(has_key, named.values()))
-    return isinstance(page, list) and any(map(has_key, cast("list[Any]", page)))
+    return isinstance(page, list) and any(map(has_key, cast("list[object]", page)))
 
 
 WRITTEN: dict[CacheWrites, tuple[str, ...]] = {
