@@ -106,6 +106,8 @@ class Bounded(msgspec.Struct, frozen=True, kw_only=True):
     """Of one attempt; as are the next two."""
     p95_output_tokens: int
     most_output_tokens: int
+    output_tokens_limit: int
+    """The highest that was held for."""
 
 
 class Hold(msgspec.Struct, frozen=True, kw_only=True):

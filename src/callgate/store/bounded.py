@@ -17,7 +17,7 @@ BOUNDED: Final = """
             CASE WHEN a.cost_nano > a.reserved_nano THEN 1 ELSE 0 END AS is_passed,
             CASE WHEN a.changes LIKE '%"bound=counted"%' THEN 1 ELSE 0 END AS is_counted,
             a.input_tokens + a.cache_read_tokens + a.cache_write_tokens
-                + a.cache_write_long_tokens AS input,
+                + a.cache_write_long_tokens AS input, a.output_tokens_limit AS output_limit,
             a.output_tokens + a.reasoning_tokens AS output
         FROM attempts a JOIN calls c ON c.seq = a.call_seq
         WHERE a.sent_at >= ? AND a.sent_at < ? AND a.estimated = 0
@@ -29,7 +29,8 @@ BOUNDED: Final = """
     )
     SELECT type, model, count(*), sum(is_counted), sum(is_passed), sum(reserved), sum(cost),
         sum(request_bytes), sum(input), max(input),
-        max(CASE WHEN place = (places * 95 + 99) / 100 THEN output END), max(output)
+        max(CASE WHEN place = (places * 95 + 99) / 100 THEN output END), max(output),
+        max(output_limit)
     FROM ranked GROUP BY type, model ORDER BY sum(reserved) - sum(cost) DESC, type, model
 """
 
@@ -51,4 +52,5 @@ def _bounded_of(row: Row) -> Bounded:
         task_type=row[0], model=row[1], attempts=row[2], counted=row[3], passed=row[4],
         reserved=Money(row[5]), cost=Money(row[6]), request_bytes=row[7], input_tokens=row[8],
         most_input_tokens=row[9], p95_output_tokens=row[10], most_output_tokens=row[11],
+        output_tokens_limit=row[12],
     )  # fmt: skip

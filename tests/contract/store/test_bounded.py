@@ -46,7 +46,7 @@ async def test_what_was_held_is_told_against_what_was_spent(store: Store) -> Non
         Bounded(
             task_type="research", model="openai:gpt-5.5", attempts=2, counted=0, passed=0,
             reserved=Money(1_500), cost=Money(150), request_bytes=2 * 321, input_tokens=20,
-            most_input_tokens=10, p95_output_tokens=9, most_output_tokens=9,
+            most_input_tokens=10, p95_output_tokens=9, most_output_tokens=9, output_tokens_limit=0,
         )
     ]  # fmt: skip
 

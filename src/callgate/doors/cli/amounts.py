@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from callgate.config import parse_duration
+from callgate.doors.cli.screen import moment
 from callgate.money import LARGEST_DOLLARS, Money
 
 DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -63,3 +64,30 @@ def instant(typed: str, *, now: float, zone: ZoneInfo, ahead: bool, is_end: bool
         f"with Z or +01:00 behind it; {zone.key} without), or a length from now (2h, 7d)"
     )
     raise typer.BadParameter(msg)
+
+
+def period(
+    since: str | None, until: str | None, *, now: float, zone: ZoneInfo, otherwise: float
+) -> tuple[float, float]:
+    """Return the first instant of a time, and the first after it.
+
+    Args:
+        since: What was typed for its first.
+        until: What was typed for its last; it goes up to now without.
+        now: Seconds since 1970.
+        zone: Where days begin.
+        otherwise: Its first where nothing was typed.
+
+    Raises:
+        typer.BadParameter: It ends before it begins, or cannot be understood.
+    """
+    first = otherwise
+    if since is not None:
+        first = instant(since, now=now, zone=zone, ahead=False, is_end=False)
+    last = now
+    if until is not None:
+        last = instant(until, now=now, zone=zone, ahead=False, is_end=True)
+    if first >= last:
+        msg = f"--since {moment(first, zone)} is not before --until {moment(last, zone)}"
+        raise typer.BadParameter(msg)
+    return first, last

@@ -15,8 +15,9 @@ from rich.markup import escape
 
 from callgate.clock import rfc3339
 from callgate.config.policies import Settings
-from callgate.doors.cli.amounts import instant
+from callgate.doors.cli.amounts import period
 from callgate.doors.cli.books import open_books
+from callgate.doors.cli.bounds import show_bounds
 from callgate.doors.cli.loop import run_loop
 from callgate.doors.cli.reconcile import reconcile_spending
 from callgate.doors.cli.screen import Column, dollars, moment, out, print_json, print_table, tell
@@ -63,9 +64,10 @@ class Spent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the command, and the one below it."""
+    """Add the command, and those below it."""
     group = typer.Typer()
     group.callback(invoke_without_command=True)(spend)
+    group.command("bounds")(show_bounds)
     group.command("reconcile")(reconcile_spending)
     app.add_typer(group, name="spend")
 
@@ -106,15 +108,8 @@ async def _spend(by: Grouping, since: str | None, until: str | None, config: Pat
     async with open_books(config) as (settings, store):
         now = now_of(settings, store)
         zone = ZoneInfo(settings.gate.timezone)
-        first = now.windows["month"].starts_at
-        if since is not None:
-            first = instant(since, now=now.at, zone=zone, ahead=False, is_end=False)
-        last = now.at
-        if until is not None:
-            last = instant(until, now=now.at, zone=zone, ahead=False, is_end=True)
-        if first >= last:
-            msg = f"--since {moment(first, zone)} is not before --until {moment(last, zone)}"
-            raise typer.BadParameter(msg)
+        month = now.windows["month"].starts_at
+        first, last = period(since, until, now=now.at, zone=zone, otherwise=month)
         rows, total = spending(now, by, since=first, until=last)
         return Spent(
             by=by,
