@@ -19,7 +19,7 @@ from typing import Final
 
 import msgspec
 
-from bench import gateways, pricing, rivals, startup, store, wire
+from bench import bounds, gateways, pricing, rivals, startup, store, wire
 from bench.peers import CONNECTIONS
 
 PAGE: Final = Path(__file__).parent.parent / "docs/performance.md"
@@ -72,6 +72,8 @@ def main() -> None:
         _table(CALL_COLUMNS, [_call_cells(figures, name) for name in figures.costs]),
         "\n## Parts\n\nCPU in microseconds.\n\n",
         _table(("part", "CPU us"), _part_cells(stored)),
+        f"\n## Bounds\n\n{bounds.EXPLAINED}\n",
+        _table(bounds.COLUMNS, [bounds.cells(line) for line in bounds.measure()]),
     ])  # fmt: skip
     PAGE.write_text(page, encoding="utf-8")
     print(page)

@@ -337,9 +337,20 @@ def _budget() -> Budget:
 
 
 COLUMNS: Final = (
-    "request", "model", "bytes", "bound", "tokens", "held", "costs", "ratio", "in turn", "spent",
-    "at once", "counted: in turn", "spent", "at once",
+    "request", "model", "bytes", "bound", "tokens", "held", "costs", "ratio", "in turn", "at once",
+    "counted: in turn", "at once",
 )  # fmt: skip
+
+EXPLAINED: Final = f"""\
+What typical requests hold under a budget, against what they cost. The bound is that of their input in
+tokens; beside it stands what it has by OpenAI's `o200k_base` (for Claude too, whose tokenizer is not
+published; {SHOWN_IMAGE_TOKENS:,} tokens for an image). A request that names no limit holds
+{DEFAULT_OUTPUT_TOKENS:,} tokens of output, and is taken to get 300, an agent's step 150 to 400, a long text 800.
+
+*In turn* is how many such calls a task of {BUDGET} makes one after the other until one is refused or has
+no room for its reply, and how much of its budget is spent by then: below 100 % that is a false refusal.
+*At once* is how many run together. *Counted* is the same with [counts](money.md#counts).
+"""
 
 
 def cells(line: Line) -> Sequence[str]:
@@ -359,7 +370,7 @@ def cells(line: Line) -> Sequence[str]:
 
 
 def _calls_cells(held: Held) -> Sequence[str]:
-    return (f"{held.in_turn:,}", f"{held.share_spent:.0%}", f"{held.at_once:,}")
+    return (f"{held.in_turn:,} ({held.share_spent:.0%})", f"{held.at_once:,}")
 
 
 def _dollars(money: Money) -> str:
