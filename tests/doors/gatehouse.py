@@ -10,6 +10,7 @@ from pathlib import Path
 import aiohttp
 
 from callgate.call import Caller, Claims
+from callgate.clock import Clock
 from callgate.config import load
 from callgate.doors.app import http_app
 from callgate.doors.server import Server
@@ -45,7 +46,7 @@ models = ["smart", "careful", "openai:gpt-*", "anthropic:claude-*"]
 
 [tasks.default]
 budget = "$1"
-retries = 0
+{task}
 """
 
 ENVIRON = {"OPENAI_API_KEY": "sk-real-openai-key", "ANTHROPIC_API_KEY": "sk-real-anthropic-key"}
@@ -103,17 +104,22 @@ async def open_gatehouse(
     *,
     gate_lines: str = "",
     make_provider: MakeProvider | None = None,
+    task_lines: str = "retries = 0",
+    clock: Clock | None = None,
 ) -> AsyncGenerator[Gatehouse]:
     """Start a provider that plays ``script``, and a gate before it."""
     async with Simulator(script=script, seed=1) as simulator:
         config = path / "callgate.toml"
         config.write_text(
             SETTINGS.format(
-                openai=simulator.openai_url, anthropic=simulator.anthropic_url, gate=gate_lines
+                openai=simulator.openai_url,
+                anthropic=simulator.anthropic_url,
+                gate=gate_lines,
+                task=task_lines,
             )
         )
         settings = load(config, environ=ENVIRON)
-        gate = await Gate.open(settings, environ=ENVIRON, make_provider=make_provider)
+        gate = await Gate.open(settings, environ=ENVIRON, make_provider=make_provider, clock=clock)
         server = Server(http_app(gate), host="127.0.0.1", port=0, drain_seconds=5)
         await server.start()
         try:
