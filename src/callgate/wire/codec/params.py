@@ -59,8 +59,13 @@ def plain_params(
         if name in fields and name not in target.lacks:
             found[fields[name]] = value
         elif value not in USUAL.get(name, ()):
-            losses.add(lost, f"$.params.{name}", what=f"{name}={value}"[:80], why=NO_FIELD)
+            losses.add(lost, f"$.params.{name}", what=_shown(name, value), why=NO_FIELD)
     return found
+
+
+def _shown(name: str, value: object) -> str:
+    """Return a parameter for a list of losses, which people read: without whom it names."""
+    return f"{name}={value}" if isinstance(value, int | float) else name
 
 
 def note_reasoning(reasoning: Reasoning, efforts: Sequence[str], losses: Losses) -> str | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from copy import copy
+from typing import Any, cast
 
 import msgspec
 
 from callgate.errors import BrokenReply, CallgateError, Failed
+from callgate.wire import replies
 from callgate.wire.codec.canonical import Completion, Finish, Text, Thinking
 from callgate.wire.codec.losses import Losses
-from callgate.wire.replies import objects
 
 HALF = "\ufffd"
 """What stands for half a character whose other half never came."""
@@ -26,9 +27,44 @@ def whole(text: str) -> str:
     return text
 
 
+def object_of(data: bytes) -> dict[str, Any]:
+    """Return a JSON object as a provider wrote it.
+
+    Raises:
+        BrokenReply: It is no JSON object, or not UTF-8.
+    """
+    try:
+        return replies.object_of(data)
+    except UnicodeDecodeError as error:
+        problem = f"is not UTF-8 ({error.reason})"
+        raise replies.unreadable(problem, data) from error
+
+
+def page_of(body: bytes) -> dict[str, Any]:
+    """Return the object of a plain reply, with whole characters only.
+
+    Raises:
+        BrokenReply: It is no JSON object.
+    """
+    page = object_of(body)
+    # Half a character can come only in an escape: as bytes it would be no UTF-8.
+    return cast("dict[str, Any]", _mended(page)) if b"\\u" in body else page
+
+
+def _mended(value: object) -> object:
+    if isinstance(value, str):
+        return whole(value)
+    if isinstance(value, list):
+        return [_mended(each) for each in cast("list[object]", value)]
+    if isinstance(value, dict):
+        page = cast("dict[str, object]", value)
+        return {whole(key): _mended(each) for key, each in page.items()}
+    return value
+
+
 def broken(message: str) -> BrokenReply:
     """Return the failure of a reply that cannot be translated."""
-    return BrokenReply(message, billed=True)
+    return BrokenReply(whole(message), billed=True)
 
 
 def unsayable(finish: Finish, format: str) -> BrokenReply:
@@ -85,5 +121,5 @@ def bare(error: CallgateError) -> CallgateError:
 
 def texts(value: object) -> list[str]:
     """Return the texts of a list of parts; none where there is no list."""
-    found = [part.get("text") for part in objects(value)]
+    found = [part.get("text") for part in replies.objects(value)]
     return [each for each in found if isinstance(each, str)]

@@ -71,7 +71,7 @@ def read(body: bytes, shape: type[S]) -> tuple[S, Losses]:
         return cast("S", _decoder(shape).decode(body)), Losses()
     except RecursionError as error:
         raise malformed(TOO_DEEP) from error
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         # Not JSON, or more than its shape; which of the two, and what of it, is told here.
         return _read_strange(body, shape)
 
@@ -123,8 +123,9 @@ def _known_object(
         strange = kinds[0].tag_field or "type"
         return {strange: STRANGE, "kind": str(page.get(strange)), "value": page}
     understood = cast("type[Shape]", kind.cls).KINDS
-    if understood is not None and page.get("type") is not None and page["type"] not in understood:
-        return {"type": str(page["type"]), "strange": page}
+    told = page.get("type")
+    if understood is not None and isinstance(told, str) and told not in understood:
+        return {"type": told, "strange": page}
     fields = {field.encode_name: field.type for field in kind.fields}
     known: dict[str, Any] = {}
     for key, value in page.items():
@@ -140,10 +141,11 @@ def _known_object(
 
 def _note(key: str, value: Any, shape: type[Shape], where: str, losses: Losses) -> None:
     """Note a field that its shape does not have, unless its value says nothing."""
-    name, harmless = shape.LOST.get(key, ("unknown", ()))
+    known = shape.LOST.get(key) or shape.LOST.get(_camel(key))
+    name, harmless = known or ("unknown", ())
     if value is None or value in harmless:
         return
-    why = NO_FIELD if key in shape.LOST else NOT_KNOWN
+    why = NOT_KNOWN if known is None else NO_FIELD
     losses.add(name, f"{where}.{key}", what=key, why=why)
 
 

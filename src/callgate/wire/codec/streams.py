@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Final
 
+import msgspec
+
 from callgate.errors import BrokenReply, Failed
 from callgate.wire.codec.canonical import (
     Broke,
@@ -25,6 +27,9 @@ from callgate.wire.sse import Splitter
 
 FIRST_HALF: Final = ("\ud800", "\udbff")
 """The first halves of characters beyond U+FFFF."""
+
+
+HALF_A_NAME: Final = "the provider's stream holds half a character where no words stand"
 
 
 class EventReader(ABC):
@@ -58,6 +63,8 @@ class EventReader(ABC):
                     break
         except Failed as failure:
             self._break(failure)
+        except UnicodeEncodeError:
+            self._break(broken(HALF_A_NAME))
         return self._taken()
 
     def end(self) -> list[Event]:
@@ -69,6 +76,8 @@ class EventReader(ABC):
             self._close()
         except Failed as failure:
             self._break(failure)
+        except UnicodeEncodeError:
+            self._break(broken(HALF_A_NAME))
         if not self._is_over:
             msg = f"the provider ended the stream before {self.end_event}; the reply is not whole"
             self._break(broken(msg))
@@ -95,6 +104,9 @@ class EventReader(ABC):
         return
 
     def _add(self, event: Event) -> None:
+        """Add an event; a name with half a character in it is refused before anybody tells it."""
+        if not isinstance(event, Delta):
+            msgspec.json.encode(event)
         self._events.append(event)
 
     def _begin(self, part: Text | Refusal | Thinking | ToolUse) -> int:
@@ -129,7 +141,7 @@ class EventReader(ABC):
 
     def _break(self, failure: Failed) -> None:
         self._is_over = True
-        self._add(Broke(failure=failure))
+        self._events.append(Broke(failure=failure))
 
     def _taken(self) -> list[Event]:
         events, self._events = self._events, []

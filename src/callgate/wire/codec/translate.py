@@ -22,6 +22,8 @@ from callgate.wire.codec.gemini_generate_content import GeminiCodec
 from callgate.wire.codec.losses import Loss
 from callgate.wire.codec.openai_chat import ChatCodec
 from callgate.wire.codec.openai_responses import ResponsesCodec
+from callgate.wire.codec.replies import broken
+from callgate.wire.codec.streams import HALF_A_NAME
 
 CODECS: Final[Mapping[str, Codec]] = {
     codec.name: codec for codec in (ChatCodec(), MessagesCodec(), ResponsesCodec(), GeminiCodec())
@@ -109,8 +111,10 @@ class Translator:
                 self.has_content = self.has_content or not isinstance(event, Began)
         except Failed as failure:
             self._failure = failure
-            if not (self.has_content and relayed):
-                raise
+        except UnicodeEncodeError:
+            self._failure = broken(HALF_A_NAME)
+        if self._failure is not None and not (self.has_content and relayed):
+            raise self._failure
         return bytes(relayed)
 
 

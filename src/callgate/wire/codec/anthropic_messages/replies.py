@@ -29,11 +29,11 @@ from callgate.wire.codec.replies import (
     finish_of,
     note_thought,
     object_in,
+    page_of,
     unsayable,
-    whole,
 )
 from callgate.wire.codec.tool_ids import ALPHABETS, ToolIds, mint
-from callgate.wire.replies import member, object_of, objects, text, unreadable
+from callgate.wire.replies import member, objects, text, unreadable
 
 FINISH: Final[Mapping[str, Finish]] = {
     "end_turn": "stop",
@@ -80,7 +80,7 @@ def finish_word(finish: Finish, stop_sequence: str | None) -> str:
 
 def read_reply(body: bytes, origin: Origin) -> Completion:
     """Read a message."""
-    page = object_of(body)
+    page = page_of(body)
     if not isinstance(page.get("content"), list):
         problem = "is no message"
         raise unreadable(problem, body)
@@ -117,7 +117,7 @@ def read_block(block: dict[str, Any], spare_id: str, minter: Minter) -> Part:
     """Return a block, without the arguments of a call."""
     match block.get("type"):
         case "text":
-            return Text(text=whole(text(block, "text") or ""))
+            return Text(text=text(block, "text") or "")
         case "tool_use":
             name = text(block, "name")
             if name is None:
@@ -126,7 +126,7 @@ def read_block(block: dict[str, Any], spare_id: str, minter: Minter) -> Part:
             return ToolUse(id=text(block, "id") or spare_id, name=name, minted_by=minter)
         case "thinking":
             signature = text(block, "signature")
-            thought = whole(text(block, "thinking") or "")
+            thought = text(block, "thinking") or ""
             return Thinking(text=thought, signature=signature, minted_by=minter)
         case "redacted_thinking":
             data = text(block, "data")
@@ -189,7 +189,7 @@ def _input(use: ToolUse, finish: Finish, where: str, losses: Losses) -> msgspec.
             msg = f"the model called {use.name} with arguments that are no JSON object"
             raise broken(msg)
         why = "the output limit cut the arguments, and half an object is none"
-        losses.add("arguments", where, what=use.arguments[:80], why=why)
+        losses.add("arguments", where, what=f"a call of {use.name}", why=why)
     return told
 
 

@@ -38,11 +38,11 @@ from callgate.wire.codec.canonical import (
     ToolUse,
 )
 from callgate.wire.codec.losses import Loss, Losses
-from callgate.wire.codec.replies import bare, broken, finish_of, note_thought, object_in
+from callgate.wire.codec.replies import bare, broken, finish_of, note_thought, object_in, object_of
 from callgate.wire.codec.streams import EventReader, Sequencer
 from callgate.wire.codec.tool_ids import ALPHABETS, ToolIds, mint
 from callgate.wire.failures import error_object, quote
-from callgate.wire.replies import count, member, object_of, text
+from callgate.wire.replies import count, member, text
 from callgate.wire.sse import data_of, name_of
 
 DELTAS: Final = {
@@ -303,7 +303,7 @@ class MessageWriter:
         if self._arguments is not None:
             told = "".join(self._arguments)
             if object_in(told) is None:
-                self._flaw = told
+                self._flaw = told[:80]
         return _event({"type": "content_block_stop", "index": self._index})
 
     def _finish(self, event: Finished) -> bytes:

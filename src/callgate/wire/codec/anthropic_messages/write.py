@@ -117,7 +117,7 @@ class Writer:
         told = object_in(use.arguments)
         if told is None:
             why = "the format takes an object; the words would stand in one"
-            self.losses.add("arguments", where, what=use.arguments[:80], why=why)
+            self.losses.add("arguments", where, what=f"a call of {use.name}", why=why)
             told = msgspec.Raw(msgspec.json.encode({"arguments": use.arguments}))
         if use.signature is not None:
             why = "only who signed it can read it"
@@ -169,7 +169,7 @@ class Writer:
             kept = {"type": "file", "file_id": image.file_id}
         else:
             why = f"the format takes {', '.join(sorted(IMAGES))}, and no id of another provider"
-            what = image.media_type or image.file_id or "image"
+            what = image.media_type or ("file_id" if image.file_id else "image")
             self.losses.add("image", where, what=what, why=why)
             return None
         return _cached({"type": "image", "source": kept}, image.cache)
@@ -178,7 +178,7 @@ class Writer:
         source = self._source(file)
         if source is None:
             why = "the format takes PDF and plain text, and no id of another provider"
-            what = file.media_type or file.file_id or "file"
+            what = file.media_type or ("file_id" if file.file_id else "file")
             self.losses.add("document", where, what=what, why=why)
             return None
         block = {"type": "document", "source": source}

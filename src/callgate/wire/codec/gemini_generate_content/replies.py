@@ -26,11 +26,11 @@ from callgate.wire.codec.replies import (
     finish_of,
     note_thought,
     object_in,
+    page_of,
     unsayable,
-    whole,
 )
 from callgate.wire.codec.tool_ids import ALPHABETS, ToolIds, mint
-from callgate.wire.replies import count, member, object_of, objects, text, unreadable
+from callgate.wire.replies import count, member, objects, text, unreadable
 
 FORMAT: Final = "gemini_generate_content"
 
@@ -118,7 +118,7 @@ def is_blocked(page: dict[str, Any]) -> bool:
 
 def read_reply(body: bytes, origin: Origin) -> Completion:
     """Read a reply."""
-    page = object_of(body)
+    page = page_of(body)
     candidates = objects(page.get("candidates"))
     losses = Losses()
     for n in range(1, len(candidates)):
@@ -181,8 +181,8 @@ def read_part(
     words, call = part.get("text"), part.get("functionCall")
     if isinstance(words, str):
         if part.get("thought"):
-            return Thinking(text=whole(words), signature=signature, minted_by=minter)
-        return Text(text=whole(words))
+            return Thinking(text=words, signature=signature, minted_by=minter)
+        return Text(text=words)
     if call is not None:
         told = member(part, "functionCall")
         name = text(told, "name")
@@ -247,10 +247,10 @@ def arguments_for(use: ToolUse, arguments: str, *, is_cut: bool) -> msgspec.Raw 
     return told
 
 
-def note_cut(arguments: str, where: str, losses: Losses) -> None:
+def note_cut(name: str, where: str, losses: Losses) -> None:
     """Note a call that the output limit has cut."""
     why = "the output limit cut the arguments, and half an object is none"
-    losses.add("arguments", where, what=arguments[:80], why=why)
+    losses.add("arguments", where, what=f"a call of {name}", why=why)
 
 
 def write_reply(completion: Completion, client: Client) -> Written:
@@ -266,7 +266,7 @@ def write_reply(completion: Completion, client: Client) -> Written:
             is_cut = completion.finish in CUT
             args = arguments_for(part, part.arguments, is_cut=is_cut)
             if args is None:
-                note_cut(part.arguments, where, losses)
+                note_cut(part.name, where, losses)
             else:
                 parts.append(writer.use(part, args))
         elif isinstance(part, Thinking):

@@ -43,11 +43,11 @@ from callgate.wire.codec.gemini_generate_content.replies import (
     write_usage,
 )
 from callgate.wire.codec.losses import Loss, Losses
-from callgate.wire.codec.replies import broken, finish_of
+from callgate.wire.codec.replies import broken, finish_of, object_of
 from callgate.wire.codec.streams import EventReader
 from callgate.wire.codec.tool_ids import mint
 from callgate.wire.failures import error_object, quote, sentence_of
-from callgate.wire.replies import member, object_of, objects, text
+from callgate.wire.replies import member, objects, text
 from callgate.wire.sse import data_of
 
 STATUSES: Final[Mapping[int, str]] = {
@@ -244,14 +244,14 @@ class ContentWriter:
             return b""
         args = arguments_for(part, words, is_cut=True)
         if args is None:
-            self._cut.append((n, words))
+            self._cut.append((n, part.name))
             return b""
         return self._event(write_candidate([self._writer.use(part, args)]))
 
     def _finish(self, event: Finished) -> bytes:
-        for n, words in self._cut:
+        for n, name in self._cut:
             if event.finish not in CUT:
-                msg = f"the model called a tool with arguments that are no JSON object: {words!r}"
+                msg = f"the model called {name} with arguments that are no JSON object"
                 raise broken(msg)
-            note_cut(words, f"$.parts[{n}]", self.losses)
+            note_cut(name, f"$.parts[{n}]", self.losses)
         return self._event(write_candidate([], finish=event.finish), event.usage)

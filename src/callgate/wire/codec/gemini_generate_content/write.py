@@ -111,7 +111,7 @@ class Writer:
         told = object_in(use.arguments)
         if told is None:
             why = "the format takes an object; the words would stand in one"
-            self.losses.add("arguments", where, what=use.arguments[:80], why=why)
+            self.losses.add("arguments", where, what=f"a call of {use.name}", why=why)
             told = msgspec.Raw(msgspec.json.encode({"arguments": use.arguments}))
         call: dict[str, Any] = {"name": use.name, "args": told}
         if "ids" not in self._target.lacks:
@@ -189,7 +189,9 @@ class Writer:
             typed = {} if part.media_type is None else {"mimeType": part.media_type}
             return [{"fileData": {"fileUri": part.file_id, **typed, **named}}]
         why = "the format takes bytes of a known type, or what was sent to this provider before"
-        self.losses.add(lost, where, what=part.url or part.file_id or lost, why=why)
+        self.losses.add(
+            lost, where, what="url" if part.url else "file_id" if part.file_id else lost, why=why
+        )
         return []
 
 

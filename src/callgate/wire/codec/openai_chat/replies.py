@@ -25,14 +25,14 @@ from callgate.wire.codec.replies import (
     broken,
     finish_of,
     note_thought,
+    page_of,
     texts,
     unsayable,
-    whole,
     words_of,
 )
 from callgate.wire.codec.tool_ids import ALPHABETS, ToolIds, mint
 from callgate.wire.openai_chat import usage_of
-from callgate.wire.replies import member, object_of, objects, text, unreadable
+from callgate.wire.replies import member, objects, text, unreadable
 
 FINISH: Final[Mapping[str, Finish]] = {
     "stop": "stop",
@@ -84,7 +84,7 @@ def finish_word(finish: Finish, *, refused: bool) -> str:
 
 def read_reply(body: bytes, origin: Origin) -> Completion:
     """Read a reply."""
-    page = object_of(body)
+    page = page_of(body)
     choices = objects(page.get("choices"))
     if not choices:
         problem = "has no choice"
@@ -113,14 +113,14 @@ def read_reply(body: bytes, origin: Origin) -> Completion:
 def _parts(message: dict[str, Any], origin: Origin, losses: Losses) -> Iterator[Part]:
     thought = text(message, "reasoning_content") or text(message, "reasoning")
     if thought:
-        yield Thinking(text=whole(thought), minted_by=origin.minter)
+        yield Thinking(text=thought, minted_by=origin.minter)
     content = message.get("content")
     for words in [content] if isinstance(content, str) else texts(content):
         if words:
-            yield Text(text=whole(words))
+            yield Text(text=words)
     refusal = text(message, "refusal")
     if refusal:
-        yield Refusal(text=whole(refusal))
+        yield Refusal(text=refusal)
     for key, lost in (("annotations", "citations"), ("audio", "audio")):
         if message.get(key):
             why = "no other format says it in the same way"

@@ -33,12 +33,19 @@ from callgate.wire.codec.openai_chat.replies import (
     signature_of,
     write_usage,
 )
-from callgate.wire.codec.replies import arguments_of, bare, broken, finish_of, note_thought
+from callgate.wire.codec.replies import (
+    arguments_of,
+    bare,
+    broken,
+    finish_of,
+    note_thought,
+    object_of,
+)
 from callgate.wire.codec.streams import EventReader
 from callgate.wire.codec.tool_ids import ALPHABETS, ToolIds, mint
 from callgate.wire.failures import error_object, quote
 from callgate.wire.openai_chat import OpenAIChat, usage_of
-from callgate.wire.replies import count, member, object_of, objects, text
+from callgate.wire.replies import count, member, objects, text
 from callgate.wire.sse import data_of
 
 WORDS: Final = (

@@ -120,7 +120,7 @@ class Writer:
         url = image.url if image.data is None else data_urls.write(image.media_type, image.data)
         if url is None:
             why = "an image that was sent before has no id in this format"
-            self.losses.add("image", where, what=str(image.file_id), why=why)
+            self.losses.add("image", where, what="file_id", why=why)
             return []
         detail = {} if image.detail is None else {"detail": image.detail}
         return [{"type": "image_url", "image_url": {"url": url, **detail}}]
@@ -139,7 +139,7 @@ class Writer:
         if file.file_id is not None and file.minted_by == self._target.minter:
             return [{"type": "file", "file": {"file_id": file.file_id, **named}}]
         why = "the format takes no documents by their address, nor by the id of another provider"
-        self.losses.add("document", where, what=file.url or file.file_id or "file", why=why)
+        self.losses.add("document", where, what="url" if file.url else "file_id", why=why)
         return []
 
     def _said(self, turn: Turn, n: int) -> Iterator[dict[str, Any]]:

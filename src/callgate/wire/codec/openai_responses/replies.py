@@ -26,13 +26,13 @@ from callgate.wire.codec.replies import (
     broken,
     finish_of,
     note_thought,
+    page_of,
     texts,
     unsayable,
-    whole,
 )
 from callgate.wire.codec.tool_ids import ALPHABETS, ToolIds, mint
 from callgate.wire.failures import quote
-from callgate.wire.replies import count, member, object_of, objects, text, unreadable
+from callgate.wire.replies import count, member, objects, text, unreadable
 
 INCOMPLETE: Final[Mapping[str, Finish]] = {
     "max_output_tokens": "length",
@@ -119,7 +119,7 @@ def finish_in(response: dict[str, Any]) -> Finish:
 
 def read_reply(body: bytes, origin: Origin) -> Completion:
     """Read a response."""
-    page = object_of(body)
+    page = page_of(body)
     if not isinstance(page.get("output"), list):
         problem = "is no response"
         raise unreadable(problem, body)
@@ -163,9 +163,9 @@ def _words(item: dict[str, Any], where: str, losses: Losses) -> Iterator[Part]:
             note_annotations(f"{where}.content[{at}].annotations", losses)
         refusal, words = text(part, "refusal"), text(part, "text")
         if refusal is not None:
-            yield Refusal(text=whole(refusal))
+            yield Refusal(text=refusal)
         elif words is not None:
-            yield Text(text=whole(words))
+            yield Text(text=words)
 
 
 def note_annotations(where: str, losses: Losses) -> None:
@@ -193,7 +193,7 @@ def read_thought(item: dict[str, Any], origin: Origin) -> Thinking:
     said = texts(item.get("content")) or texts(item.get("summary"))
     sealed = text(item, "encrypted_content")
     return Thinking(
-        text=whole("\n\n".join(said)),
+        text="\n\n".join(said),
         signature=sealed,
         is_redacted=not said and sealed is not None,
         minted_by=origin.minter,

@@ -41,11 +41,11 @@ from callgate.wire.codec.openai_responses.replies import (
     write_use,
     write_words,
 )
-from callgate.wire.codec.replies import broken, finish_of, note_thought
+from callgate.wire.codec.replies import broken, finish_of, note_thought, object_of
 from callgate.wire.codec.streams import EventReader, Sequencer
 from callgate.wire.codec.tool_ids import ALPHABETS, ToolIds, mint
 from callgate.wire.failures import error_object, quote, sentence_of
-from callgate.wire.replies import count, member, object_of, text
+from callgate.wire.replies import count, member, text
 from callgate.wire.sse import data_of
 
 ENDS: Final = frozenset({
@@ -128,7 +128,7 @@ class ResponseReader(EventReader):
     def _item(self, page: dict[str, Any], *, is_done: bool) -> None:
         """Read an item that begins or is done; a call begins with it, and its parts end with it."""
         index, item = self._index(page), member(page, "item")
-        kind = item.get("type")
+        kind = text(item, "type")
         if kind == "function_call" and (index, "call") not in self._open:
             self._call(index, item)
         if is_done and kind == "reasoning":

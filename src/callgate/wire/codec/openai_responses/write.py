@@ -158,7 +158,7 @@ class Writer:
         url = image.url if image.data is None else data_urls.write(image.media_type, image.data)
         if url is None or "images" in self._target.lacks:
             why = "the target takes no images, or not by the id of another provider"
-            self.losses.add("image", where, what=str(image.file_id or "image"), why=why)
+            self.losses.add("image", where, what="file_id" if image.file_id else "image", why=why)
             return []
         return [{"type": "input_image", "detail": detail, "image_url": url}]
 
@@ -178,7 +178,7 @@ class Writer:
         if file.file_id is not None and file.minted_by == self._target.minter:
             return [{"type": "input_file", "file_id": file.file_id, **named}]
         why = "the target takes no documents, or not by the id of another provider"
-        self.losses.add("document", where, what=file.file_id or "file", why=why)
+        self.losses.add("document", where, what="file_id" if file.file_id else "file", why=why)
         return []
 
 
