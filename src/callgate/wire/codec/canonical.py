@@ -3,6 +3,9 @@
 A prompt is what an agent asks; a completion is what a model answers; the events of a stream are a
 completion in pieces. They hold what the formats mean, in none of their words. What a provider has
 signed, encrypted or keeps for itself carries who made it, as nobody else can read it.
+
+Nothing here can hold itself, so the garbage collector need not look (``gc=False``): a long
+conversation is thousands of records.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ Mode: TypeAlias = Literal["auto", "none", "required"]
 """Whether tools may, must not or must be called."""
 
 
-class Minter(msgspec.Struct, frozen=True, kw_only=True):
+class Minter(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Who made a signed or encrypted part, and alone can read it."""
 
     provider: str
@@ -35,7 +38,7 @@ class Minter(msgspec.Struct, frozen=True, kw_only=True):
     """The credential, or the account behind it, by any name that tells it from others."""
 
 
-class Text(msgspec.Struct, frozen=True, kw_only=True):
+class Text(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Words."""
 
     text: str
@@ -43,13 +46,13 @@ class Text(msgspec.Struct, frozen=True, kw_only=True):
     """A cache marker after it, as it was written."""
 
 
-class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+class Refusal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Words with which a model declines."""
 
     text: str
 
 
-class Image(msgspec.Struct, frozen=True, kw_only=True):
+class Image(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A picture: its bytes, or where they are."""
 
     media_type: str | None = None
@@ -63,7 +66,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     cache: msgspec.Raw | None = None
 
 
-class File(msgspec.Struct, frozen=True, kw_only=True):
+class File(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A document: its bytes, its words, or where it is."""
 
     media_type: str | None = None
@@ -79,7 +82,7 @@ class File(msgspec.Struct, frozen=True, kw_only=True):
     cache: msgspec.Raw | None = None
 
 
-class ToolUse(msgspec.Struct, frozen=True, kw_only=True):
+class ToolUse(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A model calls a tool."""
 
     id: str
@@ -92,7 +95,7 @@ class ToolUse(msgspec.Struct, frozen=True, kw_only=True):
     cache: msgspec.Raw | None = None
 
 
-class ToolResult(msgspec.Struct, frozen=True, kw_only=True):
+class ToolResult(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a tool gave back."""
 
     use_id: str
@@ -103,7 +106,7 @@ class ToolResult(msgspec.Struct, frozen=True, kw_only=True):
     cache: msgspec.Raw | None = None
 
 
-class Thinking(msgspec.Struct, frozen=True, kw_only=True):
+class Thinking(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a model thought."""
 
     text: str
@@ -114,7 +117,7 @@ class Thinking(msgspec.Struct, frozen=True, kw_only=True):
     minted_by: Minter | None = None
 
 
-class Opaque(msgspec.Struct, frozen=True, kw_only=True):
+class Opaque(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A part that means something to its maker alone."""
 
     format: str
@@ -127,14 +130,14 @@ class Opaque(msgspec.Struct, frozen=True, kw_only=True):
 Part: TypeAlias = Text | Refusal | Image | File | ToolUse | ToolResult | Thinking | Opaque
 
 
-class Turn(msgspec.Struct, frozen=True, kw_only=True):
+class Turn(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one side says before the other does."""
 
     role: Role
     parts: tuple[Part, ...]
 
 
-class Tool(msgspec.Struct, frozen=True, kw_only=True):
+class Tool(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A tool that the agent runs itself."""
 
     name: str
@@ -145,7 +148,7 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
     cache: msgspec.Raw | None = None
 
 
-class ToolChoice(msgspec.Struct, frozen=True, kw_only=True):
+class ToolChoice(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Whether a tool must be called."""
 
     mode: Mode
@@ -153,7 +156,7 @@ class ToolChoice(msgspec.Struct, frozen=True, kw_only=True):
     """The only tools that may be called; none stands for all."""
 
 
-class Shape(msgspec.Struct, frozen=True, kw_only=True):
+class Shape(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the answer must look like: JSON, after a schema where there is one."""
 
     schema: msgspec.Raw | None = None
@@ -162,7 +165,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     strict: bool | None = None
 
 
-class Reasoning(msgspec.Struct, frozen=True, kw_only=True):
+class Reasoning(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How a model should think."""
 
     effort: str | None = None
@@ -172,7 +175,7 @@ class Reasoning(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the model decides by itself."""
 
 
-class Params(msgspec.Struct, frozen=True, kw_only=True):
+class Params(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Everything about how to answer."""
 
     output_tokens: int | None = None
@@ -194,7 +197,7 @@ class Params(msgspec.Struct, frozen=True, kw_only=True):
     metadata: msgspec.Raw | None = None
 
 
-class Prompt(msgspec.Struct, frozen=True, kw_only=True):
+class Prompt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A request in canonical form."""
 
     model: str
@@ -211,7 +214,7 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     """What the canonical form itself does not hold."""
 
 
-class Completion(msgspec.Struct, frozen=True, kw_only=True):
+class Completion(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A reply in canonical form."""
 
     id: str
@@ -224,7 +227,7 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     losses: tuple[Loss, ...] = ()
 
 
-class Began(msgspec.Struct, frozen=True, kw_only=True):
+class Began(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A stream has begun."""
 
     id: str
@@ -233,7 +236,7 @@ class Began(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of the input so far."""
 
 
-class PartBegan(msgspec.Struct, frozen=True, kw_only=True):
+class PartBegan(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A part begins; several may be open at once."""
 
     n: int
@@ -242,27 +245,27 @@ class PartBegan(msgspec.Struct, frozen=True, kw_only=True):
     """The part without its words."""
 
 
-class Delta(msgspec.Struct, frozen=True, kw_only=True):
+class Delta(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """More words of a part, or more of a tool's arguments."""
 
     n: int
     text: str
 
 
-class Signed(msgspec.Struct, frozen=True, kw_only=True):
+class Signed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The signature of a part."""
 
     n: int
     signature: str
 
 
-class PartEnded(msgspec.Struct, frozen=True, kw_only=True):
+class PartEnded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A part is whole."""
 
     n: int
 
 
-class Finished(msgspec.Struct, frozen=True, kw_only=True):
+class Finished(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The stream has come to its own end; nothing follows."""
 
     finish: Finish
@@ -271,13 +274,13 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True):
     service_tier: str | None = None
 
 
-class Dropped(msgspec.Struct, frozen=True, kw_only=True):
+class Dropped(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The stream told something that no other format holds."""
 
     loss: Loss
 
 
-class Broke(msgspec.Struct, frozen=True, kw_only=True):
+class Broke(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The stream failed; nothing follows."""
 
     failure: Failed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from callgate.wire.codec import Target
@@ -41,7 +41,12 @@ NO_FIELD: Final = "the target has no such parameter"
 
 
 def plain_params(
-    params: Params, fields: Mapping[str, str], target: Target, losses: Losses
+    params: Params,
+    fields: Mapping[str, str],
+    target: Target,
+    losses: Losses,
+    *,
+    apart: Collection[str] = (),
 ) -> dict[str, Any]:
     """Return the parameters that a format has under some name, and note the others.
 
@@ -50,11 +55,12 @@ def plain_params(
         fields: The format's name for each that it has.
         target: What its model does not take is noted too.
         losses: Where the notes go.
+        apart: Parameters that the format says in a way of its own.
     """
     found: dict[str, Any] = {}
     for name, lost in LOST_AS.items():
         value = getattr(params, name)
-        if value is None:
+        if value is None or name in apart:
             continue
         if name in fields and name not in target.lacks:
             found[fields[name]] = value

@@ -32,7 +32,12 @@ ABSENT: Final = msgspec.Raw()
 
 
 class Shape(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    gc=False,
 ):
     """An object of a request, with all of its fields that are understood."""
 
@@ -182,7 +187,7 @@ def _item_type(kind: msgspec.inspect.Type) -> msgspec.inspect.Type | None:
 
 def written(raw: msgspec.Raw) -> msgspec.Raw | None:
     """Return a field that is kept as it was written; None where it is absent or null."""
-    return None if bytes(memoryview(raw)[:1]) in NOTHING else raw
+    return None if raw is ABSENT or bytes(memoryview(raw)[:1]) in NOTHING else raw
 
 
 def _camel(key: str) -> str:

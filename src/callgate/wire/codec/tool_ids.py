@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -67,7 +68,7 @@ class ToolIds:
 
     def _choose(self, id: str) -> str:
         """Return the id itself, else one that holds it, else a digest that is not taken yet."""
-        if self._takes(id) and (not id.startswith(MARK) or not self._alphabet.holds_others):
+        if self._takes(id) and not (self._alphabet.holds_others and id.startswith(MARK)):
             return id
         if self._alphabet.holds_others:
             held = hold(id)
@@ -107,8 +108,12 @@ def unhold(id: str, alphabet: Alphabet) -> str:
 
 
 def _stands(id: str, alphabet: Alphabet) -> bool:
-    fits = re.fullmatch(alphabet.pattern, id, re.DOTALL) is not None
-    return fits and len(id) <= alphabet.longest
+    return len(id) <= alphabet.longest and _fits(alphabet.pattern)(id) is not None
+
+
+@lru_cache(maxsize=16)
+def _fits(pattern: str) -> Callable[[str], re.Match[str] | None]:
+    return re.compile(pattern, re.DOTALL).fullmatch
 
 
 def _digest(id: str, salt: int) -> str:

@@ -45,6 +45,7 @@ LEAST_BUDGET: Final = 1_024
 """Source: anthropic-python 2.13, ``ThinkingConfigEnabledParam.budget_tokens``."""
 
 FIELDS: Final = {"temperature": "temperature", "top_p": "top_p", "top_k": "top_k"}
+APART: Final = frozenset({"parallel", "user", "service_tier"})
 NOT_MINE: Final = "only the provider that made it can read it"
 
 
@@ -88,7 +89,11 @@ class Writer:
         """Yield what a turn holds: results first, as they must follow their calls."""
         later: list[dict[str, Any]] = []
         for at, part in enumerate(turn.parts):
-            block = self._block(part, f"$.turns[{n}].parts[{at}]")
+            if isinstance(part, Text):
+                # Most parts are words, which need no place: none of them is ever lost.
+                block = _text(part) if part.text.strip() else None
+            else:
+                block = self._block(part, f"$.turns[{n}].parts[{at}]")
             if block is None:
                 continue
             if turn.role == "user" and not isinstance(part, ToolResult):
@@ -128,7 +133,12 @@ class Writer:
     def _result(self, result: ToolResult, where: str) -> dict[str, Any]:
         id = self._ids.write(result.use_id)
         block: dict[str, Any] = {"type": "tool_result", "tool_use_id": id}
-        blocks = [self._block(part, f"{where}.parts[{n}]") for n, part in enumerate(result.parts)]
+        blocks = [
+            _text(part)
+            if isinstance(part, Text) and part.text.strip()
+            else self._block(part, f"{where}.parts[{n}]")
+            for n, part in enumerate(result.parts)
+        ]
         content = [each for each in blocks if each is not None]
         if content:
             block["content"] = _collapsed(content)
@@ -279,8 +289,7 @@ def _write_choice(request: dict[str, Any], params: Params, losses: Losses) -> No
 
 def _write_params(request: dict[str, Any], params: Params, target: Target, losses: Losses) -> None:
     """Add how to answer."""
-    told = msgspec.structs.replace(params, parallel=None, user=None, service_tier=None)
-    request.update(plain_params(told, FIELDS, target, losses))
+    request.update(plain_params(params, FIELDS, target, losses, apart=APART))
     if params.temperature is not None and params.temperature > 1 and "temperature" in request:
         why = "the format knows 0 to 1; 1 would go"
         what = str(params.temperature)

@@ -57,6 +57,7 @@ TIER_WORDS: Final = {canonical: word for word, canonical in TIERS.items()}
 MOST_STOPS: Final = 5
 """Source: Gemini's API reference (``stopSequences``: up to 5)."""
 
+APART: Final = frozenset({"service_tier"})
 NOT_MINE: Final = "only the provider that made it can read it"
 
 
@@ -250,8 +251,7 @@ def _config(params: Params, target: Target, losses: Losses) -> dict[str, Any]:
     """Return how to answer."""
     limit = target.output_tokens if params.output_tokens is None else params.output_tokens
     config: dict[str, Any] = {"maxOutputTokens": limit}
-    told = msgspec.structs.replace(params, service_tier=None)
-    config.update(plain_params(told, FIELDS, target, losses))
+    config.update(plain_params(params, FIELDS, target, losses, apart=APART))
     most = 0 if "stop" in target.lacks else MOST_STOPS
     if params.stop[:most]:
         config["stopSequences"] = params.stop[:most]

@@ -30,7 +30,7 @@ from callgate.wire.codec.canonical import (
 from callgate.wire.codec.canonical import Shape as AnswerShape
 from callgate.wire.codec.losses import Losses
 from callgate.wire.codec.openai_responses import shapes
-from callgate.wire.codec.shapes import Strange, read, written
+from callgate.wire.codec.shapes import ABSENT, Strange, read, written
 from callgate.wire.codec.tool_ids import ALPHABETS, unhold
 from callgate.wire.codec.turns import FAILED, UNNAMED, Turns
 from callgate.wire.document import malformed
@@ -45,7 +45,7 @@ ROLES: Final[Mapping[str, Role]] = {
     "developer": "developer",
 }
 
-_ECHO: Final = msgspec.json.Decoder(shapes.Echo)
+_TOP: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class Reader:
@@ -188,7 +188,7 @@ def read_request(body: bytes, home: Home) -> Prompt:
         name = "storage" if request.store is None else "state"
         why = "the target cannot find it again by its id"
         losses.add(name, "$.store", what="store", why=why)
-    echo = msgspec.structs.asdict(_ECHO.decode(body))
+    page = _TOP.decode(body)
     return Prompt(
         model=request.model,
         system=(*first, *reader.system),
@@ -196,7 +196,7 @@ def read_request(body: bytes, home: Home) -> Prompt:
         tools=tuple(_tools(request.tools, losses)) if request.tools else (),
         params=_params(request, losses),
         stream=bool(request.stream),
-        echo={key: raw for key, raw in echo.items() if written(raw) is not None},
+        echo={key: page[key] for key in shapes.ECHO if written(page.get(key, ABSENT)) is not None},
         losses=tuple(losses),
     )
 

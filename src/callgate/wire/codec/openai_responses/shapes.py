@@ -219,18 +219,18 @@ class Request(Shape, frozen=True):
     user: str | None = None
 
 
-class Echo(msgspec.Struct, frozen=True, kw_only=True):
-    """What a response repeats of its request, as it was written."""
-
-    instructions: msgspec.Raw = ABSENT
-    max_output_tokens: msgspec.Raw = ABSENT
-    metadata: msgspec.Raw = ABSENT
-    parallel_tool_calls: msgspec.Raw = ABSENT
-    reasoning: msgspec.Raw = ABSENT
-    temperature: msgspec.Raw = ABSENT
-    text: msgspec.Raw = ABSENT
-    tool_choice: msgspec.Raw = ABSENT
-    tools: msgspec.Raw = ABSENT
-    top_p: msgspec.Raw = ABSENT
-    truncation: msgspec.Raw = ABSENT
-    user: msgspec.Raw = ABSENT
+ECHO: Final = (
+    "instructions",
+    "max_output_tokens",
+    "metadata",
+    "parallel_tool_calls",
+    "reasoning",
+    "temperature",
+    "text",
+    "tool_choice",
+    "tools",
+    "top_p",
+    "truncation",
+    "user",
+)
+"""What a response repeats of its request, as it was written."""

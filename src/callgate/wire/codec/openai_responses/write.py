@@ -53,6 +53,7 @@ FIELDS: Final = {
 }
 """The fields of the canonical form that this format has too, with the same meaning."""
 
+APART: Final = frozenset({"verbosity"})
 NOT_MINE: Final = "only the provider that made it can read it"
 
 
@@ -235,8 +236,7 @@ def _write_params(request: dict[str, Any], params: Params, target: Target, losse
         why = f"the format takes {LEAST_OUTPUT} or more"
         losses.add("output_limit", "$.params.output_tokens", what=str(limit), why=why)
     request["max_output_tokens"] = max(limit, LEAST_OUTPUT)
-    told = msgspec.structs.replace(params, verbosity=None)
-    request.update(plain_params(told, FIELDS, target, losses))
+    request.update(plain_params(params, FIELDS, target, losses, apart=APART))
     note_stops(params, losses)
     if params.tool_choice is not None:
         request["tool_choice"] = _choice(params.tool_choice)
