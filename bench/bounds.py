@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import tempfile
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import files
@@ -31,7 +32,7 @@ from callgate.pricing.bound import (
     window_tokens,
 )
 from callgate.pricing.counting import O200K, Count, Tokenizers
-from callgate.pricing.images import most_image_tokens
+from callgate.pricing.images import image_tokens
 from callgate.pricing.table import PriceTable
 from callgate.store import Bill
 from callgate.store.reservation import Budget, Level, reserve
@@ -63,6 +64,12 @@ CHINESE: Final = (
     "如果客户愿意等待我们可以退还运费。如果不愿意请告诉他如何取消订单并得到全额退款。",
     "语气要礼貌。不要超过两百字。也不要承诺我们做不到的事情。",
 )
+
+
+PAGE_PNG: Final = b64encode(
+    b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + (1_024).to_bytes(4) + (768).to_bytes(4)
+).decode()
+"""How a picture of a page begins."""
 
 
 class Typical(msgspec.Struct, frozen=True, kw_only=True):
@@ -187,7 +194,7 @@ def _browsing(images: int) -> list[dict[str, Any]]:
     for at in range(images):
         messages += _used("read_page", {"url": f"https://example.com/rooms/{at}"}, at)
         messages[-1]["content"] = _text(60_000)[at * 7_000 : (at + 1) * 7_000]
-        url = {"url": "data:image/png;base64," + "iVBORw0KGgoA" * 20_000}
+        url = {"url": "data:image/png;base64," + PAGE_PNG + "A" * 240_000}
         shown = [{"type": "text", "text": "The page:"}, {"type": "image_url", "image_url": url}]
         messages.append({"role": "user", "content": shown})
     return messages
@@ -252,11 +259,12 @@ def _line(
     price = table.find(candidate.provider, candidate, at=NOW)
     assert price is not None
     request = OpenAIChat().parse(typical.body)
-    most = most_image_tokens(candidate.provider, candidate.model) or 0
-    images = Images(request.images, request.image_bytes, most) if request.images else None
+    shown = image_tokens(candidate.provider, candidate.model, request.image_sizes)
+    assert shown is not None
+    images = Images(count=len(request.image_sizes), size_bytes=request.image_bytes, tokens=shown)
     counted = tokenizers.count(readable_text(request), O200K)
     assert isinstance(counted, int)
-    tokens = counted + request.images * SHOWN_IMAGE_TOKENS
+    tokens = counted + len(request.image_sizes) * SHOWN_IMAGE_TOKENS
     cost = price.cost(Usage(input_tokens=tokens, output_tokens=typical.output_tokens))
     by_bytes = input_bound_tokens(
         typical.body, parts=request.messages, has_tools=request.has_tools, images=images
@@ -278,7 +286,7 @@ def _line(
     )
 
 
-def _beside(request: Request, images: Images | None) -> int:
+def _beside(request: Request, images: Images) -> int:
     return hidden_tokens(request.messages, has_tools=request.has_tools, images=images)
 
 

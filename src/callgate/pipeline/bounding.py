@@ -20,10 +20,10 @@ from callgate.pricing.bound import (
     window_tokens,
 )
 from callgate.pricing.counting import Count
-from callgate.pricing.images import most_image_tokens
+from callgate.pricing.images import image_tokens
 from callgate.pricing.table import unpriced_fix
 from callgate.store import Bill
-from callgate.wire import Format
+from callgate.wire import Format, Request
 
 LEAST_OUTPUT_TOKENS = 16
 """Below this an inserted output limit is not worth a call.
@@ -108,7 +108,7 @@ class Bounding(msgspec.Struct, frozen=True, kw_only=True):
         if not self.formats[passage.call.format].costs_output:
             return 0
         text_bytes = len(passage.call.body) - request.image_bytes
-        shown = request.images * (self._most_image_tokens(candidate) or 0)
+        shown = self._image_tokens(request, candidate) or 0
         limit = request.output_limit
         output_tokens = policy.max_output_tokens if limit is None else limit
         return text_bytes // BYTES_FOR_A_TOKEN + shown + request.choices * output_tokens
@@ -141,10 +141,10 @@ class Bounding(msgspec.Struct, frozen=True, kw_only=True):
             parts=request.messages,
             has_tools=request.has_tools,
             images=Images(
-                request.images, request.image_bytes, self._most_image_tokens(candidate) or 0
-            )
-            if request.images
-            else None,
+                count=len(request.image_sizes),
+                size_bytes=request.image_bytes,
+                tokens=self._image_tokens(request, candidate) or 0,
+            ),
         )
         window = None if _widens_window(passage.call.headers) else window_tokens(price)
         return by_bytes if window is None else min(by_bytes, window)
@@ -153,13 +153,13 @@ class Bounding(msgspec.Struct, frozen=True, kw_only=True):
         """Return what in a request is bounded neither by its bytes nor by what is published."""
         request = passage.request
         assert request is not None
-        if request.opaque is None and request.images and self._most_image_tokens(candidate) is None:
+        if request.opaque is None and self._image_tokens(request, candidate) is None:
             return f"nobody publishes what an image costs {candidate.name} at the most"
         return request.opaque
 
-    def _most_image_tokens(self, candidate: Candidate) -> int | None:
+    def _image_tokens(self, request: Request, candidate: Candidate) -> int | None:
         source = self.settings.providers[candidate.provider].price_source
-        return most_image_tokens(source, candidate.model)
+        return image_tokens(source, candidate.model, request.image_sizes)
 
     def _unpriced(self, passage: Passage, candidate: Candidate) -> Unpriced:
         """Return the refusal of a model whose cost no budget could limit."""
@@ -203,7 +203,7 @@ def may_hold(passage: Passage, price: Price | None) -> tuple[Price, ...]:
     assert request is not None
     if price is None:
         return ()
-    if price.text_only and (request.opaque is not None or request.images):
+    if price.text_only and (request.opaque is not None or request.image_sizes):
         return ()
     return price.may_hold(request.service_tier)
 

@@ -119,7 +119,7 @@ def _unpriced(passage: Passage, ending: Ending, meter: Meter) -> str | None:
     # The prices of text say nothing of pictures and sounds, and without one nobody does.
     if request.opaque is not None:
         return request.opaque
-    return MEDIA if request.images or meter.has_media else None
+    return MEDIA if request.image_sizes or meter.has_media else None
 
 
 def _surely_unbilled(ending: Ending) -> bool:

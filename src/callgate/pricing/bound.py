@@ -42,14 +42,17 @@ Source: the Unicode character database; a test looks at every character of it.
 ESCAPE_BYTES: Final = 6
 
 
-class Images(msgspec.Struct, frozen=True):
+class Images(msgspec.Struct, frozen=True, kw_only=True):
     """The images of a request."""
 
     count: int
     size_bytes: int
     """What they take of its body, in plain ASCII."""
-    most_tokens: int
-    """What each of them costs at the most."""
+    tokens: int
+    """What they cost together at the most."""
+
+
+NO_IMAGES: Final = Images(count=0, size_bytes=0, tokens=0)
 
 
 CacheWrites = Literal["none", "short", "long"]
@@ -77,7 +80,7 @@ Source: the Unicode character database; a test looks at every character of it.
 
 
 def input_bound_tokens(
-    body: bytes, *, parts: int, has_tools: bool, images: Images | None = None
+    body: bytes, *, parts: int, has_tools: bool, images: Images = NO_IMAGES
 ) -> int:
     """Return a number of tokens that the input of a request cannot exceed.
 
@@ -99,18 +102,14 @@ def input_bound_tokens(
     """
     # A search for one byte is far cheaper than for two.
     escaped = _growth_of_escapes(body) if b"\\" in body else 0
-    unread = 0 if images is None else images.size_bytes
     hidden = hidden_tokens(parts, has_tools=has_tools, images=images)
-    return _widest_bytes(body) - unread + escaped + hidden
+    return _widest_bytes(body) - images.size_bytes + escaped + hidden
 
 
-def hidden_tokens(parts: int, *, has_tools: bool, images: Images | None) -> int:
+def hidden_tokens(parts: int, *, has_tools: bool, images: Images) -> int:
     """Return the most tokens of a request that its text does not hold."""
-    hidden = TOKENS_FOR_TEMPLATE + parts * TOKENS_PER_PART
-    if has_tools:
-        hidden += TOKENS_FOR_TOOLS
-    shown = 0 if images is None else images.count * (images.most_tokens + TOKENS_PER_PART)
-    return hidden + shown
+    hidden = TOKENS_FOR_TEMPLATE + (parts + images.count) * TOKENS_PER_PART + images.tokens
+    return hidden + TOKENS_FOR_TOOLS if has_tools else hidden
 
 
 def window_tokens(price: Price) -> int | None:

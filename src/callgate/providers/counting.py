@@ -16,7 +16,7 @@ from callgate.config.policies import Settings
 from callgate.errors import CallgateError
 from callgate.pricing.bound import Images, hidden_tokens
 from callgate.pricing.counting import FOLDER, Count, Tokenizers, Uncounted
-from callgate.pricing.images import most_image_tokens
+from callgate.pricing.images import image_tokens
 from callgate.providers import Outgoing, Provider
 from callgate.secrets import Secrets
 from callgate.wire import Request
@@ -91,8 +91,8 @@ class Counter(msgspec.Struct, frozen=True, kw_only=True):
         source = self.settings.providers[candidate.provider].price_source
         if source != "openai" or self.tokenizers is None:
             return Uncounted(f"there is no tokenizer for models of {candidate.provider}")
-        most = most_image_tokens(source, candidate.model)
-        if request.opaque is not None or (request.images and most is None):
+        shown = image_tokens(source, candidate.model, request.image_sizes)
+        if request.opaque is not None or shown is None:
             return Uncounted(request.opaque or f"an image of {candidate.name} has no known number")
         vocabulary = self.tokenizers.find(candidate.model)
         if isinstance(vocabulary, Uncounted):
@@ -101,7 +101,7 @@ class Counter(msgspec.Struct, frozen=True, kw_only=True):
         tokens = await asyncio.to_thread(self.tokenizers.count, readable_text(request), vocabulary)
         if isinstance(tokens, Uncounted):
             return tokens
-        images = Images(request.images, request.image_bytes, most or 0)
+        images = Images(count=len(request.image_sizes), size_bytes=0, tokens=shown)
         beside = hidden_tokens(request.messages, has_tools=request.has_tools, images=images)
         return Count(tokens=tokens, by=vocabulary.name, beside_tokens=beside)
 

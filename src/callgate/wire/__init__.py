@@ -13,6 +13,7 @@ import msgspec
 from callgate.call import Headers, Meter
 from callgate.errors import CallgateError, Failed
 from callgate.wire.document import Document
+from callgate.wire.images import Size
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,8 +31,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     has_tools: bool
     opaque: str | None = None
     """Why the bytes do not bound the input (``messages[3] holds an image``); None if they do."""
-    images: int = 0
-    """How many images there are, each of which counts what its provider says, and not its bytes."""
+    image_sizes: tuple[Size | None, ...] = ()
+    """The images, each of which counts what its provider says, and not its bytes; None where its
+    size is not known."""
     image_bytes: int = 0
     """The bytes of the body that they take."""
     wants_usage: bool = True

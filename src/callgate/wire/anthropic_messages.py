@@ -33,6 +33,7 @@ from callgate.wire.fields import (
     text_of,
     unbounded_field,
 )
+from callgate.wire.images import size_of_source_part
 from callgate.wire.replies import count, member, object_of, objects, text, unreadable
 from callgate.wire.scanner import EventScanner
 from callgate.wire.sse import data_of, name_of
@@ -168,7 +169,7 @@ class AnthropicMessages:
         document = Document.parse(body)
         messages = items_of(document, "messages", _MESSAGES, needed=True)
         tools = items_of(document, "tools", PARTS)
-        sight = Sight()
+        sight = Sight(size_of=size_of_source_part)
         opaque = _opaque(document, messages, tools, sight)
         return Request(
             document=document,
@@ -178,7 +179,7 @@ class AnthropicMessages:
             messages=len(messages) + len(tools) + _system_parts(document),
             has_tools=bool(tools),
             opaque=opaque,
-            images=sight.images,
+            image_sizes=tuple(sight.image_sizes),
             image_bytes=sight.image_bytes,
             service_tier=_tier(document.get),
             charged=_charged(document, tools),

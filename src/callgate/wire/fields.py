@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
 
 from callgate.wire.document import Document, malformed
+from callgate.wire.images import Size
 
 MOST_TOKENS: Final = 1_000_000_000
 """More than any model writes; a larger number is a mistake."""
@@ -37,7 +38,9 @@ _RAW_PARTS: Final = msgspec.json.Decoder(list[msgspec.Raw])
 class Sight(msgspec.Struct):
     """What was seen in the messages of a request so far that is no text."""
 
-    images: int = 0
+    size_of: Callable[[bytes], Size | None]
+    """How large an image is that a part holds; None where it is not known."""
+    image_sizes: list[Size | None] = msgspec.field(default_factory=list["Size | None"])
     image_bytes: int = 0
     """What they take of the request, their addresses or data among it."""
 
@@ -146,7 +149,7 @@ def _without_images(
     for part, raw in zip(parts, _RAW_PARTS.decode(content), strict=True):
         written = bytes(raw)
         if part.type == image and written.isascii():
-            sight.images += 1
+            sight.image_sizes.append(sight.size_of(written))
             sight.image_bytes += len(written)
         else:
             others.append(part)

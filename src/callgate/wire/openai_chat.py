@@ -37,6 +37,7 @@ from callgate.wire.fields import (
     unbounded_field,
     wrong,
 )
+from callgate.wire.images import size_of_url_part
 from callgate.wire.replies import count, member, object_of, objects, text, unreadable
 from callgate.wire.reported import reported_cost
 from callgate.wire.scanner import EventScanner
@@ -184,7 +185,7 @@ class OpenAIChat:
             for limit in (count_of(document, field, least=0) for field in LIMIT_FIELDS)
             if limit is not None
         ]
-        sight = Sight()
+        sight = Sight(size_of=size_of_url_part)
         opaque = _opaque(document, messages, tools, sight)
         return Request(
             document=document,
@@ -195,7 +196,7 @@ class OpenAIChat:
             messages=len(messages) + len(tools),
             has_tools=bool(tools) or document.get("functions") is not None,
             opaque=opaque,
-            images=sight.images,
+            image_sizes=tuple(sight.image_sizes),
             image_bytes=sight.image_bytes,
             wants_usage=_wants_usage(document),
             service_tier=document.get("service_tier"),
@@ -311,7 +312,7 @@ class ChatScanner(EventScanner):
 def readable_text(request: Request) -> str:
     """Return what of a request a tokenizer is to count: all but its images, without escapes."""
     page = cast("dict[str, Any]", msgspec.json.decode(request.document.source))
-    if request.images:
+    if request.image_sizes:
         for message in page["messages"]:
             content = message.get("content")
             if isinstance(content, list):

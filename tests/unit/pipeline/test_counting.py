@@ -220,7 +220,7 @@ async def test_what_a_provider_adds_by_itself_is_covered_by_no_count(
 ) -> None:
     async with open_counted(tmp_path) as road:
         with pytest.raises(OverBudget, match=f"not counted, as {why}"):
-            await ask(road, body(**{field: [{"type": type}]}))
+            await ask(road, body(100, **{field: [{"type": type}]}))
         assert asked(road) == []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from callgate.config.policies import PricePolicy, RoutePolicy
 from callgate.errors import OverBudget, Unpriced
 from callgate.money import Money
 from callgate.pricing.bound import input_bound_tokens
-from callgate.pricing.images import most_image_tokens
+from callgate.pricing.images import image_tokens
 from callgate.testing.fakes import Answer
 from tests.unit.pipeline.road import Line, Road, open_road, settings
 
@@ -154,9 +155,20 @@ async def test_an_image_holds_what_its_provider_publishes_and_not_its_bytes(
         await road.read(road.passage(body=sent))
         reserved = road.last.attempts[0].reserved
         assert reserved is not None
-        tokens = most_image_tokens("openai", LISTED["first"][1]) or 0
+        tokens = image_tokens("openai", LISTED["first"][1], [None]) or 0
         around = len(sent) - len(json.dumps(image)) + 500
         assert 5_000 * tokens < reserved.nano < 5_000 * (tokens + around) + 30_000
+
+
+async def test_an_image_that_the_request_holds_counts_by_its_size(tmp_path: Path) -> None:
+    head = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + (1_024).to_bytes(4) + (768).to_bytes(4)
+    url = {"url": "data:image/png;base64," + b64encode(head).decode() + "A" * 1_000_000}
+    messages = [{"role": "user", "content": [{"type": "image_url", "image_url": url}]}]
+    async with open_listed(tmp_path, first=answers(None)) as road:
+        await road.read(road.passage(body=body("plain", messages=messages, max_tokens=1)))
+        reserved = road.last.attempts[0].reserved
+        assert reserved is not None
+        assert 5_000 * 1_890 < reserved.nano < 5_000 * (1_890 + 500) + 30_000
 
 
 async def test_a_sound_that_does_not_fit_is_refused_with_the_setting_that_bounds_it(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from callgate.pricing.bound import TOKENS_PER_PART, Images, input_bound_tokens
-from callgate.pricing.images import most_image_tokens
+from callgate.pricing.images import Size, image_tokens
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,8 @@ from callgate.pricing.images import most_image_tokens
     ],
 )
 def test_the_largest_image_counts_what_is_published(source: str, model: str, tokens: int) -> None:
-    assert most_image_tokens(source, model) == tokens
+    assert image_tokens(source, model, [None]) == tokens
+    assert image_tokens(source, model, [(30_000, 30_000), None]) == 2 * tokens
 
 
 @pytest.mark.parametrize(
@@ -43,12 +44,31 @@ def test_the_largest_image_counts_what_is_published(source: str, model: str, tok
     ],
 )
 def test_a_model_that_nobody_has_published_yet_has_no_number(source: str, model: str) -> None:
-    assert most_image_tokens(source, model) is None
+    assert image_tokens(source, model, [None]) is None
+    assert image_tokens(source, model, []) == 0
+
+
+@pytest.mark.parametrize(
+    ("source", "model", "size", "tokens"),
+    [
+        ("openai", "gpt-5.5", (1_024, 768), 1_890),
+        ("openai", "gpt-5.5", (1_025, 769), 2_030),
+        ("openai", "gpt-5.5", (10, 10), 1_445),
+        ("openai", "gpt-6-sol", (1_024, 768), 1_890),
+        ("openai", "gpt-4o", (10, 10), 1_445),
+        ("anthropic", "claude-sonnet-5", (1_024, 768), 1_049),
+        ("anthropic", "claude-sonnet-5", (29, 29), 4),
+    ],
+)
+def test_an_image_of_a_known_size_counts_no_more_than_that_can_cost(
+    source: str, model: str, size: Size, tokens: int
+) -> None:
+    assert image_tokens(source, model, [size]) == tokens
 
 
 def test_each_image_counts_instead_of_its_bytes() -> None:
     body = b'["a text", "' + b"A" * 5_000 + b'"]'
     plain = input_bound_tokens(body, parts=1, has_tools=False)
-    images = Images(count=2, size_bytes=5_000, most_tokens=700)
+    images = Images(count=2, size_bytes=5_000, tokens=1_400)
     shown = input_bound_tokens(body, parts=1, has_tools=False, images=images)
     assert shown == plain - 5_000 + 2 * (700 + TOKENS_PER_PART)

@@ -89,7 +89,7 @@ def test_what_its_bytes_do_not_bound_is_named(fields: Any, told: str) -> None:
 def test_images_are_counted_wherever_they_are() -> None:
     result = {"type": "tool_result", "content": [IMAGE, {"type": "text", "text": "?"}]}
     request = MESSAGES.parse(body(messages=[{"content": [IMAGE, result]}], system=[IMAGE]))
-    assert (request.opaque, request.images) == (None, 3)
+    assert (request.opaque, request.image_sizes) == (None, (None,) * 3)
     assert request.image_bytes == 3 * len(msgspec.json.encode(IMAGE))
 
 

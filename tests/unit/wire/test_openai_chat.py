@@ -118,7 +118,8 @@ def test_images_are_counted_with_the_bytes_that_they_take() -> None:
     image = b'{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}'
     content = b'{"content":[' + image + b',{"type":"text","text":"?"},' + image + b"]}"
     request = CHAT.parse(b'{"model":"m","messages":[' + content + b"," + content + b"]}")
-    assert (request.opaque, request.images, request.image_bytes) == (None, 4, 4 * len(image))
+    assert (request.opaque, request.image_sizes) == (None, (None,) * 4)
+    assert request.image_bytes == 4 * len(image)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,124 @@
+"""How large an image is, told by its first bytes, where a request holds it and not its address."""
+
+from __future__ import annotations
+
+import binascii
+import re
+from typing import Any, Final
+
+import msgspec
+
+Size = tuple[int, int]
+"""Width and height in pixels."""
+
+PNG: Final = re.compile(rb"\x89PNG\r\n\x1a\n....IHDR(....)(....)", re.DOTALL)
+"""Source: PNG specification, §5.2 and §11.2.1."""
+
+JPEG: Final = b"\xff\xd8"
+FRAMES: Final = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
+"""The markers of a segment that tells the size. Source: ITU-T T.81, table B.1."""
+
+SCAN: Final = 0xDA
+"""The marker after which there is only the picture."""
+
+LONGEST_HEAD: Final = 400_000
+"""Characters of an image that are looked at: a camera writes a small picture before the size."""
+
+FIRST_LOOK: Final = 4_096
+"""Characters that suffice as a rule."""
+
+DATA_URL: Final = re.compile(r"data:[a-z0-9.+/-]*;base64,", re.IGNORECASE)
+BASE64: Final = re.compile(r"[A-Za-z0-9+/]*")
+
+
+class ImageUrl(msgspec.Struct):
+    """An image as Chat Completions names it."""
+
+    url: Any = None
+
+
+class UrlPart(msgspec.Struct):
+    """A part of Chat Completions that is an image."""
+
+    image_url: ImageUrl
+
+
+class Source(msgspec.Struct):
+    """An image as Messages names it."""
+
+    type: Any = None
+    data: Any = None
+
+
+class SourcePart(msgspec.Struct):
+    """A part of Messages that is an image."""
+
+    source: Source
+
+
+_URL_PART: Final = msgspec.json.Decoder(UrlPart)
+_SOURCE_PART: Final = msgspec.json.Decoder(SourcePart)
+
+
+def size_of_url_part(written: bytes) -> Size | None:
+    """Return the size of an image of Chat Completions; None where it is not known."""
+    try:
+        url = _URL_PART.decode(written).image_url.url
+    except msgspec.DecodeError:
+        return None
+    prefix = DATA_URL.match(url) if isinstance(url, str) else None
+    return None if prefix is None else size_of(url[prefix.end() : prefix.end() + LONGEST_HEAD])
+
+
+def size_of_source_part(written: bytes) -> Size | None:
+    """Return the size of an image of Messages; None where it is not known."""
+    try:
+        source = _SOURCE_PART.decode(written).source
+    except msgspec.DecodeError:
+        return None
+    if source.type != "base64" or not isinstance(source.data, str):
+        return None
+    return size_of(source.data[:LONGEST_HEAD])
+
+
+def size_of(data: str) -> Size | None:
+    """Return the size of an image that is a PNG or a JPEG; None for others.
+
+    Args:
+        data: It in base64, or its beginning.
+    """
+    for length in (FIRST_LOOK, LONGEST_HEAD):
+        size = _size_in(_decoded(data[:length]))
+        if size is not None or length >= len(data):
+            return size
+    return None
+
+
+def _decoded(data: str) -> bytes:
+    """Return the bytes of base64, up to what is none: who reads on might read it otherwise."""
+    found = BASE64.match(data)
+    whole = "" if found is None else found[0]
+    return binascii.a2b_base64(whole[: len(whole) // 4 * 4])
+
+
+def _size_in(head: bytes) -> Size | None:
+    found = PNG.match(head)
+    if found is not None:
+        return int.from_bytes(found[1]), int.from_bytes(found[2])
+    return _size_of_jpeg(head) if head.startswith(JPEG) else None
+
+
+def _size_of_jpeg(head: bytes) -> Size | None:
+    at = 2
+    while at + 9 <= len(head) and head[at] == 0xFF:  # noqa: PLR2004 (what begins a marker)
+        marker = head[at + 1]
+        if marker == 0xFF:  # noqa: PLR2004 (a filling byte)
+            at += 1
+        elif marker in FRAMES:
+            height, width = head[at + 5 : at + 7], head[at + 7 : at + 9]
+            return int.from_bytes(width), int.from_bytes(height)
+        elif marker == SCAN:
+            return None
+        else:
+            at += 2 + int.from_bytes(head[at + 2 : at + 4])
+    return None
