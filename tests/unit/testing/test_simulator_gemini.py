@@ -127,6 +127,8 @@ async def test_usage_has_caches_within_the_prompt_and_thoughts_apart(
     assert (usage.prompt_token_count, usage.cached_content_token_count) == (17, 3)
     assert (usage.candidates_token_count, usage.thoughts_token_count) == (20, 7)
     assert usage.total_token_count == 44
+    billed = sim.bill().lines[0].usage
+    assert (billed.input_tokens, billed.cache_write_tokens) == (14, 0)
     assert sim.bill().lines[0].cost_nano_usd == 14 * 2_000 + 3 * 200 + 27 * 12_000
 
 
@@ -199,7 +201,9 @@ async def test_an_output_limit_and_a_stop_sequence_end_an_answer(
 ) -> None:
     sim.play({"rules": [{"steps": [{"answer": {"text": "one two three four"}}]}]})
     short = await generate(client, config=types.GenerateContentConfig(max_output_tokens=2))
-    stopped = await generate(client, config=types.GenerateContentConfig(stop_sequences=[" three"]))
+    stopped = await generate(
+        client, config=types.GenerateContentConfig(stop_sequences=[" four", " three"])
+    )
     assert short.candidates
     assert (short.text, short.candidates[0].finish_reason) == (
         "one two",

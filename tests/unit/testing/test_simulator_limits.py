@@ -89,16 +89,17 @@ async def test_tokens_are_a_limit_of_their_own(sim: Simulator) -> None:
     assert second.headers["retry-after"] == "24"
 
 
-async def as_key(sim: Simulator, key: str) -> Answered:
+async def as_key(sim: Simulator, key: str, **fields: Any) -> Answered:
     headers = {"authorization": f"Bearer {key}", "connection": "close"}
-    return await exchange(sim, request(path_of("openai"), body_of("openai"), headers=headers))
+    body = body_of("openai", **fields)
+    return await exchange(sim, request(path_of("openai"), body, headers=headers))
 
 
 async def test_each_key_and_model_has_its_own(sim: Simulator) -> None:
     limit(sim, {"requests_per_minute": 1, "key": "sk-*"})
     keys = [(await as_key(sim, key)).status for key in ("sk-a", "sk-a", "sk-b", "other", "other")]
     assert keys == [200, 429, 200, 200, 200]
-    assert (await ask(sim, "openai", model="gpt-5-mini")).status == 200
+    assert (await as_key(sim, "sk-a", model="gpt-5-mini")).status == 200
 
 
 async def test_the_first_limit_that_fits_holds(sim: Simulator) -> None:

@@ -244,6 +244,12 @@ async def test_items_that_do_not_belong_together_are_refused(
         await respond(client, input=items)
 
 
+async def test_every_one_of_parallel_calls_needs_its_result(client: openai.AsyncOpenAI) -> None:
+    first = await respond(client)
+    with pytest.raises(openai.BadRequestError, match="No tool output found for function call"):
+        await respond(client, input=results(first)[1:], previous_response_id=first.id)
+
+
 async def test_a_response_can_be_read_again_and_deleted(client: openai.AsyncOpenAI) -> None:
     made = await respond(client)
     again = await client.responses.retrieve(made.id)
