@@ -27,14 +27,14 @@ LONGEST_HEAD: Final = 400_000
 FIRST_LOOK: Final = 4_096
 """Characters that suffice as a rule."""
 
-DATA_URL: Final = re.compile(r"data:[a-z0-9.+/-]*;base64,", re.IGNORECASE)
-BASE64: Final = re.compile(r"[A-Za-z0-9+/]*")
+DATA_URL: Final = re.compile(rb"data:[a-z0-9.+/-]*;base64,", re.IGNORECASE)
+BASE64: Final = re.compile(rb"[A-Za-z0-9+/]*")
 
 
 class ImageUrl(msgspec.Struct):
     """An image as Chat Completions names it."""
 
-    url: Any = None
+    url: msgspec.Raw = msgspec.Raw()
 
 
 class UrlPart(msgspec.Struct):
@@ -47,7 +47,7 @@ class Source(msgspec.Struct):
     """An image as Messages names it."""
 
     type: Any = None
-    data: Any = None
+    data: msgspec.Raw = msgspec.Raw()
 
 
 class SourcePart(msgspec.Struct):
@@ -63,11 +63,11 @@ _SOURCE_PART: Final = msgspec.json.Decoder(SourcePart)
 def size_of_url_part(written: bytes) -> Size | None:
     """Return the size of an image of Chat Completions; None where it is not known."""
     try:
-        url = _URL_PART.decode(written).image_url.url
+        url = _head(_URL_PART.decode(written).image_url.url)
     except msgspec.DecodeError:
         return None
-    prefix = DATA_URL.match(url) if isinstance(url, str) else None
-    return None if prefix is None else size_of(url[prefix.end() : prefix.end() + LONGEST_HEAD])
+    prefix = DATA_URL.match(url)
+    return None if prefix is None else size_of(url[prefix.end() :])
 
 
 def size_of_source_part(written: bytes) -> Size | None:
@@ -76,12 +76,16 @@ def size_of_source_part(written: bytes) -> Size | None:
         source = _SOURCE_PART.decode(written).source
     except msgspec.DecodeError:
         return None
-    if source.type != "base64" or not isinstance(source.data, str):
-        return None
-    return size_of(source.data[:LONGEST_HEAD])
+    return size_of(_head(source.data)) if source.type == "base64" else None
 
 
-def size_of(data: str) -> Size | None:
+def _head(value: msgspec.Raw) -> bytes:
+    """Return how a text begins, with the escapes of base64 read; nothing where it is no text."""
+    written = bytes(memoryview(value)[: LONGEST_HEAD + 100])
+    return written[1:].replace(b"\\/", b"/") if written[:1] == b'"' else b""
+
+
+def size_of(data: bytes) -> Size | None:
     """Return the size of an image that is a PNG or a JPEG; None for others.
 
     Args:
@@ -94,10 +98,10 @@ def size_of(data: str) -> Size | None:
     return None
 
 
-def _decoded(data: str) -> bytes:
+def _decoded(data: bytes) -> bytes:
     """Return the bytes of base64, up to what is none: who reads on might read it otherwise."""
     found = BASE64.match(data)
-    whole = "" if found is None else found[0]
+    whole = b"" if found is None else found[0]
     return binascii.a2b_base64(whole[: len(whole) // 4 * 4])
 
 

@@ -40,7 +40,7 @@ def jpeg(size: Size, before: bytes = b"", frame: int = 0xC0) -> bytes:
 
 
 def told(raw: bytes) -> Size | None:
-    return size_of(b64encode(raw).decode())
+    return size_of(b64encode(raw))
 
 
 @given(sizes)
@@ -83,14 +83,14 @@ def test_what_does_not_tell_is_not_guessed(raw: bytes) -> None:
 @given(st.binary(max_size=200))
 def test_no_bytes_break_it(raw: bytes) -> None:
     for head in (raw, b"\xff\xd8" + raw, png((1, 1))[:12] + raw):
-        size_of(b64encode(head).decode())
-        size_of(head.decode("latin-1"))
+        size_of(b64encode(head))
+        size_of(head)
 
 
 def test_what_another_decoder_might_skip_ends_the_look() -> None:
-    data = b64encode(png((640, 480))).decode()
-    assert size_of(data[:10] + "\n" + data[10:]) is None
-    assert size_of(data[:40] + "-" + data[40:]) == (640, 480)
+    data = b64encode(png((640, 480)))
+    assert size_of(data[:10] + b"\n" + data[10:]) is None
+    assert size_of(data[:40] + b"-" + data[40:]) == (640, 480)
 
 
 def url(data: str, kind: str = "data:image/png;base64,") -> bytes:
