@@ -196,9 +196,7 @@ def test_a_grave_loss_needs_leave_by_its_name() -> None:
 
 @pytest.mark.parametrize(("source", "target"), PAIRS)
 def test_every_loss_has_a_name_that_settings_can_allow(source: str, target: str) -> None:
-    asked = {CHAT: chat(user()), MESSAGES: message(user()), GEMINI: content()}.get(
-        source
-    )
+    asked = {CHAT: chat(user()), MESSAGES: message(user()), GEMINI: content()}.get(source)
     strange = {**(asked or {"model": "m", "input": "go"}), "tools": None, "odd": 1}
     if source == GEMINI:
         strange["contents"] = [{"role": "user", "parts": [{"text": "a"}]}]
