@@ -1,6 +1,7 @@
 """Two independent libraries translate the same requests; every disagreement has its reason here.
 
-They are in no group that is installed by default: ``pip install --group oracles``.
+They are no part of the project, and installed by hand where this is to run:
+``pip install llm-rosetta==0.13.0 martian-linguafranca==0.3.15``.
 """
 
 from __future__ import annotations
