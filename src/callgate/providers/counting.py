@@ -68,7 +68,6 @@ class Counter(msgspec.Struct, frozen=True, kw_only=True):
         finally:
             asking.cancel()
             waiting.cancel()
-            await asyncio.gather(asking, waiting, return_exceptions=True)
 
     async def _ask(
         self, call: ModelCall, request: Request, candidate: Candidate

@@ -166,6 +166,18 @@ async def test_a_retry_is_counted_for_itself(tmp_path: Path) -> None:
         assert [attempt.changes[0] for attempt in road.last.attempts] == ["bound=counted"] * 2
 
 
+async def test_an_attempt_at_a_candidate_whose_bound_fits_holds_no_count(tmp_path: Path) -> None:
+    cheap = PricePolicy(input_femto=DOLLAR_A_MILLION // 100, output_femto=DOLLAR_A_MILLION)
+    both = tuple(Candidate(provider="third", model=model) for model in ("c", "d"))
+    lost = [COUNTED, TimedOut("lost", billed=False)] * 3
+    routes = {"other": RoutePolicy(name="other", use=both)}
+    prices = {"third:c": PRICE, "third:d": cheap}
+    async with open_counted(tmp_path, *lost, SAID, models=routes, prices=prices) as road:
+        await ask(road)
+        assert [attempt.model for attempt in road.last.attempts] == ["c", "c", "c", "d"]
+        assert road.last.attempts[-1].changes == ("model=d",)
+
+
 async def test_a_reply_is_made_longer_by_a_count_before_it_is_cut_short(tmp_path: Path) -> None:
     """9,700 tokens leave 530 for output, 2,100 leave 1,290."""
     async with open_counted(tmp_path, COUNTED, SAID, budget="0.015") as road:

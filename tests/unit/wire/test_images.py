@@ -69,7 +69,7 @@ def test_a_small_picture_inside_of_a_jpeg_is_not_taken_for_it() -> None:
         b"GIF89a\x01\x00\x01\x00",
         png((9, 9))[:20],
         jpeg((9, 9))[:9],
-        b"\xff\xd8" + segment(0xDA, b"?" * 90),
+        b"\xff\xd8" + segment(0xDA, b"?" * 90) + jpeg((9, 9))[2:],
         b"\xff\xd8" + b"?" * 90,
         b"\xff\xd8" + segment(0xE1, b"?" * 60_000) * 20,
         b"x" + png((9, 9)),
