@@ -73,7 +73,7 @@ async def test_ninety_five_of_a_hundred_replies_have_no_more_than_is_told(store:
 
 async def test_what_tells_nothing_of_a_bound_is_left_out(store: Store) -> None:
     await serve(store, "c1", cost=None)
-    await serve(store, "c2", cost=0, usage=None)
+    await serve(store, "c2", cost=0)
     await serve(store, "c3", cost=10, usage=None)
     await serve(store, "c4", held=0)
     await serve(store, "c5", at=NOW - 1)
