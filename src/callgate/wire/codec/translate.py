@@ -107,8 +107,9 @@ class Translator:
         relayed = bytearray()
         try:
             for event in events:
-                relayed += self._writer.write(event)
-                self.has_content = self.has_content or not isinstance(event, Began)
+                told = self._writer.write(event)
+                relayed += told
+                self.has_content = self.has_content or (bool(told) and not isinstance(event, Began))
         except Failed as failure:
             self._failure = failure
         except UnicodeEncodeError:

@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 
 from callgate.call import Usage
 from callgate.wire.codec.canonical import Broke, Finished
+from callgate.wire.codec.translate import translator
 from tests.unit.wire.codec.translating import (
     CHAT,
+    CLIENT,
+    FROM_AWAY,
     MESSAGES,
     PAIRS,
     data_in,
@@ -210,6 +213,15 @@ def test_an_error_before_any_content_is_raised_at_once() -> None:
     assert got.failure is not None
     assert "overloaded" in str(got.failure)
     assert not got.told.startswith(b"event: message_start")
+
+
+def test_a_stream_of_which_nobody_has_seen_anything_can_still_be_served_by_another() -> None:
+    stream = message_stream({"type": "thinking", "thinking": "hm", "signature": "s"})
+    passing = translator(MESSAGES, target=CHAT, origin=FROM_AWAY, client=CLIENT)
+    passing.feed(stream[: stream.index(b"event: message_delta")])
+    assert not passing.has_content
+    passing.feed(stream[stream.index(b"event: message_delta") :])
+    assert passing.has_content
 
 
 def test_thoughts_with_a_foreign_signature_are_not_sent_where_they_would_come_back() -> None:
