@@ -205,7 +205,7 @@ class AnthropicMessages:
         """Read a plain reply."""
         try:
             page = msgspec.structs.asdict(_PAGE.decode(body))
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             page = object_of(body)
         if page.get("type") != "message":
             if page.get("type") == "error":

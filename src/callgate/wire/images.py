@@ -64,7 +64,7 @@ def size_of_url_part(written: bytes) -> Size | None:
     """Return the size of an image of Chat Completions; None where it is not known."""
     try:
         url = _head(_URL_PART.decode(written).image_url.url)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     prefix = DATA_URL.match(url)
     return None if prefix is None else size_of(url[prefix.end() :])
@@ -74,7 +74,7 @@ def size_of_source_part(written: bytes) -> Size | None:
     """Return the size of an image of Messages; None where it is not known."""
     try:
         source = _SOURCE_PART.decode(written).source
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     return size_of(_head(source.data)) if source.type == "base64" else None
 

@@ -226,7 +226,7 @@ class OpenAIChat:
         """Read a plain reply."""
         try:
             page = _PAGE.decode(body)
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             page = _any_page(body)
         _note(page, meter)
         if meter.believed is not None:
@@ -405,7 +405,7 @@ def _has_null_usage(event: bytes) -> bool:
     """Whether an event's own usage is null; one inside of another object does not count."""
     try:
         return _USAGE_ONLY.decode(data_of(event)).usage is None
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
 
 
@@ -426,7 +426,7 @@ def _without_null_usage(event: bytes) -> bytes:
 def _chunk(data: bytes) -> Chunk:
     try:
         return _CHUNK.decode(data)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         page = object_of(data)
         return Chunk(**{key: page[key] for key in Chunk.__struct_fields__ if key in page})
 

@@ -30,7 +30,7 @@ def object_of(data: bytes) -> dict[str, Any]:
     except RecursionError as error:
         problem = "is nested too deeply"
         raise unreadable(problem, data) from error
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         page = _leniently(data)
     if not isinstance(page, dict):
         problem = "is no JSON object"

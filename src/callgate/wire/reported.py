@@ -59,7 +59,7 @@ def reported_cost(data: bytes, by: CostReport) -> Money | None:
     """
     try:
         dollars = READERS[by](data)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     if dollars is None or not dollars.is_finite() or not 0 <= dollars <= LARGEST_DOLLARS:
         return None

@@ -1,0 +1,42 @@
+"""A provider's bytes that are no text are a broken reply, and no mistake of the gate's own."""
+
+from __future__ import annotations
+
+import pytest
+
+from callgate.call import Meter
+from callgate.errors import BrokenReply, Failed
+from callgate.wire import Format
+from callgate.wire.anthropic_messages import AnthropicMessages
+from callgate.wire.openai_chat import OpenAIChat
+from callgate.wire.replies import object_of
+
+BAD = b'{"id":"\xb6","type":"message","choices":[],"usage":{"x":"\xb6"}}'
+BOTH = pytest.mark.parametrize(
+    "format", [OpenAIChat(), AnthropicMessages()], ids=["chat", "messages"]
+)
+
+
+def test_an_object_with_bytes_that_are_no_text_is_unreadable() -> None:
+    with pytest.raises(BrokenReply):
+        object_of(BAD)
+
+
+@BOTH
+def test_a_plain_reply_with_such_bytes_is_broken(format: Format) -> None:
+    with pytest.raises(BrokenReply):
+        format.read(BAD, Meter())
+
+
+@BOTH
+def test_a_stream_with_such_bytes_is_broken(format: Format) -> None:
+    page = b'{"model":"m","messages":[],"stream":true,"max_tokens":9}'
+    scanner = format.scanner(format.parse(page), Meter())
+    with pytest.raises(Failed):
+        scanner.feed(b"event: message_start\ndata: " + BAD + b"\n\n")
+        scanner.end()
+
+
+@BOTH
+def test_a_refusal_with_such_bytes_keeps_its_meaning(format: Format) -> None:
+    assert format.failure(500, (), BAD).answer is not None
