@@ -169,7 +169,7 @@ async def test_a_retry_is_counted_for_itself(tmp_path: Path) -> None:
 async def test_an_attempt_at_a_candidate_whose_bound_fits_holds_no_count(tmp_path: Path) -> None:
     cheap = PricePolicy(input_femto=DOLLAR_A_MILLION // 100, output_femto=DOLLAR_A_MILLION)
     both = tuple(Candidate(provider="third", model=model) for model in ("c", "d"))
-    lost = [COUNTED, TimedOut("lost", billed=False)] * 3
+    lost: list[Line] = [COUNTED, TimedOut("lost", billed=False)] * 3
     routes = {"other": RoutePolicy(name="other", use=both)}
     prices = {"third:c": PRICE, "third:d": cheap}
     async with open_counted(tmp_path, *lost, SAID, models=routes, prices=prices) as road:
