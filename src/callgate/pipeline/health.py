@@ -31,10 +31,14 @@ from callgate.store.blocks import BlockKind
 READ_SECONDS: Final = 1.0
 """How old what is known of other gates' findings may be."""
 
-FAILURES: Final = 5
-"""Failures in a row, without one good reply, after which nobody is asked any more."""
+FAILURES: Final = 10
+"""Failures in a row, without one good reply, after which nobody is asked any more.
 
-CALLS: Final = 3
+Fewer come by chance where calls run together and some of them fail: of a provider that fails three
+times in ten, five in a row are one in 400 calls, and ten in a row one in 170,000.
+"""
+
+CALLS: Final = 4
 """How many calls they must come from: one strange request fails as often as it is tried."""
 
 PROBE_SECONDS: Final = 60.0

@@ -51,7 +51,7 @@ async def subjects(road: Road) -> list[str]:
     return [block.subject.partition(MARK)[0] for block in road.store.blocks()]
 
 
-async def test_who_fails_five_times_in_a_row_is_not_asked_any_more(tmp_path: Path) -> None:
+async def test_who_fails_again_and_again_is_not_asked_any_more(tmp_path: Path) -> None:
     async with open_road(tmp_path, *[DOWN] * FAILURES) as road:
         await fail(road)
         with pytest.raises(BreakerOpen, match="failed again and again") as refused:

@@ -30,7 +30,7 @@ SHOWN_BY: dict[type, Behaviour] = {
     Permission: road.test_a_refused_call_leaves_a_row_and_no_attempt,
     Route: road.test_when_retries_run_out_the_next_candidate_answers,
     Retry: road.test_a_transient_failure_is_tried_again_after_growing_waits,
-    Breaker: breaker.test_who_fails_five_times_in_a_row_is_not_asked_any_more,
+    Breaker: breaker.test_who_fails_again_and_again_is_not_asked_any_more,
     Admit: road.test_a_call_that_does_not_fit_is_refused_before_it_leaves,
     Secrets: road.test_the_key_reaches_the_provider_and_nothing_else,
 }
