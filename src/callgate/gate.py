@@ -230,7 +230,10 @@ class Gate:
 
     @asynccontextmanager
     async def watching(self) -> AsyncGenerator[None]:
-        """Look at every budget now and then as long as this is open, and raise alerts."""
+        """Look at every budget now and then as long as this is open, and raise alerts.
+
+        It is closed when all calls are settled, so that the last look sees what they cost.
+        """
         watch = Watch(self.store, self.clock, self._plan)
         looking = asyncio.create_task(watch.go_on())
         try:
@@ -238,6 +241,7 @@ class Gate:
         finally:
             looking.cancel()
             await asyncio.wait([looking])
+            await watch.end()
 
     def _plan(self) -> Plan:
         return Plan(Calendar(self.settings.gate.zone), self.settings.alert_at)

@@ -255,11 +255,11 @@ async def open_gate(
     gate = await Gate.open(resolved, environ=environ)
     try:
         door = GateDoor(gate, _agent(resolved, agent))
-        try:
-            async with gate.watching():
+        async with gate.watching():
+            try:
                 yield door
-        finally:
-            await door.finish()
+            finally:
+                await door.finish()
     finally:
         await gate.close()
 

@@ -1,4 +1,4 @@
-"""Thresholds: where somebody is told, well before a cap is hit.
+"""Thresholds: where somebody is told, well before a cap is hit, and when that is over.
 
 A share of a cap comes late where money runs away: at 80 % of a day's cap a runaway leaves minutes.
 So the time until the cap is hit is a threshold too, at the rate of two windows: the long one shows
@@ -8,6 +8,7 @@ that it matters, the short one that it still goes on.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Final, Literal
 
 import msgspec
@@ -27,7 +28,6 @@ Source: these four by simulation, 33 minutes of lead for $5 a minute too much un
 false alarm in 60 normal days (tests/unit/observe/test_thresholds.py).
 """
 
-
 BURNS: Final = (
     (14.4, 3600.0, 300.0),
     (6.0, 6 * 3600.0, 1800.0),
@@ -38,6 +38,14 @@ BURNS: Final = (
 Source: "Alerting on SLOs" of Google's SRE workbook: 2 %, 5 % and 10 % of a month's budget in an hour,
 six hours and three days, each with a twelfth of it to see that it still goes on.
 """
+
+SHARE_BACK: Final = 0.02
+"""How far below a share somebody must have come for it to be over: an estimate that is corrected
+must not make it come and go."""
+
+EASE: Final = 0.75
+"""A rate is over below so much of what it took, by the long window alone: spending comes in bursts, and
+the short one would come and go with them."""
 
 
 class Crossing(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +58,25 @@ class Crossing(msgspec.Struct, frozen=True, kw_only=True):
     """When the cap will be hit, seconds since 1970; None for a share."""
     factor: float | None = None
     """For ``burn``: how many times too fast it is spent, at least."""
+
+
+def shares_crossed(
+    cap: Money, spent: Money, shares: Sequence[float], *, lasting: bool = False
+) -> list[Crossing]:
+    """Return the shares of a cap that are spent, the lowest first.
+
+    Args:
+        cap: What may be spent.
+        spent: What is.
+        shares: The shares that are told, 0 to 1.
+        lasting: Which are not over, if they were crossed before.
+    """
+    back = SHARE_BACK if lasting else 0.0
+    return [
+        Crossing(kind="share", share=share)
+        for share in sorted(shares)
+        if spent.nano >= (share - back) * cap.nano and cap.nano
+    ]
 
 
 def crossings(
@@ -73,20 +100,47 @@ def crossings(
         resets_at: When the window ends.
         shares: The shares of the cap that are told, 0 to 1.
     """
-    if cap.nano == 0:
-        return ()
-    crossed = [
-        Crossing(kind="share", share=share)
-        for share in sorted(shares)
-        if spent.nano >= share * cap.nano
-    ]
-    runs_out_at = _runs_out_at(cap - spent, last_long=last_long, last_short=last_short, now=now)
+    crossed = shares_crossed(cap, spent, shares)
+    soon = running_out(
+        cap, spent, last_long=last_long, last_short=last_short, now=now, resets_at=resets_at
+    )
+    return (*crossed, soon) if soon is not None else tuple(crossed)
+
+
+def running_out(
+    cap: Money,
+    spent: Money,
+    *,
+    last_long: Money,
+    last_short: Money,
+    now: float,
+    resets_at: float,
+    lasting: bool = False,
+) -> Crossing | None:
+    """Return whether a cap is hit within the hour.
+
+    Args:
+        cap: What its window may spend.
+        spent: What it has spent.
+        last_long: What was spent in the last 15 minutes.
+        last_short: What was spent in the last 3 minutes.
+        now: Seconds since 1970.
+        resets_at: When the window ends.
+        lasting: Whether it is not over, if it was so before.
+    """
     # What is spent already is told by its share.
-    matters = last_long.nano >= LEAST_SHARE * cap.nano and spent < cap
-    if matters and runs_out_at is not None and runs_out_at < min(resets_at, now + SOON_SECONDS):
-        share = spent.nano / cap.nano
-        crossed.append(Crossing(kind="run_out", share=share, runs_out_at=runs_out_at))
-    return tuple(crossed)
+    if spent >= cap:
+        return None
+    ease = EASE if lasting else 1.0
+    rates = [Rate(spent=last_long, seconds=LONG_SECONDS)]
+    if not lasting:
+        rates.append(Rate(spent=last_short, seconds=SHORT_SECONDS))
+    lasts = [rate.seconds_for(cap - spent) for rate in rates]
+    runs_out_at = now + max(inf if each is None else each for each in lasts)
+    matters = last_long.nano >= ease * LEAST_SHARE * cap.nano
+    if matters and runs_out_at < min(resets_at, now + SOON_SECONDS / ease):
+        return Crossing(kind="run_out", share=spent.nano / cap.nano, runs_out_at=runs_out_at)
+    return None
 
 
 def burning(
@@ -97,8 +151,9 @@ def burning(
     lasts_seconds: float,
     now: float,
     resets_at: float,
-) -> Crossing | None:
-    """Return whether a month's cap is spent before its month is over, by the fastest pair of windows.
+    lasting: bool = False,
+) -> list[Crossing]:
+    """Return how much too fast a month's cap is spent, so that it is gone before its month, the fastest first.
 
     Args:
         cap: What the month may spend.
@@ -107,29 +162,20 @@ def burning(
         lasts_seconds: How long the month is.
         now: Seconds since 1970.
         resets_at: When the month ends.
+        lasting: Which are not over, if it was so fast before.
     """
     if spent >= cap:
-        return None
-    for factor, long_seconds, short_seconds in BURNS:
-        rates = [
-            Rate(spent=spent_in(seconds), seconds=seconds)
-            for seconds in (long_seconds, short_seconds)
-        ]
-        even = cap.nano / lasts_seconds
-        if all(rate.spent.nano / rate.seconds >= factor * even for rate in rates):
-            lasts = rates[0].seconds_for(cap - spent)
-            runs_out_at = now + (lasts or 0.0)
-            if runs_out_at < resets_at:
-                share = spent.nano / cap.nano
-                return Crossing(kind="burn", share=share, runs_out_at=runs_out_at, factor=factor)
-    return None
-
-
-def _runs_out_at(left: Money, *, last_long: Money, last_short: Money, now: float) -> float | None:
-    """Return when the money is spent by the slower of both rates; None where one is zero."""
-    lasts = [
-        Rate(spent=last, seconds=seconds).seconds_for(left)
-        for last, seconds in ((last_long, LONG_SECONDS), (last_short, SHORT_SECONDS))
-    ]
-    known = [one for one in lasts if one is not None]
-    return now + max(known) if len(known) == len(lasts) else None
+        return []
+    ease = EASE if lasting else 1.0
+    even = cap.nano / lasts_seconds
+    found: list[Crossing] = []
+    for factor, *pair in BURNS:
+        long, *short = (Rate(spent=spent_in(seconds), seconds=seconds) for seconds in pair)
+        rates = [long] if lasting else [long, *short]
+        if any(rate.spent.nano / rate.seconds < ease * factor * even for rate in rates):
+            continue
+        lasts = long.seconds_for(cap - spent)
+        if lasts is not None and now + ease * lasts < resets_at:
+            share = spent.nano / cap.nano
+            found.append(Crossing(kind="burn", share=share, runs_out_at=now + lasts, factor=factor))
+    return found

@@ -1,91 +1,68 @@
 """The watch: looks at every budget from time to time, and raises or resolves what somebody should know.
 
 Each gate has one, and all of them see the same meters: what one has raised is open for the others
-too. How fast a meter rises is the difference of two looks; what was before the first look of a
-gate is asked of the attempts, once.
+too, and judged by its own line. How fast a meter rises is the difference of two looks; what was
+before the first look of a gate is asked of the attempts, once.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, TypeVar
 
 import msgspec
 
-from callgate.call import new_id
-from callgate.clock import Clock, rfc3339
+from callgate.clock import Clock
 from callgate.errors import CallgateError
 from callgate.money import Money
+from callgate.observe.budget_alerts import (
+    KINDS,
+    alert_of,
+    fingerprint,
+    is_news,
+    may_be_over,
+    threshold_of,
+)
+from callgate.observe.rise import Rise
 from callgate.observe.thresholds import (
     BURNS,
     LONG_SECONDS,
+    SHARE_BACK,
     SHORT_SECONDS,
     Crossing,
     burning,
-    crossings,
+    running_out,
+    shares_crossed,
 )
 from callgate.store import Alert, BudgetRow, Store
-from callgate.store.calendar import Calendar, Window
-from callgate.store.limits import named, raising
-from callgate.store.watched import Facts, Severity
+from callgate.store.calendar import Calendar, Span, Window
+from callgate.store.limits import kind_of
 
 LOOK_SECONDS: Final = 10.0
-"""A budget that lasts an hour at the rate of a runaway is told 350 looks before it is spent."""
+"""The fastest runaway that is simulated spends its day in ten minutes, and a budget is looked at sixty
+times meanwhile; a look costs a few milliseconds."""
 
-CALM_SECONDS: Final = 600.0
-"""How long a rate must be harmless again before what it raised is over: spending comes in bursts."""
+WRITTEN_AT_ONCE: Final = 50
+"""Alerts of one write: calls wait for it."""
 
-CRITICAL_SHARE: Final = 0.95
+MOST_LOGGED: Final = 10
+"""Lines that a look writes: at the end of a day many users may have spent theirs."""
+
 ALL: Final = 1.0
 
-WATCHED: Final = frozenset({"share", "run_out", "burn"})
-"""The kinds of alerts that a look raises and resolves."""
+OF_BURNS: Final = tuple(seconds for _, *pair in BURNS for seconds in pair)
 
-FINE_SECONDS: Final = LONG_SECONDS + 60.0
-"""Looks of so long are all kept, and older ones thinned to one in COARSE_SECONDS."""
-
-COARSE_SECONDS: Final = 300.0
-LONGEST_SECONDS: Final = max(long for _, long, _ in BURNS) + COARSE_SECONDS
-
-INSTANTS: Final = sorted(
-    {LONG_SECONDS, SHORT_SECONDS, *(each for _, *pair in BURNS for each in pair)}, reverse=True
-)
+INSTANTS: Final[Mapping[Span, Sequence[float]]] = {
+    "hour": (LONG_SECONDS, SHORT_SECONDS),
+    "day": (LONG_SECONDS, SHORT_SECONDS),
+    "month": sorted({LONG_SECONDS, SHORT_SECONDS, *OF_BURNS}, reverse=True),
+}
 """How far back a first look asks what was spent, in seconds."""
 
+Item = TypeVar("Item")
+
 log = logging.getLogger("callgate")
-
-
-class Meter:
-    """What one scope had spent in one window, at some instants.
-
-    Args:
-        looks: When, in seconds since 1970, and how much; the oldest first.
-    """
-
-    def __init__(self, looks: Iterable[tuple[float, int]] = ()) -> None:
-        self._looks = list(looks)
-
-    def __len__(self) -> int:
-        """Return how many looks are kept."""
-        return len(self._looks)
-
-    def look(self, now: float, spent: Money) -> None:
-        """Note what it says now, and thin what is old."""
-        self._looks.append((now, spent.nano))
-        kept: list[tuple[float, int]] = []
-        for at, nano in self._looks:
-            is_fine = at >= now - FINE_SECONDS
-            if is_fine or not kept or at - kept[-1][0] >= COARSE_SECONDS:
-                kept.append((at, nano))
-        self._looks = [each for each in kept if each[0] >= now - LONGEST_SECONDS]
-
-    def spent_in(self, seconds: float, *, now: float, starts_at: float) -> Money:
-        """Return what was spent in the last so many seconds, or since the window began."""
-        since = max(now - seconds, starts_at)
-        before = [nano for at, nano in self._looks if at <= since]
-        first = before[-1] if before else 0 if since == starts_at else self._looks[0][1]
-        return Money(max(0, self._looks[-1][1] - first))
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -95,6 +72,73 @@ class Plan(msgspec.Struct, frozen=True):
     """Where windows come from."""
     shares: Sequence[float]
     """Shares of a budget at which somebody is told; all of it is told in any case."""
+
+
+class Found(msgspec.Struct):
+    """What a look has found."""
+
+    now: float
+    opened: Mapping[str, Alert]
+    """What is open already, by its fingerprint."""
+    raised: list[tuple[BudgetRow, Crossing]] = msgspec.field(
+        default_factory=list[tuple[BudgetRow, Crossing]]
+    )
+    """What is new, or told anew."""
+    lasting: set[str] = msgspec.field(default_factory=set[str])
+    """The fingerprints of what is not over."""
+
+    def note(self, row: BudgetRow, begun: Sequence[Crossing], lasting: Iterable[Crossing]) -> None:
+        """Note what is crossed of a budget.
+
+        Args:
+            row: The budget.
+            begun: What has somebody told, the most urgent last.
+            lasting: What is not over, if it is open.
+        """
+        for crossing in lasting:
+            name = fingerprint(row, crossing)
+            known = self.opened.get(name)
+            if known is not None:
+                self.lasting.add(name)
+                if is_news(known, row):
+                    self.raised.append((row, crossing))
+        # Of several that are new at once, one says enough.
+        if begun and fingerprint(row, begun[-1]) not in self.opened:
+            self.raised.append((row, begun[-1]))
+
+
+class Rated(msgspec.Struct, frozen=True):
+    """A budget, and how fast it is spent."""
+
+    row: BudgetRow
+    window: Window
+    rise: Rise
+    now: float
+
+    def running_out(self, *, lasting: bool) -> list[Crossing]:
+        """Return whether it is spent soon."""
+        found = running_out(
+            self.row.cap,
+            self.row.spent,
+            last_long=self.rise.spent_in(LONG_SECONDS),
+            last_short=self.rise.spent_in(SHORT_SECONDS),
+            now=self.now,
+            resets_at=self.window.ends_at,
+            lasting=lasting,
+        )
+        return [] if found is None else [found]
+
+    def burning(self, *, lasting: bool) -> list[Crossing]:
+        """Return how much too fast it is spent, the fastest first."""
+        return burning(
+            self.row.cap,
+            self.row.spent,
+            spent_in=self.rise.spent_in,
+            lasts_seconds=self.window.ends_at - self.window.starts_at,
+            now=self.now,
+            resets_at=self.window.ends_at,
+            lasting=lasting,
+        )
 
 
 class Watch:
@@ -110,157 +154,120 @@ class Watch:
         self._store = store
         self._clock = clock
         self._plan = plan
-        self._meters: dict[tuple[str, str], Meter] = {}
-        self._last_crossed: dict[str, float] = {}
+        self._rises: dict[tuple[str, Span], Rise] = {}
+        self._looks = False
+        """Whether it has not come to the end of a look."""
 
     async def go_on(self) -> None:
         """Look again and again; what goes wrong stops no call, and is tried again."""
         while True:
-            try:
-                await self.look()
-            except CallgateError as error:
-                log.warning("budgets could not be looked at: %s", error)
+            await self.look_safely()
             await self._clock.sleep(LOOK_SECONDS)
+
+    async def look_safely(self) -> None:
+        """Look once, and log what goes wrong."""
+        self._looks = True
+        try:
+            await self.look()
+        except CallgateError as error:
+            log.warning("budgets could not be looked at: %s", error)
+        except Exception:
+            log.exception("budgets could not be looked at; they are looked at again")
+        self._looks = False
+
+    async def end(self) -> None:
+        """Look a last time, at what a short run has spent; nobody waits for a look that takes long."""
+        if not self._looks:
+            await self.look_safely()
 
     async def look(self) -> None:
         """Raise what is crossed and was not, and resolve what was and is not any more."""
         now, plan = self._clock.now(), self._plan()
-        shares = tuple(sorted({*plan.shares, ALL}))
         windows = tuple(plan.calendar.windows(now).values())
-        rows = self._store.budgets(windows, least_share=shares[0])
-        crossed = {
-            alert.fingerprint: alert for row in rows for alert in self._alerts(row, shares, now)
+        alerts = await self._store.open_alerts()
+        opened = {alert.fingerprint: alert for alert in alerts if alert.kind in KINDS}
+        # Another gate may have other lines: what it has raised is judged by those.
+        shares = {*plan.shares, ALL}
+        theirs = {line for each in opened.values() if (line := threshold_of(each)) is not None}
+        rows = await self._store.budgets(windows, least_share=min(shares | theirs) - SHARE_BACK)
+        await self._measure(rows, now)
+        found = Found(now, opened)
+        for row in rows:
+            lasting = shares_crossed(row.cap, row.spent, (*shares, *theirs), lasting=True)
+            found.note(row, shares_crossed(row.cap, row.spent, tuple(shares)), lasting)
+            if row.window is not None:
+                self._note_rates(row, row.window, found)
+        await self._write(found, windows)
+
+    def _note_rates(self, row: BudgetRow, window: Window, found: Found) -> None:
+        rise = self._rises.get((row.scope, window.span))
+        if rise is None:
+            return
+        rated = Rated(row, window, rise, found.now)
+        found.note(row, rated.running_out(lasting=False), rated.running_out(lasting=True))
+        if window.span == "month":
+            found.note(row, rated.burning(lasting=False)[::-1], rated.burning(lasting=True))
+
+    async def _measure(self, rows: Sequence[BudgetRow], now: float) -> None:
+        """Look at the meters of budgets whose rate is told; ask once what was before."""
+        measured: dict[tuple[str, Span], tuple[Window, Money]] = {
+            (row.scope, row.window.span): (row.window, row.spent)
+            for row in rows
+            # Users are many, and how fast one of them spends is no alarm.
+            if row.window is not None and not row.is_everyones
         }
-        opened = [a for a in self._store.alerts(limit=None, only_open=True) if a.kind in WATCHED]
-        known = {alert.fingerprint for alert in opened}
-        self._last_crossed.update(dict.fromkeys(crossed, now))
-        fresh = [alert for name, alert in crossed.items() if name not in known]
-        over = self._over([a for a in opened if a.fingerprint not in crossed], windows, now)
-        self._forget(windows)
-        if fresh:
-            for alert in await self._store.raise_alerts(fresh):
-                log.warning("alert: %s", alert.message)
-        if over:
-            for alert in await self._store.resolve_alerts(over, now):
-                log.info("alert is over: %s", alert.message)
+        # What nobody has a budget for any more is forgotten.
+        rises = {key: rise for key, rise in self._rises.items() if key in measured}
+        before = await self._before(measured.keys() - rises.keys(), now)
+        for key, (window, spent) in measured.items():
+            if key in rises:
+                rises[key].look(window.key, spent, now=now)
+            else:
+                rises[key] = Rise(window.key, spent, before.get(key, ()), now=now)
+        self._rises = rises
 
-    def _alerts(self, row: BudgetRow, shares: Sequence[float], now: float) -> Iterable[Alert]:
-        window = row.window
-        if window is None:
-            reached = [each for each in shares if row.spent.nano >= each * row.cap.nano]
-            found = [Crossing(kind="share", share=each) for each in reached]
-        else:
-            found = self._crossed(row, window, shares, now)
-        return (_alert(row, crossing, now) for crossing in found)
+    async def _before(
+        self, unknown: Iterable[tuple[str, Span]], now: float
+    ) -> Mapping[tuple[str, Span], Iterable[tuple[float, Money]]]:
+        """Return what scopes have spent since some instants: one question for each kind of scope."""
+        by_kind: dict[tuple[str, Span], list[str]] = {}
+        for scope, span in unknown:
+            by_kind.setdefault((kind_of(scope), span), []).append(scope)
+        before: dict[tuple[str, Span], Iterable[tuple[float, Money]]] = {}
+        for (kind, span), scopes in by_kind.items():
+            instants = [now - seconds for seconds in INSTANTS[span]]
+            spent = await self._store.spent_by_scope(kind, instants)
+            for scope in scopes:
+                if scope in spent:
+                    before[scope, span] = tuple(zip(instants, spent[scope], strict=True))
+        return before
 
-    def _crossed(
-        self, row: BudgetRow, window: Window, shares: Sequence[float], now: float
-    ) -> list[Crossing]:
-        is_user = row.scope.startswith("user:")
-        meter = Meter() if is_user else self._meter(row, window, now)
-        meter.look(now, row.spent)
-
-        def spent_in(seconds: float) -> Money:
-            return meter.spent_in(seconds, now=now, starts_at=window.starts_at)
-
-        # Users are many, and how fast one of them spends is nobody's alarm.
-        nothing = Money()
-        found = crossings(
-            row.cap,
-            row.spent,
-            last_long=nothing if is_user else spent_in(LONG_SECONDS),
-            last_short=nothing if is_user else spent_in(SHORT_SECONDS),
-            now=now,
-            resets_at=window.ends_at,
-            shares=shares,
-        )
-        if is_user or window.span != "month":
-            return list(found)
-        burns = burning(
-            row.cap,
-            row.spent,
-            spent_in=spent_in,
-            lasts_seconds=window.ends_at - window.starts_at,
-            now=now,
-            resets_at=window.ends_at,
-        )
-        return [*found, burns] if burns is not None else list(found)
-
-    def _meter(self, row: BudgetRow, window: Window, now: float) -> Meter:
-        key = (row.scope, window.key)
-        if key not in self._meters:
-            since = [now - seconds for seconds in INSTANTS if now - seconds > window.starts_at]
-            spent = self._store.spent_since(row.scope, since) if since else ()
-            self._meters[key] = Meter(
-                (at, max(0, row.spent.nano - later.nano))
-                for at, later in zip(since, spent, strict=True)
-            )
-        return self._meters[key]
-
-    def _over(self, opened: Sequence[Alert], windows: Sequence[Window], now: float) -> list[str]:
-        """Return what is over: a share at once, a rate when it has been calm for a while."""
-        keys = {window.key for window in windows}
-        return [
-            alert.fingerprint
-            for alert in opened
-            if alert.kind == "share"
-            or alert.facts.get("window") not in keys
-            or now - self._last_crossed.setdefault(alert.fingerprint, now) >= CALM_SECONDS
+    async def _write(self, found: Found, windows: Sequence[Window]) -> None:
+        new: list[Alert] = []
+        for pairs in _pieces(found.raised):
+            alerts = [alert_of(row, crossing, now=found.now) for row, crossing in pairs]
+            new += await self._store.raise_alerts(alerts)
+        over = [
+            name
+            for name, alert in found.opened.items()
+            if name not in found.lasting and may_be_over(alert, windows, now=found.now)
         ]
-
-    def _forget(self, windows: Sequence[Window]) -> None:
-        keys = {window.key for window in windows}
-        self._meters = {key: meter for key, meter in self._meters.items() if key[1] in keys}
-
-
-def _alert(row: BudgetRow, crossing: Crossing, now: float) -> Alert:
-    window = row.window
-    facts: Facts = {
-        "cap_nano_usd": row.cap.nano,
-        "spent_nano_usd": row.spent.nano,
-        "held_nano_usd": row.held.nano,
-        "share_percent": round(crossing.share * 100),
-        "factor_percent": None if crossing.factor is None else round(crossing.factor * 100),
-        "window": None if window is None else window.key,
-        "runs_out_at": None if crossing.runs_out_at is None else rfc3339(crossing.runs_out_at),
-        "resets_at": None if window is None else rfc3339(window.ends_at),
-    }
-    return Alert(
-        id=new_id("alert"),
-        fingerprint=_fingerprint(row, crossing),
-        kind=crossing.kind,
-        severity=_severity(crossing),
-        scope=row.scope,
-        rule=row.rule,
-        message=_message(row, crossing),
-        facts=facts,
-        raised_at=now,
-    )
+        ended = [
+            alert
+            for names in _pieces(over)
+            for alert in await self._store.resolve_alerts(names, found.now)
+        ]
+        _log(logging.WARNING, "alert", new)
+        _log(logging.INFO, "alert is over", ended)
 
 
-def _fingerprint(row: BudgetRow, crossing: Crossing) -> str:
-    key = "task" if row.window is None else row.window.key
-    which = f" {crossing.share:g}" if crossing.kind == "share" else ""
-    return f"{crossing.kind}{which} {row.scope} {key}"
+def _pieces(items: Sequence[Item]) -> Iterable[Sequence[Item]]:
+    return (items[n : n + WRITTEN_AT_ONCE] for n in range(0, len(items), WRITTEN_AT_ONCE))
 
 
-def _severity(crossing: Crossing) -> Severity:
-    if crossing.kind == "share":
-        return "critical" if crossing.share >= CRITICAL_SHARE else "warning"
-    return "warning" if crossing.factor == BURNS[-1][0] else "critical"
-
-
-def _message(row: BudgetRow, crossing: Crossing) -> str:
-    window = row.window
-    who = row.scope.replace(":", " ", 1) if window is None else named(row.scope)
-    span = "" if window is None else f" of this {window.span}"
-    told = f"{who} has spent {row.spent} of the {row.cap}{span} ({row.rule})"
-    if crossing.kind == "share":
-        told += f", which is {crossing.share:.0%} or more"
-    if crossing.factor is not None:
-        told += f", {crossing.factor:g} times as fast as it lasts"
-    if crossing.runs_out_at is not None:
-        told += f"; at this rate nothing is left at {rfc3339(crossing.runs_out_at)}"
-    if window is not None:
-        told += f"; it begins anew at {rfc3339(window.ends_at)}"
-    return f"{told}; {raising(row.scope, 'task' if window is None else window.span)} raises it"
+def _log(level: int, what: str, alerts: Sequence[Alert]) -> None:
+    for alert in alerts[:MOST_LOGGED]:
+        log.log(level, "%s (%s): %s", what, alert.severity, alert.message)
+    if len(alerts) > MOST_LOGGED:
+        more = len(alerts) - MOST_LOGGED
+        log.log(level, "%s: %d more; callgate alerts --all lists them", what, more)

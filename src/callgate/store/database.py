@@ -42,9 +42,10 @@ from callgate.store import (
     writes,
 )
 from callgate.store.admission import Admission
+from callgate.store.aside import Aside
 from callgate.store.booked import booked
 from callgate.store.bounded import bounded
-from callgate.store.budgets import budgets
+from callgate.store.budgets import budgets, spent_by_scope
 from callgate.store.calendar import Window
 from callgate.store.groups import Groups
 from callgate.store.heartbeat import Heartbeat
@@ -67,6 +68,7 @@ class DatabaseStore:
     Args:
         writer: Runs the operations.
         reader: Answers the questions.
+        aside: Answers those that may take long.
         clock: Wall time for rows, monotonic time for the heartbeat.
         heartbeat: That of this gate; None for a process that is none.
         owner: This gate.
@@ -77,12 +79,14 @@ class DatabaseStore:
         writer: Groups,
         reader: Reader,
         *,
+        aside: Aside,
         clock: Clock,
         heartbeat: Heartbeat | None,
         owner: str | None,
     ) -> None:
         self._writer = writer
         self._reader = reader
+        self._aside = aside
         self.clock = clock
         self._heartbeat = heartbeat
         self._admission = None if owner is None else Admission(owner)
@@ -196,11 +200,23 @@ class DatabaseStore:
         """Mark what is open of these as over, and return it."""
         return self._writer.submit(alerts.resolve_all, (tuple(fingerprints), resolved_at))
 
-    def budgets(self, windows: Sequence[Window], /, *, least_share: float) -> Sequence[BudgetRow]:
+    def open_alerts(self) -> Future[Sequence[Alert]]:
+        """Return every alert that is open, newest first."""
+        return self._aside.ask(partial(alerts.newest, limit=None, only_open=True))
+
+    def budgets(
+        self, windows: Sequence[Window], /, *, least_share: float
+    ) -> Future[Sequence[BudgetRow]]:
         """Return every budget that holds; of users and tasks those of which a share is spent."""
-        return self._reader.ask(
+        return self._aside.ask(
             partial(budgets, windows=windows, least_share=least_share, now=self.clock.now())
         )
+
+    def spent_by_scope(
+        self, kind: str, instants: Sequence[float], /
+    ) -> Future[Mapping[str, Sequence[Money]]]:
+        """Return what the attempts of every scope of a kind have cost since each of some instants."""
+        return self._aside.ask(partial(spent_by_scope, kind=kind, instants=instants))
 
     def overruns(self) -> Mapping[Candidate, int]:
         """Return by how many thousandths bounds are multiplied, as a bill was above them."""
@@ -307,6 +323,7 @@ class DatabaseStore:
         """Finish what was submitted, book what still runs as unknown, and close."""
         await self._writer.close()
         self._reader.close()
+        self._aside.close()
 
     def _beating(self) -> Heartbeat:
         if self._heartbeat is None:

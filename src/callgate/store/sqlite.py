@@ -11,6 +11,7 @@ from typing import Final, Literal, Self, TypeVar
 from callgate.clock import Clock
 from callgate.errors import Misconfigured
 from callgate.store import GateIdentity, schema
+from callgate.store.aside import Aside
 from callgate.store.database import DatabaseStore
 from callgate.store.file import OpenedFile, create_file
 from callgate.store.groups import store_down
@@ -67,16 +68,21 @@ class SqliteStore(DatabaseStore):
         connect = partial(_connect, path, synchronous=synchronous, busy_seconds=busy_seconds)
         books = FileBooks(schema.connect(path, busy_seconds=min(busy_seconds, READ_BUSY_SECONDS)))
         reader = Reader(books)
+        others = FileBooks(schema.connect(path, busy_seconds=busy_seconds))
         writer = Writer(connect, busy_seconds=busy_seconds, chore=heartbeat)
         try:
             await writer.open()
         except BaseException:
             reader.close()
+            others.close()
             raise
         # From its first read on it holds the files, also when they are moved.
-        reader.find_task("")
+        for each in (reader, Reader(others)):
+            each.find_task("")
         owner = None if gate is None else gate.id
-        return cls(writer, reader, clock=clock, heartbeat=heartbeat, owner=owner)
+        return cls(
+            writer, reader, aside=Aside(others), clock=clock, heartbeat=heartbeat, owner=owner
+        )
 
 
 class FileBooks:

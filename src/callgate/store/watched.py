@@ -54,6 +54,8 @@ class BudgetRow(msgspec.Struct, frozen=True, kw_only=True):
     held: Money
     window: Window | None
     """None for a task's own budget, which lasts as long as the task."""
+    is_everyones: bool = False
+    """Whether it is a user's because every user has such a one."""
 
 
 class Overrun(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,8 +99,14 @@ class Watched(Protocol):
         """Mark what is open of these as over, and return it."""
         ...
 
-    def budgets(self, windows: Sequence[Window], /, *, least_share: float) -> Sequence[BudgetRow]:
-        """Return every budget that holds.
+    def open_alerts(self) -> Future[Sequence[Alert]]:
+        """Return every alert that is open, newest first; as many as they are, the loop goes on."""
+        ...
+
+    def budgets(
+        self, windows: Sequence[Window], /, *, least_share: float
+    ) -> Future[Sequence[BudgetRow]]:
+        """Return every budget that holds and was spent from; meanwhile the event loop goes on.
 
         Of each user without a budget of its own, and of each open task, only one of which a share
         is spent.
@@ -106,6 +114,15 @@ class Watched(Protocol):
         Args:
             windows: The hour, the day and the month of now.
             least_share: That share, 0 to 1.
+        """
+        ...
+
+    def spent_by_scope(
+        self, kind: str, instants: Sequence[float], /
+    ) -> Future[Mapping[str, Sequence[Money]]]:
+        """Return what the attempts of every scope of a kind have cost since each of some instants.
+
+        That may take long, and the event loop goes on.
         """
         ...
 

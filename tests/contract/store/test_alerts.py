@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from callgate.call import Candidate
-from callgate.errors import OverBudget
+from callgate.errors import OverBudget, StoreDown
 from callgate.money import Money
 from callgate.store import Alert, GateIdentity, Store
 from tests.contract.store.conftest import Database
@@ -17,6 +17,7 @@ from tests.contract.store.making import (
     NOW,
     ask,
     make_limit,
+    make_override,
     make_settlement,
     make_task,
     windows_of,
@@ -162,7 +163,7 @@ async def test_budgets_stand_as_the_ledger_has_them(store: Store) -> None:
         await store.admit(ask(call, user=user, budget=100))
         await store.settle(make_settlement(f"{call}.1", cost=cost))
     await store.admit(ask("c3", user="u2", nano=80))
-    rows = store.budgets(windows_of(NOW), least_share=0.4)
+    rows = await store.budgets(windows_of(NOW), least_share=0.4)
     told = [(row.scope, row.rule, row.cap.nano, row.spent.nano, row.held.nano) for row in rows]
     assert told == [
         ("gate", "caps.day", 1_000, 100, 80),
@@ -172,3 +173,59 @@ async def test_budgets_stand_as_the_ledger_has_them(store: Store) -> None:
     assert [None if row.window is None else row.window.span for row in rows] == [
         "day", "month", None,
     ]  # fmt: skip
+
+
+async def test_of_users_without_a_budget_of_their_own_those_are_told_who_have_spent_a_share(
+    store: Store,
+) -> None:
+    limits = [
+        make_limit("user:*", "budget_per_day", 100),
+        make_limit("user:named", "budget_per_day", 1_000),
+        make_limit("user:free", "per_minute", 9),
+    ]
+    await store.load_limits(limits, 1)
+    await store.override(make_override("user:raised", "budget_per_day", 200))
+    await store.override(make_override("user:slow", "per_minute", 9))
+    spent = {"named": 10, "free": 90, "raised": 90, "slow": 70, "u1": 80, "u2": 79}
+    for user, cost in spent.items():
+        await store.admit(ask(f"c-{user}", user=user, nano=cost))
+        await store.settle(make_settlement(f"c-{user}.1", cost=cost))
+    rows = await store.budgets(windows_of(NOW), least_share=0.8)
+    assert [(row.scope, row.cap.nano, row.is_everyones) for row in rows] == [
+        ("user:named", 1_000, False),
+        ("user:raised", 200, False),
+        ("user:slow", 100, True),
+        ("user:u1", 100, True),
+    ]
+
+
+async def test_a_budget_of_nothing_has_no_shares(store: Store) -> None:
+    nothing = [make_limit(scope, "budget_per_day", 0) for scope in ("user:*", "gate")]
+    await store.load_limits(nothing, 1)
+    await store.admit(ask("c1", nano=0))
+    assert await store.budgets(windows_of(NOW), least_share=0.0) == []
+
+
+async def test_what_every_scope_of_a_kind_has_spent_is_told_at_once(store: Store) -> None:
+    for n, user in enumerate(("u1", "u2", "u1", None)):
+        await store.admit(ask(f"c{n}", user=user, at=NOW + n))
+        await store.settle(make_settlement(f"c{n}.1", cost=10**n))
+    by_user = await store.spent_by_scope("user", [NOW, NOW + 1.5])
+    assert by_user == {"user:u1": (Money(101), Money(100)), "user:u2": (Money(10), Money(0))}
+    assert await store.spent_by_scope("gate", [NOW + 1]) == {"gate": (Money(1_110),)}
+    assert await store.spent_by_scope("agent", [NOW + 9]) == {}
+
+
+async def test_questions_that_take_long_are_answered_beside_the_loop(store: Store) -> None:
+    await store.raise_alerts([make_alert("a"), make_alert("b")])
+    given_up, first = store.open_alerts(), store.open_alerts()
+    given_up.cancel()
+    assert names(await first) == ["b", "a"]
+    assert given_up.cancelled()
+
+
+async def test_nobody_is_asked_beside_the_loop_when_the_store_is_closed(database: Database) -> None:
+    store = await database.open(None)
+    await store.close()
+    with pytest.raises(StoreDown, match="it is closed"):
+        await store.open_alerts()

@@ -11,7 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callgate.money import NANO_PER_DOLLAR, Money
-from callgate.observe.thresholds import Crossing, burning, crossings
+from callgate.observe.thresholds import (
+    Crossing,
+    crossings,
+    running_out,
+    shares_crossed,
+)
 
 CAP = Money(250 * NANO_PER_DOLLAR)
 DAY_MINUTES = 1440
@@ -156,65 +161,47 @@ def test_a_runaway_is_told_long_before_the_cap_is_hit(
     assert min(by_run_out for _, _, by_run_out in hits) >= min(20, by_time / 2)
 
 
-MONTH_DAYS = 30
-MONTH_CAP = 6_000.0
+@pytest.mark.parametrize("extra", [0.5, 2, 5, 20])
+def test_a_runaway_is_told_once(extra: float) -> None:
+    rng = random.Random(1)
+    days = [a_day(rng, extra=extra, since=rng.randrange(0, 900)) for _ in range(40)]
+    assert [begins(day) for day in days] == [1] * 40
 
 
-def month_of(rng: random.Random, *, used: float) -> list[float]:
-    """Return what a month spends by five minutes: more by day, less at weekends, never alike."""
-    weights = [
-        (1.0 if day % 7 < 5 else 0.35)
-        * (1.0 + 0.8 * math.sin((slot / 288 - 0.25) * 2 * math.pi))
-        * rng.lognormvariate(0, 0.4)
-        for day in range(MONTH_DAYS)
-        for slot in range(288)
-    ]
-    total = sum(weights)
-    return [weight / total * used * MONTH_CAP for weight in weights]
-
-
-def first_burn(spent: Sequence[float]) -> int | None:
-    """Return the slot at which a month's cap is told to burn too fast."""
-    sums = [0.0, *accumulate(spent)]
-    for slot in range(1, len(sums)):
-
-        def spent_in(seconds: float, slot: int = slot) -> Money:
-            return dollars(sums[slot] - sums[max(0, slot - int(seconds // 300))])
-
-        found = burning(
-            dollars(MONTH_CAP),
-            dollars(sums[slot]),
-            spent_in=spent_in,
-            lasts_seconds=MONTH_DAYS * 86_400.0,
-            now=slot * 300.0,
-            resets_at=MONTH_DAYS * 86_400.0,
+def begins(minutes: Sequence[float]) -> int:
+    """Return how often it begins that money runs out, until it has."""
+    total = [0.0, *accumulate(minutes)]
+    times, lasting = 0, False
+    for n in range(1, len(total)):
+        found = running_out(
+            CAP,
+            dollars(total[n]),
+            last_long=dollars(total[n] - total[max(0, n - 15)]),
+            last_short=dollars(total[n] - total[max(0, n - 3)]),
+            now=n * 60.0,
+            resets_at=DAY_MINUTES * 60.0,
+            lasting=lasting,
         )
-        if found is not None:
-            return slot
-    return None
+        times += found is not None and not lasting
+        lasting = found is not None
+        if total[n] >= 250:
+            break
+    return times
 
 
-def test_a_normal_month_is_no_alarm() -> None:
-    rng = random.Random(11)
-    assert [first_burn(month_of(rng, used=0.6)) for _ in range(12)] == [None] * 12
+def test_a_share_lasts_until_somebody_is_well_below_it() -> None:
+    spent = [dollars(amount) for amount in (200, 199, 195, 194.9)]
+    lasting = [shares_crossed(CAP, each, (0.8,), lasting=True) for each in spent]
+    assert [len(each) for each in lasting] == [1, 1, 1, 0]
 
 
-def test_a_month_that_runs_away_is_told_days_before_its_cap_is_hit() -> None:
-    rng, leads = random.Random(12), list[float]()
-    for _ in range(12):
-        spent = month_of(rng, used=0.6)
-        begins = rng.randrange(3 * 288, 10 * 288)
-        spent[begins:] = [each + 20.0 / 12 for each in spent[begins:]]
-        told = first_burn(spent)
-        assert told is not None
-        hit = next(n for n, total in enumerate(accumulate(spent)) if total >= MONTH_CAP)
-        leads.append((hit - told) / 288)
-    assert min(leads) > 4
-    assert median(leads) > 6
+def test_what_runs_out_lasts_while_the_long_window_shows_it() -> None:
+    def still(last_long: float, last_short: float = 0) -> bool:
+        found = running_out(
+            CAP, dollars(100), last_long=dollars(last_long), last_short=dollars(last_short),
+            now=0.0, resets_at=1e9, lasting=True,
+        )  # fmt: skip
+        return found is not None
 
-
-def test_a_cap_of_nothing_burns_nothing() -> None:
-    found = burning(
-        Money(), Money(), spent_in=lambda _: Money(1), lasts_seconds=1.0, now=0.0, resets_at=1.0
-    )
-    assert found is None
+    # $150 are left: what spends them in 80 minutes is no more near than it was far.
+    assert [still(37.5), still(29), still(28), still(3, 15)] == [True, True, False, False]

@@ -13,6 +13,7 @@ import pytest
 
 from callgate.errors import CallgateError, Misconfigured, StoreDown
 from callgate.store import GateIdentity, schema
+from callgate.store.aside import Aside
 from callgate.store.file import PARTS, OpenedFile
 from callgate.store.reads import Reader
 from callgate.store.sqlite import FileBooks, SqliteStore
@@ -57,7 +58,10 @@ async def test_a_full_file_grants_nothing_that_it_cannot_record(tmp_path: Path) 
     writer = Writer(connect, busy_seconds=0.0)
     await writer.open()
     reader = Reader(FileBooks(schema.connect(path)))
-    store = SqliteStore(writer, reader, clock=FakeClock(), heartbeat=None, owner="gate")
+    aside = Aside(FileBooks(schema.connect(path)))
+    store = SqliteStore(
+        writer, reader, aside=aside, clock=FakeClock(), heartbeat=None, owner="gate"
+    )
     granted = await admit_until_it_is_down(store)
     assert granted == len(store.calls(limit=None)) > 0
     assert balance(store) == (0, 100 * granted)
@@ -202,7 +206,7 @@ asyncio.run(ask(sys.argv[1], **dict(pair.split("=") for pair in sys.argv[2:])))
 """
 
 
-@pytest.mark.parametrize(("asked", "levels"), [([], "2 2"), (["synchronous=NORMAL"], "2 1")])
+@pytest.mark.parametrize(("asked", "levels"), [([], "2 2 2"), (["synchronous=NORMAL"], "2 2 1")])
 def test_every_commit_is_flushed_unless_it_was_asked_otherwise(
     tmp_path: Path, asked: list[str], levels: str
 ) -> None:

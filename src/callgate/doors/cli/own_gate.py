@@ -46,15 +46,15 @@ async def work_at_own_gate(wanted: Wanted, environ: Mapping[str, str], work: Wor
             http_app(gate), host="127.0.0.1", port=0, drain_seconds=settings.gate.drain_seconds
         )
         await server.start()
-        try:
-            task = await _make_task(gate, caller, wanted)
-            key = await gate.create_task_key(task)
-            _introduce(settings, task, wanted)
-            access = Access(url=server.url, key=key, hidden=referenced_variables(settings))
-            async with gate.watching():
+        async with gate.watching():
+            try:
+                task = await _make_task(gate, caller, wanted)
+                key = await gate.create_task_key(task)
+                _introduce(settings, task, wanted)
+                access = Access(url=server.url, key=key, hidden=referenced_variables(settings))
                 status = await work(access)
-        finally:
-            await _stop(server, settings.gate.drain_seconds)
+            finally:
+                await _stop(server, settings.gate.drain_seconds)
         return Ended(exit_status=status, receipt=await _end(gate, task))
     finally:
         await gate.close()

@@ -75,11 +75,11 @@ async def _serve(settings: Settings, environ: Mapping[str, str], host: str, port
         _spare_what_stays()
         async with gate.watching():
             await asked.stop.wait()
-        tell(
-            f"callgate: no new calls; open ones may finish, for at most {settings.gate.drain_seconds:.0f} s"
-            " (asked again: no longer)"
-        )
-        await drain(server, hurry=asked.stop_now)
+            tell(
+                f"callgate: no new calls; open ones may finish, for at most {settings.gate.drain_seconds:.0f} s"
+                " (asked again: no longer)"
+            )
+            await drain(server, hurry=asked.stop_now)
     finally:
         await gate.close()
 

@@ -10,6 +10,7 @@ import psycopg
 
 from callgate.clock import Clock
 from callgate.store import GateIdentity
+from callgate.store.aside import Aside
 from callgate.store.database import DatabaseStore
 from callgate.store.file import unusable
 from callgate.store.heartbeat import IDLE_SECONDS
@@ -57,7 +58,7 @@ class PostgresqlStore(DatabaseStore):
             StoreDown: Another gate does not let it write.
         """
         connecting = partial(connect, url, busy_seconds=busy_seconds)
-        books = ServerBooks(connecting, clock)
+        books, others = (ServerBooks(connecting, clock) for _ in range(2))
         heartbeat = (
             None if gate is None else ServerHeartbeat(gate, clock, idle_seconds=idle_seconds)
         )
@@ -65,7 +66,14 @@ class PostgresqlStore(DatabaseStore):
         writer = ServerWriter(session, chore=heartbeat)
         await writer.open()
         owner = None if gate is None else gate.id
-        return cls(writer, Reader(books), clock=clock, heartbeat=heartbeat, owner=owner)
+        return cls(
+            writer,
+            Reader(books),
+            aside=Aside(others),
+            clock=clock,
+            heartbeat=heartbeat,
+            owner=owner,
+        )
 
 
 def _session(
