@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
-from callgate.wire.codec.canonical import Part, Role, ToolResult, Turn
+from callgate.wire.codec.canonical import Opaque, Part, Role, Text, ToolResult, Turn
+from callgate.wire.codec.losses import Losses
 
 FAILED: Final = "The tool reported an error."
 """The words before the result of a tool that failed, where a format has no flag for it."""
 
 UNNAMED: Final = "document.pdf"
 """What a document is called where a format needs a name and it has none."""
+
+
+def instructions(parts: Iterable[Part], where: str, losses: Losses) -> list[Text]:
+    """Return the words of instructions, and note what else stands among them."""
+    words: list[Text] = []
+    for n, part in enumerate(parts):
+        if isinstance(part, Text):
+            words.append(part)
+        else:
+            what = part.kind if isinstance(part, Opaque) else type(part).__name__.lower()
+            why = "instructions are words alone in other formats"
+            losses.add("system", f"{where}[{n}]", what=what, why=why)
+    return words
 
 
 class Turns:

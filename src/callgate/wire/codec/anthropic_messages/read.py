@@ -30,6 +30,7 @@ from callgate.wire.codec.canonical import Shape as AnswerShape
 from callgate.wire.codec.losses import Losses
 from callgate.wire.codec.shapes import Strange, read, written
 from callgate.wire.codec.tool_ids import ALPHABETS, unhold
+from callgate.wire.codec.turns import instructions
 from callgate.wire.document import malformed
 
 FORMAT: Final = "anthropic_messages"
@@ -166,10 +167,10 @@ def read_request(body: bytes, home: Home) -> Prompt:
     """Read a request."""
     request, losses = read(body, shapes.Request)
     reader = Reader(home, losses)
-    system = tuple(reader.parts(request.system, "$.system"))
+    system = instructions(reader.parts(request.system, "$.system"), "$.system", losses)
     return Prompt(
         model=request.model,
-        system=tuple(part for part in system if isinstance(part, Text)),
+        system=tuple(system),
         turns=tuple(reader.turns(request.messages)),
         tools=tuple(_tools(request.tools, losses)) if request.tools else (),
         params=_params(request, losses),

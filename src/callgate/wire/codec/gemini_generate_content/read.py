@@ -27,10 +27,11 @@ from callgate.wire.codec.canonical import (
 from callgate.wire.codec.canonical import Shape as AnswerShape
 from callgate.wire.codec.gemini_generate_content import shapes
 from callgate.wire.codec.losses import Losses
-from callgate.wire.codec.replies import object_in
+from callgate.wire.codec.replies import broken, object_in
 from callgate.wire.codec.schemas import from_gemini
 from callgate.wire.codec.shapes import read, written
 from callgate.wire.codec.tool_ids import ALPHABETS, mint, unhold
+from callgate.wire.codec.turns import instructions
 from callgate.wire.document import malformed
 
 NO_SIGNATURE: Final = "skip_thought_signature_validator"
@@ -183,10 +184,14 @@ def read_request(body: bytes, home: Home) -> Prompt:
     request, losses = read(body, shapes.Request)
     reader = Reader(home, losses)
     system = request.system_instruction
-    first = () if system is None else tuple(reader.parts(system.parts or (), "$.systemInstruction"))
+    first = (
+        ()
+        if system is None
+        else tuple(reader.parts(system.parts or (), "$.systemInstruction.parts"))
+    )
     return Prompt(
         model=home.model,
-        system=tuple(part for part in first if isinstance(part, Text)),
+        system=tuple(instructions(first, "$.systemInstruction.parts", losses)),
         turns=tuple(reader.turns(request.contents)),
         tools=tuple(_tools(request.tools or ())),
         params=_params(request, losses),
@@ -213,23 +218,44 @@ def _params(request: shapes.Request, losses: Losses) -> Params:
         output_tokens=config.max_output_tokens,
         temperature=config.temperature,
         top_p=config.top_p,
-        top_k=None if config.top_k is None else int(config.top_k),
+        top_k=_top_k(config.top_k, losses),
         seed=config.seed,
         presence_penalty=config.presence_penalty or None,
         frequency_penalty=config.frequency_penalty or None,
         stop=tuple(config.stop_sequences or ()),
-        tool_choice=_choice(request.tool_config),
+        tool_choice=_choice(request.tool_config, losses),
         shape=_shape(config, losses),
         reasoning=_reasoning(config.thinking_config),
-        service_tier=None if tier is None else TIERS.get(tier.lower()),
+        service_tier=None if tier is None else _tier(tier.lower(), losses),
     )
 
 
-def _choice(config: shapes.ToolConfig | None) -> ToolChoice | None:
+def _top_k(top_k: float | None, losses: Losses) -> int | None:
+    if top_k is None:
+        return None
+    if not top_k.is_integer():
+        why = "other formats count whole tokens"
+        losses.add("sampling", "$.generationConfig.topK", what=f"topK={top_k}", why=why)
+    return int(top_k)
+
+
+def _tier(tier: str, losses: Losses) -> str | None:
+    if tier not in {*TIERS, "unspecified"}:
+        why = "this version does not know what it stands for elsewhere"
+        losses.add("service_tier", "$.serviceTier", what=tier[:80], why=why)
+    return TIERS.get(tier)
+
+
+def _choice(config: shapes.ToolConfig | None, losses: Losses) -> ToolChoice | None:
     calling = None if config is None else config.function_calling_config
     if calling is None or (calling.mode is None and not calling.allowed_function_names):
         return None
-    mode = MODES.get((calling.mode or "auto").lower())
+    word = (calling.mode or "auto").lower()
+    if word == "validated":
+        why = "other formats hold a model to the schema of one tool, not of all"
+        where = "$.toolConfig.functionCallingConfig.mode"
+        losses.add("strict", where, what="VALIDATED", why=why)
+    mode = MODES.get(word)
     if mode is None:
         msg = f"a mode {calling.mode!r} is not known, at $.toolConfig.functionCallingConfig.mode"
         raise malformed(msg, code="wrong_field")
@@ -265,8 +291,15 @@ def _reasoning(config: shapes.ThinkingConfig | None) -> Reasoning | None:
 
 
 def arguments_in(value: Any) -> str:
-    """Return the arguments of a call of a reply as JSON."""
+    """Return the arguments of a call of a reply as JSON.
+
+    Raises:
+        BrokenReply: They are no object: the tool would run with none.
+    """
     if value is None:
         return "{}"
     told = msgspec.json.encode(value).decode()
-    return told if object_in(told) is not None else "{}"
+    if object_in(told) is None:
+        msg = "the provider's reply calls a tool with arguments that are no object"
+        raise broken(msg)
+    return told

@@ -20,7 +20,7 @@ from callgate.wire.codec.canonical import (
     ToolUse,
 )
 from callgate.wire.codec.gemini_generate_content.read import NO_SIGNATURE, arguments_in
-from callgate.wire.codec.losses import Losses
+from callgate.wire.codec.losses import Loss, Losses
 from callgate.wire.codec.replies import (
     broken,
     finish_of,
@@ -122,8 +122,7 @@ def read_reply(body: bytes, origin: Origin) -> Completion:
     candidates = objects(page.get("candidates"))
     losses = Losses()
     for n in range(1, len(candidates)):
-        why = "a reply has one answer in other formats"
-        losses.add("choices", f"$.candidates[{n}]", what="a further answer", why=why)
+        losses.append(another_answer(n))
     if not candidates and not is_blocked(page):
         problem = "has no candidate"
         raise unreadable(problem, body)
@@ -142,6 +141,12 @@ def read_reply(body: bytes, origin: Origin) -> Completion:
         usage=usage_of(member(page, "usageMetadata")),
         losses=tuple(losses),
     )
+
+
+def another_answer(n: int) -> Loss:
+    """Return the loss of an answer besides the first one."""
+    why = "a reply has one answer in other formats"
+    return Loss(name="choices", where=f"$.candidates[{n}]", what="a further answer", why=why)
 
 
 def note_sources(candidate: dict[str, Any], losses: Losses) -> None:

@@ -31,6 +31,7 @@ from callgate.wire.codec.gemini_generate_content.replies import (
     CUT,
     NOT_MINE,
     PartWriter,
+    another_answer,
     arguments_for,
     finish_in,
     is_blocked,
@@ -78,7 +79,16 @@ def write_error(error: CallgateError) -> bytes:
 class ContentReader(EventReader):
     """Reads a stream; it has no event of its own for its end, but a reason to finish."""
 
-    __slots__ = ("_began", "_calls", "_finish", "_origin", "_sources", "_spoken", "_usage")
+    __slots__ = (
+        "_began",
+        "_calls",
+        "_finish",
+        "_origin",
+        "_others",
+        "_sources",
+        "_spoken",
+        "_usage",
+    )
 
     end_event = "a finishReason"
 
@@ -92,6 +102,8 @@ class ContentReader(EventReader):
         self._finish: Finish | None = None
         self._usage: Usage | None = None
         self._sources = False
+        self._others = False
+        """Whether there is more than one answer."""
 
     def _read(self, event: bytes) -> None:
         data = data_of(event)
@@ -111,6 +123,9 @@ class ContentReader(EventReader):
         for candidate in objects(page.get("candidates")):
             if not candidate.get("index"):
                 self._candidate(candidate)
+            elif not self._others:
+                self._others = True
+                self._add(Dropped(loss=another_answer(1)))
 
     def _candidate(self, candidate: dict[str, Any]) -> None:
         losses = Losses()

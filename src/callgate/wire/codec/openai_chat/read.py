@@ -32,7 +32,7 @@ from callgate.wire.codec.losses import Losses
 from callgate.wire.codec.openai_chat import shapes
 from callgate.wire.codec.shapes import Strange, read, written
 from callgate.wire.codec.tool_ids import ALPHABETS, unhold
-from callgate.wire.codec.turns import FAILED, UNNAMED, Turns
+from callgate.wire.codec.turns import FAILED, UNNAMED, Turns, instructions
 from callgate.wire.document import malformed
 
 NOT_OURS: Final = "the provider runs or describes it itself; no other provider has it"
@@ -70,7 +70,8 @@ class Reader:
             elif isinstance(message, shapes.System):
                 parts = tuple(self._parts(message.content, n))
                 if self._turns.is_empty:
-                    system += [part for part in parts if isinstance(part, Text)]
+                    where = f"$.messages[{n}].content"
+                    system += instructions(parts, where, self.losses)
                 else:
                     newer = isinstance(message, shapes.Developer)
                     role: Role = "developer" if newer else "system"

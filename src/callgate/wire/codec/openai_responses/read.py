@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -14,7 +14,6 @@ from callgate.wire.codec.canonical import (
     Mode,
     Opaque,
     Params,
-    Part,
     Prompt,
     Reasoning,
     Refusal,
@@ -32,7 +31,7 @@ from callgate.wire.codec.losses import Losses
 from callgate.wire.codec.openai_responses import shapes
 from callgate.wire.codec.shapes import ABSENT, Strange, read, written
 from callgate.wire.codec.tool_ids import ALPHABETS, unhold
-from callgate.wire.codec.turns import FAILED, UNNAMED, Turns
+from callgate.wire.codec.turns import FAILED, UNNAMED, Turns, instructions
 from callgate.wire.document import malformed
 
 FORMAT: Final = "openai_responses"
@@ -44,6 +43,9 @@ ROLES: Final[Mapping[str, Role]] = {
     "system": "system",
     "developer": "developer",
 }
+
+Content: TypeAlias = Text | Refusal | Image | File | Opaque
+"""What a message or the result of a tool holds."""
 
 _TOP: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -95,7 +97,7 @@ class Reader:
         elif role == "user" or not self._turns.is_empty:
             self._turns.add(role, parts)
         else:
-            self.system += [part for part in parts if isinstance(part, Text)]
+            self.system += instructions(parts, f"{where}.content", self.losses)
 
     def _use(self, item: shapes.Item, where: str) -> ToolUse:
         if not item.call_id or not item.name:
@@ -112,9 +114,8 @@ class Reader:
             raise malformed(msg, code="wrong_field")
         id = unhold(item.call_id, ALPHABETS[FORMAT])
         parts = [
-            part
+            part if isinstance(part, Text | Image | File | Opaque) else Text(text=part.text)
             for part in self._parts(item.output)
-            if isinstance(part, Text | Image | File | Opaque)
         ]
         failed = len(parts) > 1 and parts[0] == Text(text=FAILED)
         return ToolResult(
@@ -135,14 +136,14 @@ class Reader:
             minted_by=self._home.minter,
         )
 
-    def _parts(self, content: str | Sequence[shapes.Content] | None) -> Iterator[Part]:
+    def _parts(self, content: str | Sequence[shapes.Content] | None) -> Iterator[Content]:
         if isinstance(content, str):
             yield Text(text=content)
         elif content is not None:
             for part in content:
                 yield self._part(part)
 
-    def _part(self, part: shapes.Content) -> Part:
+    def _part(self, part: shapes.Content) -> Content:
         minter = self._home.minter
         match part:
             case shapes.RefusalPart():

@@ -32,6 +32,7 @@ from callgate.wire.codec.openai_responses.replies import (
     finish_in,
     item_id,
     note_annotations,
+    read_thought,
     read_use,
     usage_of,
     write_end,
@@ -41,11 +42,17 @@ from callgate.wire.codec.openai_responses.replies import (
     write_use,
     write_words,
 )
-from callgate.wire.codec.replies import broken, finish_of, note_thought, object_of
+from callgate.wire.codec.replies import (
+    arguments_of,
+    broken,
+    finish_of,
+    note_thought,
+    object_of,
+)
 from callgate.wire.codec.streams import EventReader, Sequencer
 from callgate.wire.codec.tool_ids import ALPHABETS, ToolIds, mint
 from callgate.wire.failures import error_object, quote, sentence_of
-from callgate.wire.replies import count, member, text
+from callgate.wire.replies import count, member, objects, text
 from callgate.wire.sse import data_of
 
 ENDS: Final = frozenset({
@@ -65,15 +72,25 @@ WHOLE: Final = ("text", "refusal", "arguments")
 """Where an event of words that are done holds all of them."""
 
 KNOWN_ITEMS: Final = frozenset({"message", "function_call", "reasoning"})
+KNOWN_CONTENT: Final = frozenset({"output_text", "refusal"})
+ARGUMENTS: Final = "response.function_call_arguments"
+
+BETWEEN_THOUGHTS: Final = "\n\n"
+"""What stands between the pieces of a thought, as in a plain response."""
 
 Place = tuple[int, int | str]
 """The item of a part, and the content of it."""
 
 
 class ResponseReader(EventReader):
-    """Reads a stream; its own end is an event that holds the whole response."""
+    """Reads a stream; its own end is an event that holds the whole response.
 
-    __slots__ = ("_began", "_calls", "_open", "_origin", "_refused", "_said")
+    What an item holds is told as its pieces come; what has come in no piece is told when the item
+    is done, or with the whole response, as some servers send no pieces.
+    """
+
+    __slots__ = ("_began", "_calls", "_items", "_items_begun", "_open", "_origin", "_refused",
+                 "_said")  # fmt: skip
 
     end_event = "response.completed"
 
@@ -81,10 +98,14 @@ class ResponseReader(EventReader):
         super().__init__()
         self._origin = origin
         self._began = False
+        self._items: dict[int, bool] = {}
+        """Whether an item is open, by its index."""
+        self._items_begun = 0
+        """How many there were, also where a server gives two the same index."""
         self._open: dict[Place, int] = {}
         """The open parts by their places."""
-        self._said: set[int] = set()
-        """The parts of which words have come in pieces."""
+        self._said: set[tuple[int, int]] = set()
+        """The parts of which words have come, and which piece of them."""
         self._calls = 0
         self._refused = False
 
@@ -101,16 +122,19 @@ class ResponseReader(EventReader):
         name, _, ending = kind.rpartition(".")
         if name in WORDS:
             self._words(page, name, is_done=ending == "done")
-        elif kind in {"response.created", "response.in_progress"}:
-            self._begin_once(member(page, "response"))
         elif name == "response.output_item":
-            self._item(page, is_done=ending == "done")
-        elif kind == "response.output_text.annotation.added":
-            losses = Losses()
-            note_annotations(f"$.output[{self._index(page)}]", losses)
-            self._events += [Dropped(loss=loss) for loss in losses]
+            self._item(self._index(page), member(page, "item"), is_done=ending == "done")
+        else:
+            self._whole(kind, page)
+
+    def _whole(self, kind: str, page: dict[str, Any]) -> None:
+        """Read an event about the whole response, or one that is no words."""
+        if kind in {"response.created", "response.in_progress"}:
+            self._begin_once(member(page, "response"))
         elif kind in ENDS:
             self._stop(member(page, "response"))
+        elif kind == "response.output_text.annotation.added":
+            self._drop_annotations(f"$.output[{self._index(page)}]")
 
     def _begin_once(self, response: dict[str, Any]) -> None:
         if not self._began:
@@ -125,66 +149,99 @@ class ResponseReader(EventReader):
             raise broken(msg)
         return index
 
-    def _item(self, page: dict[str, Any], *, is_done: bool) -> None:
+    def _enter(self, index: int) -> bool:
+        """Whether an item begins with what is told of it now."""
+        if self._items.get(index):
+            return False
+        self._items[index] = True
+        self._items_begun += 1
+        return True
+
+    def _item(self, index: int, item: dict[str, Any], *, is_done: bool) -> None:
         """Read an item that begins or is done; a call begins with it, and its parts end with it."""
-        index, item = self._index(page), member(page, "item")
         kind = text(item, "type")
-        if kind == "function_call" and (index, "call") not in self._open:
-            self._call(index, item)
-        if is_done and kind == "reasoning":
-            self._seal(index, item)
+        if self._enter(index):
+            if kind == "function_call":
+                self._call(index, item)
+            elif kind not in KNOWN_ITEMS:
+                self._drop("opaque", f"$.output[{index}]", str(kind))
+        elif not is_done:
+            msg = f"the provider begins item {index} before it has ended it"
+            raise broken(msg)
         if is_done:
             self._end_item(index, item)
-        elif kind not in KNOWN_ITEMS:
-            where = f"$.output[{index}]"
-            loss = Loss(name="opaque", where=where, what=str(kind), why=NOT_MINE)
-            self._add(Dropped(loss=loss))
 
     def _call(self, index: int, item: dict[str, Any]) -> None:
         use = read_use(item, mint(self._origin.seed, self._calls), self._origin)
         self._calls += 1
         self._open[index, "call"] = self._begin(msgspec.structs.replace(use, arguments=""))
 
-    def _seal(self, index: int, item: dict[str, Any]) -> None:
-        sealed = text(item, "encrypted_content")
-        n = self._open.get((index, "thought"))
-        if sealed is None:
-            return
-        if n is None:
-            minter = self._origin.minter
-            part = Thinking(text="", signature=sealed, is_redacted=True, minted_by=minter)
-            self._open[index, "thought"] = self._begin(part)
-        else:
-            self._add(Signed(n=n, signature=sealed))
-
     def _end_item(self, index: int, item: dict[str, Any]) -> None:
-        for place in [place for place in self._open if place[0] == index]:
-            n = self._open.pop(place)
-            arguments = item.get("arguments")
-            if place[1] == "call" and n not in self._said and isinstance(arguments, str):
-                self._say(n, arguments)
-            self._end(n)
+        place = {"output_index": index}
+        match item.get("type"):
+            case "function_call":
+                told = arguments_of(item.get("arguments"))
+                self._words({**place, "arguments": told}, ARGUMENTS, is_done=True)
+            case "message":
+                for at, part in enumerate(objects(item.get("content"))):
+                    self._content(index, at, part)
+            case "reasoning":
+                self._thought(index, item)
+            case _:
+                pass
+        for key in [key for key in self._open if key[0] == index]:
+            self._end(self._open.pop(key))
+        self._items[index] = False
+
+    def _content(self, index: int, at: int, part: dict[str, Any]) -> None:
+        """Read a part of a message that is done, if no words of it have come."""
+        if (index, at) in self._open:
+            return
+        kind = "response.refusal" if "refusal" in part else "response.output_text"
+        if text(part, "refusal") or text(part, "text"):
+            self._words({**part, "output_index": index, "content_index": at}, kind, is_done=True)
+        elif part.get("type") not in KNOWN_CONTENT:
+            self._drop("opaque", f"$.output[{index}].content[{at}]", str(part.get("type")))
+        if part.get("annotations"):
+            self._drop_annotations(f"$.output[{index}]")
+
+    def _thought(self, index: int, item: dict[str, Any]) -> None:
+        """Read a thought that is done: its words, if none have come, and its seal."""
+        n = self._open.get((index, "thought"))
+        whole = read_thought(item, self._origin)
+        if n is None and (whole.text or whole.signature is not None):
+            unsigned = msgspec.structs.replace(whole, text="", signature=None)
+            n = self._begin(whole if whole.is_redacted else unsigned)
+            self._open[index, "thought"] = n
+            self._say(n, whole.text)
+        if n is not None and whole.signature is not None and not whole.is_redacted:
+            self._add(Signed(n=n, signature=whole.signature))
 
     def _words(self, page: dict[str, Any], name: str, *, is_done: bool) -> None:
         """Read words in pieces, or all at once where a server sends no pieces."""
-        n = self._part(page, WORDS[name])
-        if not is_done:
-            self._said.add(n)
-            self._say(n, text(page, "delta") or "")
-        elif n not in self._said:
-            self._said.add(n)
-            told = [text(page, key) for key in WHOLE]
-            self._say(n, next((words for words in told if words is not None), ""))
+        index, kind = self._index(page), WORDS[name]
+        if is_done and self._items.get(index) is False:
+            return
+        n = self._part(index, page, kind)
+        piece = (n, count(page, "summary_index") or count(page, "content_index") or 0)
+        if piece in self._said:
+            self._say(n, "" if is_done else text(page, "delta") or "")
+            return
+        self._said.add(piece)
+        if piece[1] and kind is Thinking:
+            self._say(n, BETWEEN_THOUGHTS)
+        told = [text(page, key) for key in (WHOLE if is_done else ("delta",))]
+        self._say(n, next((words for words in told if words is not None), ""))
 
-    def _part(self, page: dict[str, Any], kind: type) -> int:
+    def _part(self, index: int, page: dict[str, Any], kind: type) -> int:
         """Return the part that words belong to; one that has not begun begins."""
-        index = self._index(page)
         if kind is ToolUse:
             n = self._open.get((index, "call"))
             if n is None:
                 msg = f"the provider sends arguments for item {index}, which is no call"
                 raise broken(msg)
             return n
+        self._enter(index)
         place: Place = (index, count(page, "content_index") or 0)
         if kind is Thinking:
             place = (index, "thought")
@@ -200,9 +257,18 @@ class ResponseReader(EventReader):
             return Thinking(text="", minted_by=self._origin.minter)
         return Text(text="")
 
+    def _drop(self, name: str, where: str, what: str) -> None:
+        self._add(Dropped(loss=Loss(name=name, where=where, what=what, why=NOT_MINE)))
+
+    def _drop_annotations(self, where: str) -> None:
+        losses = Losses()
+        note_annotations(where, losses)
+        self._events += [Dropped(loss=loss) for loss in losses]
+
     def _stop(self, response: dict[str, Any]) -> None:
         finish = finish_in(response)
         self._begin_once(response)
+        self._read_output(objects(response.get("output")))
         for n in self._open.values():
             self._end(n)
         told = Finished(
@@ -212,6 +278,13 @@ class ResponseReader(EventReader):
         )
         self._add(told)
         self._is_over = True
+
+    def _read_output(self, items: list[dict[str, Any]]) -> None:
+        """Read what the whole response holds and no event has told."""
+        some_are_new = self._items_begun < len(items)
+        for index, item in enumerate(items):
+            if self._items.get(index, some_are_new):
+                self._item(index, item, is_done=True)
 
 
 class ResponseWriter:
