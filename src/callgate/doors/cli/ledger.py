@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -18,6 +19,7 @@ from callgate.doors.cli.settings import ConfigOption, JsonOption
 from callgate.errors import Misconfigured, Unknown
 from callgate.money import Money
 from callgate.store import CallEnd, Hold, Imbalance, Settlement, Store
+from callgate.store.overruns import ONE
 from callgate.store.writes import GATE_DIED
 
 DIFFERS: Final = 1
@@ -219,6 +221,29 @@ def _hold_page(hold: Hold) -> dict[str, object]:
         "pid": None if hold.owner is None else hold.owner.pid,
         "gate_lives": hold.owner_lives,
     }
+
+
+@ledger.command("overruns")
+def list_overruns(json: JsonOption = False, config: ConfigOption = None) -> None:
+    """List the models for which more is held than their bound, as a bill was above it."""
+    found = run_loop(_overruns(config))
+    if json:
+        print_json(
+            [
+                {"model": candidate.name, "factor_thousandths": thousandths}
+                for candidate, thousandths in found.items()
+            ]
+        )
+    elif found:
+        rows = [(each.name, f"{by / ONE:.3f} times its bound") for each, by in found.items()]
+        print_table((Column("model"), Column("held", right=True)), rows)
+    else:
+        tell("callgate: no bill was above its reservation; every model holds its own bound")
+
+
+async def _overruns(config: Path | None) -> Mapping[Candidate, int]:
+    async with open_books(config) as (_, store):
+        return store.overruns()
 
 
 @ledger.command("forget-overrun")

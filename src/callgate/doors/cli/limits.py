@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from zoneinfo import ZoneInfo
 
 import msgspec
 import typer
+from rich.markup import escape
 
+from callgate.call import Candidate
 from callgate.clock import rfc3339
 from callgate.config.policies import Settings
 from callgate.doors.cli.books import open_books
@@ -17,6 +19,7 @@ from callgate.doors.cli.settings import ConfigOption, JsonOption
 from callgate.store import LimitRow, Store
 from callgate.store.calendar import Calendar
 from callgate.store.limits import BUDGETS, GATE, Limit
+from callgate.store.overruns import ONE, forgetting
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +29,8 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
     zone: ZoneInfo
     is_old: bool
     """Whether the settings file says something else than what holds."""
+    overruns: Mapping[Candidate, int]
+    """Models whose bound is multiplied, and by how many thousandths."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -56,6 +61,7 @@ def listed(settings: Settings, store: Store) -> Listed:
             (row for row in rows if row.limit.until is None or row.limit.until > now), key=_order
         ),
         zone=zone,
+        overruns=store.overruns(),
         is_old=in_file != {row.limit for row in rows if row.limit.source == "file"},
     )
 
@@ -84,6 +90,16 @@ def show(shown: Listed, *, json: bool, empty: str) -> None:
             "callgate: the settings file has other limits than those that hold; callgate reload"
             " lets them hold, or the next start of a gate"
         )
+    for candidate, thousandths in shown.overruns.items():
+        tell(f"callgate: {escape(overrun_line(candidate, thousandths))}")
+
+
+def overrun_line(candidate: Candidate, thousandths: int) -> str:
+    """Return that more is held for a model than its bound, and how that ends."""
+    return (
+        f"{thousandths / ONE:.3f} times its bound is held for {candidate.name}, as a bill was above it;"
+        f" {forgetting(candidate)} ends that"
+    )
 
 
 def _columns(zone: ZoneInfo) -> tuple[Column, ...]:

@@ -15,6 +15,7 @@ from rich.markup import escape
 
 from callgate.clock import rfc3339
 from callgate.config.policies import Settings
+from callgate.doors.cli.alerts import open_line
 from callgate.doors.cli.amounts import period
 from callgate.doors.cli.books import open_books
 from callgate.doors.cli.bounds import show_bounds
@@ -26,7 +27,7 @@ from callgate.money import NANO_PER_DOLLAR, Money
 from callgate.observe.forecast import DAY_SECONDS, HOUR_SECONDS, Rate
 from callgate.observe.rollups import CapUse, MonthSoFar, Now, cap_uses, month_so_far, spending
 from callgate.observe.thresholds import Crossing
-from callgate.store import Grouping, Spending, Store
+from callgate.store import Alert, Grouping, Spending, Store
 from callgate.store.calendar import Calendar
 from callgate.store.limits import EVERY_USER, named, raising
 
@@ -61,6 +62,7 @@ class Spent(msgspec.Struct, frozen=True, kw_only=True):
     total: Spending | None
     month: MonthSoFar
     caps: Sequence[CapUse]
+    opened: Sequence[Alert]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -120,6 +122,7 @@ async def _spend(by: Grouping, since: str | None, until: str | None, config: Pat
             total=total,
             month=month_so_far(now),
             caps=cap_uses(now, shares=settings.alert_at),
+            opened=store.alerts(limit=None, only_open=True),
         )
 
 
@@ -141,6 +144,8 @@ def _print(spent: Spent) -> None:
     for use in spent.caps:
         for text in _warnings(use, spent.zone):
             tell(f"[yellow]callgate:[/yellow] {escape(text)}")
+    if spent.opened:
+        tell(f"[yellow]callgate:[/yellow] {open_line(spent.opened)}")
 
 
 def _print_caps(spent: Spent) -> None:
@@ -269,6 +274,7 @@ def _page(spent: Spent) -> dict[str, object]:
         "total": None if spent.total is None else _row_page(spent.total),
         "month": _month_page(spent.month),
         "caps": [_cap_page(use) for use in spent.caps],
+        "open_alerts": len(spent.opened),
     }
 
 
