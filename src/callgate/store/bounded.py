@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import Final
 
+from callgate.call import COUNTED
 from callgate.money import Money
 from callgate.store import Bounded
 from callgate.store.rows import Row, micros
 from callgate.store.sql import Cursor
 
 # An estimate is what was held, and what cost nothing was not served: neither tells how it fits.
-BOUNDED: Final = """
+BOUNDED: Final = f"""
     WITH served AS (
         SELECT c.task_type AS type, a.provider || ':' || a.model AS model, c.request_bytes,
             a.reserved_nano AS reserved, a.cost_nano AS cost,
             CASE WHEN a.cost_nano > a.reserved_nano THEN 1 ELSE 0 END AS is_passed,
-            CASE WHEN a.changes LIKE '%"bound=counted"%' THEN 1 ELSE 0 END AS is_counted,
+            CASE WHEN a.changes LIKE '%"{COUNTED}"%' THEN 1 ELSE 0 END AS is_counted,
             a.input_tokens + a.cache_read_tokens + a.cache_write_tokens
                 + a.cache_write_long_tokens AS input, a.output_tokens_limit AS output_limit,
             a.output_tokens + a.reasoning_tokens AS output
