@@ -30,6 +30,7 @@ BOUNDED: Final = f"""
     )
     SELECT type, model, count(*), sum(is_counted), sum(is_passed), sum(reserved), sum(cost),
         sum(request_bytes), sum(input), max(input),
+        max(CASE WHEN place = (places + 1) / 2 THEN output END),
         max(CASE WHEN place = (places * 95 + 99) / 100 THEN output END), max(output),
         max(output_limit)
     FROM ranked GROUP BY type, model ORDER BY sum(reserved) - sum(cost) DESC, type, model
@@ -52,6 +53,6 @@ def _bounded_of(row: Row) -> Bounded:
     return Bounded(
         task_type=row[0], model=row[1], attempts=row[2], counted=row[3], passed=row[4],
         reserved=Money(row[5]), cost=Money(row[6]), request_bytes=row[7], input_tokens=row[8],
-        most_input_tokens=row[9], p95_output_tokens=row[10], most_output_tokens=row[11],
-        output_tokens_limit=row[12],
+        most_input_tokens=row[9], p50_output_tokens=row[10], p95_output_tokens=row[11],
+        most_output_tokens=row[12], output_tokens_limit=row[13],
     )  # fmt: skip
