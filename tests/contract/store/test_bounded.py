@@ -75,6 +75,13 @@ async def test_half_and_ninety_five_of_a_hundred_replies_have_no_more_than_is_to
     assert all_of_them.most_output_tokens == 100
 
 
+async def test_of_three_replies_the_middle_one_is_the_half(store: Store) -> None:
+    for n, output in enumerate((9, 2, 4)):
+        await serve(store, f"c{n}", output=output)
+    (all_of_them,) = told(store)
+    assert (all_of_them.p50_output_tokens, all_of_them.p95_output_tokens) == (4, 9)
+
+
 async def test_what_tells_nothing_of_a_bound_is_left_out(store: Store) -> None:
     await serve(store, "c1", cost=None)
     await serve(store, "c2", cost=0)
