@@ -19,6 +19,9 @@ Headers = tuple[tuple[str, str], ...]
 CostReport = Literal["openrouter", "x-ai"]
 """In whose way a reply tells what it cost."""
 
+COUNTED: Final = "bound=counted"
+"""What the changes of an attempt say where it holds a count and no proven bound."""
+
 _BIRTHS: Final = count(secrets.randbits(47))
 
 

@@ -48,7 +48,25 @@ async def test_the_table_tells_how_much_lower_a_limit_could_be(worked: Shell) ->
     head, row = done.out.splitlines()
     assert head.split("  ")[0] == "type"
     assert row.split()[:3] == ["mail", "openai:gpt-5.5", "2"]
-    assert row.split()[-1] == "8,192"
+    assert (row.split()[-1], done.err) == ("8,192", "")
+
+
+async def test_a_limit_that_could_be_lower_is_named_with_what_would_do(
+    shell: Shell, simulator: Simulator
+) -> None:
+    shell.write("callgate.toml", settings_of(simulator, BUDGETS))
+    program = ASK + "for _ in range(20):\n    ask()"
+    await shell.run("run", "--type", "mail", "--", PYTHON, "-c", program, environ=SECRETS)
+    (hint,) = (await shell.run("spend", "bounds", "--json")).page["hints"]
+    most = max(line.usage.output_tokens for line in simulator.bill().lines)
+    assert (hint["setting"], hint["max_tokens"], hint["attempts"]) == (
+        "max_output_tokens",
+        most,
+        20,
+    )
+    done = await shell.run("spend", "bounds")
+    assert "tasks.mail: max_output_tokens is 8,192, and no reply of 20 had more than" in done.err
+    assert f"max_output_tokens = {hint['enough_tokens']} would hold less" in done.err
 
 
 async def test_where_nothing_was_held_that_is_said(worked: Shell) -> None:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Literal
 
 import msgspec
 
+from callgate.call import COUNTED
 from callgate.clock import rfc3339
 from callgate.config.policies import Settings
 from callgate.store import CallRow, Store, TaskRow
-
-COUNTED: Final = "bound=counted"
-"""What an attempt's row says where it holds a count."""
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True):

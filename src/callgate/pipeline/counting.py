@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from callgate.call import Candidate, ModelCall
+from callgate.call import COUNTED, Candidate, ModelCall
 from callgate.errors import OverBudget, Refused, Unbounded, Unpriced
 from callgate.money import from_femto
 from callgate.pipeline.bounding import Bounding, least_output_tokens, with_level
@@ -120,7 +120,7 @@ class Counting(msgspec.Struct, frozen=True, kw_only=True):
 def notes(count: Count) -> tuple[str, ...]:
     """Return what an attempt's row says of a count."""
     return (
-        "bound=counted",
+        COUNTED,
         f"counted_tokens={count.tokens}",
         f"counted_by={count.by}",
         f"bound_tokens={count.bound_tokens}",

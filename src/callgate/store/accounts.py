@@ -103,7 +103,8 @@ class Bounded(msgspec.Struct, frozen=True, kw_only=True):
     input_tokens: int
     """What those turned out to have."""
     most_input_tokens: int
-    """Of one attempt; as are the next two."""
+    """Of one attempt; as are the next three."""
+    p50_output_tokens: int
     p95_output_tokens: int
     most_output_tokens: int
     output_tokens_limit: int

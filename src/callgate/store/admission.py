@@ -155,7 +155,7 @@ class Admission:
             meters.read(cursor, terms.places),
             read_ticks(cursor, intent, terms.rated),
         )
-        raised = self._rulebook.raised_thousandths(intent.candidate)
+        raised = self._rulebook.raised_thousandths(intent)
         grant = _decide(cursor, intent, found, raised=raised)
         _open_task(cursor, intent.task, task)
         counted = intent.tokens if terms.tokens else None
@@ -195,10 +195,10 @@ def _decide(cursor: Cursor, intent: Intent, found: Found, *, raised: int | None)
     refuse_over_rate(intent, terms, found.ticks, found.sums)
     if terms.tokens:
         tokens.refuse_over_tokens(cursor, intent, terms.tokens)
-    bill, levels, candidate = intent.bill, tuple(found.levels()), intent.candidate
+    levels = tuple(found.levels())
     if raised is None:
-        return reserve(bill, levels, candidate=candidate)
-    return reserve_raised(bill, levels, candidate=candidate, thousandths=raised)
+        return reserve(intent.bill, levels, candidate=intent.candidate)
+    return reserve_raised(intent, levels, thousandths=raised)
 
 
 def _open_task(cursor: Cursor, task: Task, stored: Stored) -> None:

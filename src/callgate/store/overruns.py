@@ -1,7 +1,8 @@
 """Bills above their reservation: they are paid in full, and raise that model's bound from then on.
 
 By how much is a row, written with the settlement that tells it: every gate of the store holds more
-by its next admission, and after any restart.
+by its next admission, and after any restart. Where a count was held, that may have been too low and
+no price wrong, so it raises what is held for counts, and leaves proven bounds as they are.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from typing import Final
 
 import msgspec
 
-from callgate.call import Candidate, new_id
+from callgate.call import COUNTED, Candidate, new_id
 from callgate.errors import Refused
 from callgate.money import Money
-from callgate.store import Bill, Grant, Settlement, alerts
+from callgate.store import Bill, Grant, Intent, Settlement, alerts
 from callgate.store.reservation import Level, reserve
 from callgate.store.rulebook import change
 from callgate.store.sql import Cursor
@@ -28,14 +29,17 @@ LARGEST: Final = 10**18
 
 WHO: Final = "SELECT provider, model FROM attempts WHERE id = ?"
 
-KNOWN: Final = "SELECT thousandths FROM overruns WHERE provider = ? AND model = ?"
+KNOWN: Final = "SELECT thousandths FROM overruns WHERE provider = ? AND model = ? AND counted = ?"
 
 LEARN: Final = """
-    INSERT INTO overruns VALUES (?, ?, ?)
-    ON CONFLICT (provider, model) DO UPDATE SET thousandths = excluded.thousandths
+    INSERT INTO overruns VALUES (?, ?, ?, ?)
+    ON CONFLICT (provider, model, counted) DO UPDATE SET thousandths = excluded.thousandths
 """
 
-ALL: Final = "SELECT provider, model, thousandths FROM overruns ORDER BY provider, model"
+ALL: Final = """
+    SELECT provider, model, max(thousandths) FROM overruns
+    GROUP BY provider, model ORDER BY provider, model
+"""
 
 FORGET: Final = "DELETE FROM overruns WHERE provider = ? AND model = ?"
 
@@ -49,26 +53,24 @@ def raised(bill: Bill, thousandths: int) -> Bill:
     )
 
 
-def reserve_raised(
-    bill: Bill | None, levels: tuple[Level, ...], /, *, candidate: Candidate, thousandths: int
-) -> Grant:
+def reserve_raised(intent: Intent, levels: tuple[Level, ...], /, *, thousandths: int) -> Grant:
     """Return what to hold for an attempt whose bound was too low before.
 
     Args:
-        bill: The most that it can cost by its own bound; None where that is unknown.
+        intent: The attempt.
         levels: Every budget that it draws from.
-        candidate: Who would serve.
-        thousandths: By how many the bill is multiplied.
+        thousandths: By how many its bill is multiplied.
 
     Raises:
         Refused: It does not fit; the refusal says that more is held than usual, and why.
     """
+    bill = intent.bill
     if bill is None:
-        return reserve(None, levels, candidate=candidate)
+        return reserve(None, levels, candidate=intent.candidate)
     try:
-        grant = reserve(raised(bill, thousandths), levels, candidate=candidate)
+        grant = reserve(raised(bill, thousandths), levels, candidate=intent.candidate)
     except Refused as refused:
-        raise _explained(refused, candidate, thousandths) from None
+        raise _explained(refused, intent, thousandths) from None
     return msgspec.structs.replace(grant, raised_thousandths=thousandths)
 
 
@@ -93,33 +95,32 @@ def note(
     if reserved is None or told is None or told.nano <= reserved or settlement.estimated:
         return None
     provider, model = cursor.execute(WHO, (settlement.attempt_id,)).fetchone()
-    candidate = Candidate(provider=provider, model=model)
-    by = _learn(
-        cursor, candidate, billed=told.nano, reserved=reserved, thousandths=thousandths or ONE
-    )
+    candidate, counted = Candidate(provider=provider, model=model), COUNTED in settlement.changes
+    needed = _needed(told.nano, reserved, thousandths or ONE)
+    by = _learn(cursor, (provider, model, int(counted)), needed)
     overrun = Overrun(
         attempt_id=settlement.attempt_id,
         candidate=candidate,
         billed=told,
         reserved=Money(reserved),
         thousandths=by,
-        told=_told(candidate, told, Money(reserved), by),
+        told=f"{candidate.name} cost {told} where at most {Money(reserved)} was expected: "
+        f"{_held(by, counted=counted)}; {_fix(candidate, counted=counted)}",
     )
-    alerts.raise_all(cursor, [_alert(overrun, settlement.ended_at)])
+    alerts.raise_all(cursor, [_alert(overrun, settlement.ended_at, counted=counted)])
     return overrun
 
 
-def _learn(
-    cursor: Cursor, candidate: Candidate, *, billed: int, reserved: int, thousandths: int
-) -> int | None:
-    """Raise a model's bound so that it would have covered a bill; return by how much it is."""
-    who = (candidate.provider, candidate.model)
+def _needed(billed: int, reserved: int, thousandths: int) -> int | None:
+    """Return what would have covered a bill; None where nothing was held."""
+    return min(LARGEST, -(-billed * thousandths // reserved)) if reserved else None
+
+
+def _learn(cursor: Cursor, who: tuple[str, str, int], needed: int | None) -> int | None:
+    """Raise what is held for a model, if it is less; return by how many thousandths it is."""
     found = cursor.execute(KNOWN, who).fetchone()
     known: int | None = None if found is None else found[0]
-    if reserved == 0:
-        return known
-    needed = min(LARGEST, -(-billed * thousandths // reserved))
-    if known is not None and known >= needed:
+    if needed is None or (known is not None and known >= needed):
         return known
     cursor.execute(LEARN, (*who, needed))
     change(cursor)
@@ -127,9 +128,10 @@ def _learn(
 
 
 def forget(cursor: Cursor, forgotten: tuple[Candidate, float]) -> bool:
-    """Let a model's own bound hold again, and resolve its alert; False if it did hold."""
+    """Let a model's own bound hold again, and resolve its alerts; False if it did hold."""
     candidate, now = forgotten
-    alerts.resolve_all(cursor, ([_fingerprint(candidate)], now))
+    about = [_fingerprint(candidate, counted=counted) for counted in (False, True)]
+    alerts.resolve_all(cursor, (about, now))
     if not cursor.execute(FORGET, (candidate.provider, candidate.model)).rowcount:
         return False
     change(cursor)
@@ -137,7 +139,7 @@ def forget(cursor: Cursor, forgotten: tuple[Candidate, float]) -> bool:
 
 
 def read_all(cursor: Cursor) -> dict[Candidate, int]:
-    """Return by how many thousandths bounds are multiplied."""
+    """Return by how many thousandths bounds are multiplied, or counts if that is more."""
     return {
         Candidate(provider=provider, model=model): thousandths
         for provider, model, thousandths in cursor.execute(ALL).fetchall()
@@ -149,45 +151,55 @@ def forgetting(candidate: Candidate) -> str:
     return f"callgate ledger forget-overrun {quote(candidate.name)}"
 
 
-def _fingerprint(candidate: Candidate) -> str:
-    return f"overrun {candidate.name}"
+def _fingerprint(candidate: Candidate, *, counted: bool) -> str:
+    return f"overrun {candidate.name}{' counted' if counted else ''}"
 
 
-def _told(candidate: Candidate, billed: Money, reserved: Money, thousandths: int | None) -> str:
-    held = (
-        "nothing was held for it, so that nothing can be multiplied"
-        if thousandths is None
-        else f"from now on {thousandths / ONE:.3f} times as much is held for it"
-    )
-    return (
-        f"{candidate.name} cost {billed} where at most {reserved} was expected: {held}; correct what "
-        f'you pay under [prices."{candidate.name}"] in callgate.toml, then {forgetting(candidate)}'
-    )
+def _held(thousandths: int | None, *, counted: bool) -> str:
+    """Return what is held from now on."""
+    if thousandths is None:
+        return "nothing was held for it, so that nothing can be multiplied"
+    what = "where its tokens are counted" if counted else "for it"
+    return f"from now on {thousandths / ONE:.3f} times as much is held {what}"
 
 
-def _alert(overrun: Overrun, at: float) -> Alert:
+def _fix(candidate: Candidate, *, counted: bool) -> str:
+    """Return what somebody can do about it."""
+    forget = forgetting(candidate)
+    if counted:
+        return (
+            'bound = "proven" under [tasks.TYPE] in callgate.toml takes no counts; '
+            f"{forget} holds no more than is counted again"
+        )
+    return f'correct what you pay under [prices."{candidate.name}"] in callgate.toml, then {forget}'
+
+
+def _alert(overrun: Overrun, at: float, *, counted: bool) -> Alert:
     name, thousandths = overrun.candidate.name, overrun.thousandths
     return Alert(
         id=new_id("alert"),
-        fingerprint=_fingerprint(overrun.candidate),
+        fingerprint=_fingerprint(overrun.candidate, counted=counted),
         kind="overrun",
         severity="warning",
         scope=f"model:{name}",
-        rule=f"prices.{name}",
+        rule=None if counted else f"prices.{name}",
         message=overrun.told,
         facts={
             "attempt_id": overrun.attempt_id,
             "billed_nano_usd": overrun.billed.nano,
             "reserved_nano_usd": overrun.reserved.nano,
             "factor_thousandths": thousandths,
+            "bound": "counted" if counted else "proven",
         },
         raised_at=at,
     )
 
 
-def _explained(refused: Refused, candidate: Candidate, thousandths: int) -> Refused:
+def _explained(refused: Refused, intent: Intent, thousandths: int) -> Refused:
     """Return a refusal that tells why so much would have been held."""
-    why = f"{thousandths / ONE:.3f} times its bound is held for {candidate.name}, as a bill was above it"
-    fix = f"{forgetting(candidate)} holds its own bound again, once its price is right"
+    candidate, counted = intent.candidate, COUNTED in intent.changes
+    what, when = ("count", "") if counted else ("bound", ", once its price is right")
+    why = f"{thousandths / ONE:.3f} times its {what} is held for {candidate.name}, as a bill was above it"
+    fix = f"{forgetting(candidate)} holds its own {what} again{when}"
     reason = msgspec.structs.replace(refused.reason, fix=f"{refused.reason.fix}, or {fix}")
     return type(refused)(f"{refused.message}; {why}: {fix}", reason=reason)

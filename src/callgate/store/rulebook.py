@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from callgate.call import Candidate
+from callgate.call import COUNTED
 from callgate.store import Intent
 from callgate.store.calendar import Window
 from callgate.store.limits import (
@@ -34,7 +34,7 @@ from callgate.store.reservation import Budget
 from callgate.store.rows import LIMIT_COLUMNS, limit_of, maybe_micros, micros
 from callgate.store.sql import Cursor
 
-OVERRUNS: Final = "SELECT provider, model, thousandths FROM overruns"
+OVERRUNS: Final = "SELECT provider, model, counted, thousandths FROM overruns"
 LIMITS: Final = f"SELECT {LIMIT_COLUMNS} FROM limits"
 WINDOWS: Final = 'SELECT kind, "window", starts_at, ends_at FROM windows'
 
@@ -118,14 +118,15 @@ class Rulebook:
     Args:
         limits: Every row of limits.
         begun: Every window.
-        overruns: Providers and models whose bound is multiplied, and by how many thousandths.
+        overruns: Providers and models whose bound is multiplied, or whose counts if that is not 0,
+            and by how many thousandths.
     """
 
     def __init__(
         self,
         limits: Iterable[Limit],
         begun: Iterable[Begun],
-        overruns: Iterable[tuple[str, str, int]] = (),
+        overruns: Iterable[tuple[str, str, int, int]] = (),
     ) -> None:
         rows = list(limits)
         self._limits = Limits(rows)
@@ -136,13 +137,20 @@ class Rulebook:
         ]
         """When something ends or begins."""
         self._terms: dict[tuple[str, ...], Terms] = {}
-        self._raised = {(provider, model): by for provider, model, by in overruns}
+        self._raised = {(*who, bool(counted)): by for *who, counted, by in overruns}
 
-    def raised_thousandths(self, candidate: Candidate) -> int | None:
-        """Return by how many thousandths a candidate's bound is multiplied, if it is."""
+    def raised_thousandths(self, intent: Intent) -> int | None:
+        """Return by how many thousandths an attempt's bill is multiplied, if it is.
+
+        A wrong price raises whatever stands on it; a count that was too low raises counts only.
+        """
         if not self._raised:
             return None
-        return self._raised.get((candidate.provider, candidate.model))
+        provider, model = intent.candidate.provider, intent.candidate.model
+        proven = self._raised.get((provider, model, False))
+        if COUNTED not in intent.changes:
+            return proven
+        return max(proven or 0, self._raised.get((provider, model, True), 0)) or None
 
     def terms(self, intent: Intent) -> Terms:
         """Return what an attempt is held to."""

@@ -224,13 +224,14 @@ MIGRATIONS: Final[Sequence[Sequence[str]]] = (
             repriced_at INTEGER NOT NULL
         )
         """,
-        # By how many thousandths a model's bound is multiplied, as a bill was above it.
+        # By how many thousandths a model's bound, or its counts, are multiplied, as a bill was above.
         """
         CREATE TABLE overruns (
             provider TEXT NOT NULL,
             model TEXT NOT NULL,
+            counted INTEGER NOT NULL,
             thousandths INTEGER NOT NULL,
-            PRIMARY KEY (provider, model)
+            PRIMARY KEY (provider, model, counted)
         ) WITHOUT ROWID
         """,
         # What a scope's attempts of one second count in tokens; an attempt that counts says how many.

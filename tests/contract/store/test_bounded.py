@@ -46,7 +46,8 @@ async def test_what_was_held_is_told_against_what_was_spent(store: Store) -> Non
         Bounded(
             task_type="research", model="openai:gpt-5.5", attempts=2, counted=0, passed=0,
             reserved=Money(1_500), cost=Money(150), request_bytes=2 * 321, input_tokens=20,
-            most_input_tokens=10, p95_output_tokens=9, most_output_tokens=9, output_tokens_limit=0,
+            most_input_tokens=10, p50_output_tokens=5, p95_output_tokens=9, most_output_tokens=9,
+            output_tokens_limit=0,
         )
     ]  # fmt: skip
 
@@ -64,11 +65,21 @@ async def test_task_types_and_models_stand_apart_first_where_most_was_held_for_n
     ]
 
 
-async def test_ninety_five_of_a_hundred_replies_have_no_more_than_is_told(store: Store) -> None:
+async def test_half_and_ninety_five_of_a_hundred_replies_have_no_more_than_is_told(
+    store: Store,
+) -> None:
     for n in range(1, 101):
         await serve(store, f"c{n}", output=n)
     (all_of_them,) = told(store)
-    assert (all_of_them.p95_output_tokens, all_of_them.most_output_tokens) == (95, 100)
+    assert (all_of_them.p50_output_tokens, all_of_them.p95_output_tokens) == (50, 95)
+    assert all_of_them.most_output_tokens == 100
+
+
+async def test_of_three_replies_the_middle_one_is_the_half(store: Store) -> None:
+    for n, output in enumerate((9, 2, 4)):
+        await serve(store, f"c{n}", output=output)
+    (all_of_them,) = told(store)
+    assert (all_of_them.p50_output_tokens, all_of_them.p95_output_tokens) == (4, 9)
 
 
 async def test_what_tells_nothing_of_a_bound_is_left_out(store: Store) -> None:

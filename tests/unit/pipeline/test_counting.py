@@ -150,12 +150,25 @@ async def test_a_provider_is_not_asked_where_the_output_alone_does_not_fit(tmp_p
         assert asked(road) == []
 
 
-async def test_a_bill_above_what_was_counted_is_paid_and_raises_the_bound(tmp_path: Path) -> None:
-    above = Answer(usage=Usage(input_tokens=3_000, output_tokens=100))
-    async with open_counted(tmp_path, COUNTED, above, COUNTED, budget="0.0075") as road:
+ABOVE = Answer(usage=Usage(input_tokens=3_000, output_tokens=100))
+"""It costs $0.004 where $0.0031 are held for the count: 1.291 times as much."""
+
+
+async def test_a_bill_above_what_was_counted_is_paid_and_raises_the_next_count_once(
+    tmp_path: Path,
+) -> None:
+    async with open_counted(tmp_path, COUNTED, ABOVE, COUNTED, ABOVE, budget="0.0081") as road:
         await ask(road)
         assert road.spent() == (Money(4_000_000), Money())
-        with pytest.raises(OverBudget, match=r"may cost \$0\.004"):
+        await ask(road)
+        assert road.last.attempts[0].reserved == Money(3_100_000 * 1_291 // 1_000)
+        assert road.gate.store.overruns() == {Candidate(provider="third", model="c"): 1_291}
+
+
+async def test_a_refusal_of_a_raised_count_says_so(tmp_path: Path) -> None:
+    async with open_counted(tmp_path, COUNTED, ABOVE, COUNTED, budget="0.0075") as road:
+        await ask(road)
+        with pytest.raises(OverBudget, match=r"may cost \$0\.0040021,.* 1\.291 times its count is"):
             await ask(road)
 
 
