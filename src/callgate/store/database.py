@@ -29,6 +29,7 @@ from callgate.store import (
     LimitRow,
     Overrun,
     Probe,
+    Raised,
     Refusal,
     Settlement,
     Spending,
@@ -218,8 +219,8 @@ class DatabaseStore:
         """Return what the attempts of every scope of a kind have cost since each of some instants."""
         return self._aside.ask(partial(spent_by_scope, kind=kind, instants=instants))
 
-    def overruns(self) -> Mapping[Candidate, int]:
-        """Return by how many thousandths bounds are multiplied, as a bill was above them."""
+    def overruns(self) -> Sequence[Raised]:
+        """Return which bounds and counts are multiplied, as a bill was above them, by model."""
         return self._reader.ask(overruns.read_all)
 
     def forget_overrun(self, candidate: Candidate, now: float, /) -> Future[bool]:

@@ -19,7 +19,7 @@ from callgate.store import Bill, Grant, Intent, Settlement, alerts
 from callgate.store.reservation import Level, reserve
 from callgate.store.rulebook import change
 from callgate.store.sql import Cursor
-from callgate.store.watched import Alert, Overrun
+from callgate.store.watched import Alert, Overrun, Raised
 
 ONE: Final = 1_000
 """Factors are whole thousandths, so that a raised bound is exact too."""
@@ -37,8 +37,7 @@ LEARN: Final = """
 """
 
 ALL: Final = """
-    SELECT provider, model, max(thousandths) FROM overruns
-    GROUP BY provider, model ORDER BY provider, model
+    SELECT provider, model, thousandths, counted FROM overruns ORDER BY provider, model, counted
 """
 
 FORGET: Final = "DELETE FROM overruns WHERE provider = ? AND model = ?"
@@ -138,12 +137,22 @@ def forget(cursor: Cursor, forgotten: tuple[Candidate, float]) -> bool:
     return True
 
 
-def read_all(cursor: Cursor) -> dict[Candidate, int]:
-    """Return by how many thousandths bounds are multiplied, or counts if that is more."""
-    return {
-        Candidate(provider=provider, model=model): thousandths
-        for provider, model, thousandths in cursor.execute(ALL).fetchall()
-    }
+def read_all(cursor: Cursor) -> list[Raised]:
+    """Return which bounds and counts are multiplied, by model."""
+    return [
+        Raised(
+            candidate=Candidate(provider=provider, model=model),
+            thousandths=thousandths,
+            counted=bool(counted),
+        )
+        for provider, model, thousandths, counted in cursor.execute(ALL).fetchall()
+    ]
+
+
+def told_of(raised: Raised) -> str:
+    """Return how much of a model is held besides its bound, in words."""
+    what = "its count where its tokens are counted" if raised.counted else "its bound"
+    return f"{raised.thousandths / ONE:.3f} times {what}"
 
 
 def forgetting(candidate: Candidate) -> str:

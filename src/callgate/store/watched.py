@@ -71,6 +71,16 @@ class Overrun(msgspec.Struct, frozen=True, kw_only=True):
     """All of it in a sentence, with what to do."""
 
 
+class Raised(msgspec.Struct, frozen=True, kw_only=True):
+    """What is held of a model besides its bound, as a bill was above it."""
+
+    candidate: Candidate
+    thousandths: int
+    """By how many it is multiplied."""
+    counted: bool = False
+    """Whether only counts are, and proven bounds stay as they are."""
+
+
 class Watched(Protocol):
     """The part of the store that alerts stand on."""
 
@@ -126,8 +136,8 @@ class Watched(Protocol):
         """
         ...
 
-    def overruns(self) -> Mapping[Candidate, int]:
-        """Return by how many thousandths bounds are multiplied, as a bill was above them."""
+    def overruns(self) -> Sequence[Raised]:
+        """Return which bounds and counts are multiplied, as a bill was above them, by model."""
         ...
 
     def forget_overrun(self, candidate: Candidate, now: float, /) -> Future[bool]:

@@ -11,7 +11,7 @@ import pytest
 from callgate.call import Candidate
 from callgate.errors import OverBudget, StoreDown
 from callgate.money import Money
-from callgate.store import Alert, GateIdentity, Store
+from callgate.store import Alert, GateIdentity, Raised, Store
 from tests.contract.store.conftest import Database
 from tests.contract.store.making import (
     NOW,
@@ -99,7 +99,7 @@ async def test_a_bill_above_its_reservation_raises_the_bound_in_every_gate(
     for gate in (here, there):
         await gate.close()
     again = await database.open(GateIdentity.of_this_process(started_at=NOW))
-    assert again.overruns() == {MODEL: 2_500}
+    assert again.overruns() == [Raised(candidate=MODEL, thousandths=2_500)]
     await again.close()
 
 
@@ -110,10 +110,10 @@ async def test_bills_that_ran_together_raise_it_once_and_a_higher_one_from_where
         await store.admit(ask(f"c{n}"))
     for n in range(3):
         await store.settle(make_settlement(f"c{n}.1", cost=200))
-    assert store.overruns() == {MODEL: 2_000}
+    assert store.overruns() == [Raised(candidate=MODEL, thousandths=2_000)]
     await store.admit(ask("c4"))
     await store.settle(make_settlement("c4.1", cost=201))
-    assert store.overruns() == {MODEL: 2_010}
+    assert store.overruns() == [Raised(candidate=MODEL, thousandths=2_010)]
 
 
 async def test_what_held_nothing_cannot_be_multiplied_and_is_told_all_the_same(
@@ -122,14 +122,14 @@ async def test_what_held_nothing_cannot_be_multiplied_and_is_told_all_the_same(
     await store.admit(ask("c1", nano=0))
     overrun = await store.settle(make_settlement("c1.1", cost=5))
     assert overrun is not None
-    assert (overrun.thousandths, store.overruns()) == (None, {})
+    assert (overrun.thousandths, store.overruns()) == (None, [])
     assert "nothing can be multiplied" in store.alerts()[0].message
 
 
 async def test_an_estimate_teaches_nothing(store: Store) -> None:
     await store.admit(ask("c1"))
     assert await store.settle(make_settlement("c1.1", cost=500, estimated=True)) is None
-    assert (store.overruns(), store.alerts()) == ({}, [])
+    assert (store.overruns(), store.alerts()) == ([], [])
 
 
 async def test_a_refusal_says_that_more_is_held_than_usual_and_how_that_ends(store: Store) -> None:

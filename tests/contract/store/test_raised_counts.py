@@ -9,7 +9,7 @@ import pytest
 
 from callgate.call import COUNTED, Candidate
 from callgate.errors import OverBudget
-from callgate.store import Intent, Overrun, Store
+from callgate.store import Intent, Overrun, Raised, Store
 from tests.contract.store.making import NOW, ask, make_settlement, make_task
 
 MODEL = Candidate(provider="openai", model="gpt-5.5")
@@ -51,7 +51,10 @@ async def test_the_higher_of_both_holds_for_counts_and_they_are_never_multiplied
     await pass_bound(store, counted("c1"), 130)
     await pass_bound(store, ask("c2"), 120)
     assert (await held(store, counted("c3")), await held(store, ask("c4"))) == (130, 120)
-    assert store.overruns() == {MODEL: 1_300}
+    assert store.overruns() == [
+        Raised(candidate=MODEL, thousandths=1_200),
+        Raised(candidate=MODEL, thousandths=1_300, counted=True),
+    ]
 
 
 async def test_each_has_an_alert_of_its_own_with_its_own_remedy(store: Store) -> None:
@@ -69,7 +72,7 @@ async def test_both_are_forgotten_at_once(store: Store) -> None:
     await pass_bound(store, counted("c1"), 130)
     await pass_bound(store, ask("c2"), 120)
     assert await store.forget_overrun(MODEL, NOW + 9)
-    assert (store.overruns(), store.alerts(only_open=True)) == ({}, [])
+    assert (store.overruns(), store.alerts(only_open=True)) == ([], [])
     assert (await held(store, counted("c3")), await held(store, ask("c4"))) == (100, 100)
 
 

@@ -162,7 +162,12 @@ async def test_a_bill_above_what_was_counted_is_paid_and_raises_the_next_count_o
         assert road.spent() == (Money(4_000_000), Money())
         await ask(road)
         assert road.last.attempts[0].reserved == Money(3_100_000 * 1_291 // 1_000)
-        assert road.gate.store.overruns() == {Candidate(provider="third", model="c"): 1_291}
+        (raised,) = road.gate.store.overruns()
+        assert (raised.candidate.name, raised.thousandths, raised.counted) == (
+            "third:c",
+            1_291,
+            True,
+        )
 
 
 async def test_a_refusal_of_a_raised_count_says_so(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -18,8 +18,8 @@ from callgate.doors.cli.screen import Column, dollars, moment, print_json, print
 from callgate.doors.cli.settings import ConfigOption, JsonOption
 from callgate.errors import Misconfigured, Unknown
 from callgate.money import Money
-from callgate.store import CallEnd, Hold, Imbalance, Settlement, Store
-from callgate.store.overruns import ONE
+from callgate.store import CallEnd, Hold, Imbalance, Raised, Settlement, Store
+from callgate.store.overruns import told_of
 from callgate.store.writes import GATE_DIED
 
 DIFFERS: Final = 1
@@ -225,23 +225,27 @@ def _hold_page(hold: Hold) -> dict[str, object]:
 
 @ledger.command("overruns")
 def list_overruns(json: JsonOption = False, config: ConfigOption = None) -> None:
-    """List the models for which more is held than their bound, as a bill was above it."""
+    """List the models for which more is held than their bound or count, as a bill was above it."""
     found = run_loop(_overruns(config))
     if json:
         print_json(
             [
-                {"model": candidate.name, "factor_thousandths": thousandths}
-                for candidate, thousandths in found.items()
+                {
+                    "model": each.candidate.name,
+                    "factor_thousandths": each.thousandths,
+                    "bound": "counted" if each.counted else "proven",
+                }
+                for each in found
             ]
         )
     elif found:
-        rows = [(each.name, f"{by / ONE:.3f} times its bound") for each, by in found.items()]
-        print_table((Column("model"), Column("held", right=True)), rows)
+        rows = [(each.candidate.name, told_of(each)) for each in found]
+        print_table((Column("model"), Column("held")), rows)
     else:
         tell("callgate: no bill was above its reservation; every model holds its own bound")
 
 
-async def _overruns(config: Path | None) -> Mapping[Candidate, int]:
+async def _overruns(config: Path | None) -> Sequence[Raised]:
     async with open_books(config) as (_, store):
         return store.overruns()
 
@@ -261,7 +265,7 @@ async def _forget_overrun(model: str, config: Path | None) -> None:
     async with open_books(config) as (_, store):
         by = store.overruns()
         if not await store.forget_overrun(candidate, store.clock.now()):
-            others = ", ".join(sorted(each.name for each in by)) or "none"
+            others = ", ".join(dict.fromkeys(each.candidate.name for each in by)) or "none"
             msg = f"no bill of {model!r} was above its reservation; of these one was: {others}"
             raise Unknown(msg)
     tell(

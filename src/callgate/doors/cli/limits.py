@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from zoneinfo import ZoneInfo
 
 import msgspec
 import typer
 from rich.markup import escape
 
-from callgate.call import Candidate
 from callgate.clock import rfc3339
 from callgate.config.policies import Settings
 from callgate.doors.cli.books import open_books
 from callgate.doors.cli.loop import run_loop
 from callgate.doors.cli.screen import Column, dollars, moment, print_json, print_table, tell
 from callgate.doors.cli.settings import ConfigOption, JsonOption
-from callgate.store import LimitRow, Store
+from callgate.store import LimitRow, Raised, Store
 from callgate.store.calendar import Calendar
 from callgate.store.limits import BUDGETS, GATE, Limit
-from callgate.store.overruns import ONE, forgetting
+from callgate.store.overruns import forgetting, told_of
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,8 +28,8 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
     zone: ZoneInfo
     is_old: bool
     """Whether the settings file says something else than what holds."""
-    overruns: Mapping[Candidate, int]
-    """Models whose bound is multiplied, and by how many thousandths."""
+    overruns: Sequence[Raised]
+    """Models of which more is held than their bound or count."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -90,14 +89,15 @@ def show(shown: Listed, *, json: bool, empty: str) -> None:
             "callgate: the settings file has other limits than those that hold; callgate reload"
             " lets them hold, or the next start of a gate"
         )
-    for candidate, thousandths in shown.overruns.items():
-        tell(f"callgate: {escape(overrun_line(candidate, thousandths))}")
+    for raised in shown.overruns:
+        tell(f"callgate: {escape(_raised_line(raised))}")
 
 
-def overrun_line(candidate: Candidate, thousandths: int) -> str:
-    """Return that more is held for a model than its bound, and how that ends."""
+def _raised_line(raised: Raised) -> str:
+    """Return that more is held for a model than usual, and how that ends."""
+    candidate = raised.candidate
     return (
-        f"{thousandths / ONE:.3f} times its bound is held for {candidate.name}, as a bill was above it;"
+        f"{told_of(raised)} is held for {candidate.name}, as a bill was above it;"
         f" {forgetting(candidate)} ends that"
     )
 
