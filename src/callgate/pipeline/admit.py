@@ -73,6 +73,8 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
             raise
         finally:
             passage.ended = ending.reply is not None
+            if passage.ended:
+                passage.stop_clock()
             settlement = settlement_of(passage, ending, ended_at=self.clock.now())
             await self._settle(settlement)
 

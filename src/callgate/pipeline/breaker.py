@@ -32,15 +32,24 @@ class Breaker(msgspec.Struct, frozen=True, kw_only=True):
         try:
             async with next(passage) as reply:
                 yield reply
-        except BadCredential as failure:
-            failure.renewed = self._mark(reference) != asked.mark
-            if isinstance(failure, Forbidden) or not failure.renewed:
+        except Failed as failure:
+            if self._is_renewed(failure, reference, asked):
+                self.health.let_go(probed)
+            else:
                 self.health.failed(asked, failure, call_id=passage.call.id, probed=probed)
             raise
-        except Failed as failure:
-            self.health.failed(asked, failure, call_id=passage.call.id, probed=probed)
+        except BaseException:
+            # Refused, or cancelled: nobody has been asked to the end.
+            self.health.let_go(probed)
             raise
         self.health.went_well(asked, probed)
+
+    def _is_renewed(self, failure: Failed, reference: str | None, asked: Asked) -> bool:
+        """Note whether another key stands by now in the place of one that was rejected."""
+        if isinstance(failure, BadCredential) and not isinstance(failure, Forbidden):
+            failure.renewed = self._mark(reference) != asked.mark
+            return failure.renewed
+        return False
 
     def _mark(self, reference: str | None) -> str:
         return "" if reference is None else self.resolver.mark(reference)

@@ -6,6 +6,7 @@ only calls to somebody who is blocked cost more than a look into a dictionary.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from asyncio import Future
 from collections.abc import Mapping
@@ -113,6 +114,11 @@ class Health:
             self._submit(self._store.unblock(probed.subject))
             log.warning("%s answers again", probed.subject)
 
+    def let_go(self, probed: Block | None) -> None:
+        """Note that a call came to nothing that tells of who was asked: another may try."""
+        if probed is not None:
+            self._submit(self._store.release_probe(probed.subject))
+
     def failed(self, asked: Asked, failure: Failed, *, call_id: str, probed: Block | None) -> None:
         """Note a failure, and block who must not be asked again at once."""
         found = self._finding(asked, failure, call_id)
@@ -174,9 +180,18 @@ class Health:
             raise _quarantined(asked, block)
         if now >= block.until:
             probe = Probe(subject=block.subject, now=now, until=now + PROBE_SECONDS)
-            if await self._store.claim_probe(probe):
+            if await self._claims(probe, block):
                 return block
         raise _open(asked, block, now=now)
+
+    async def _claims(self, probe: Probe, block: Block) -> bool:
+        """Return whether this call is the one who tries; one that is cancelled lets go."""
+        claimed = self._store.claim_probe(probe)
+        try:
+            return await asyncio.shield(claimed)
+        except asyncio.CancelledError:
+            claimed.add_done_callback(lambda _: self.let_go(block))
+            raise
 
     def _read(self) -> None:
         """Learn what other gates have found, once in a while."""

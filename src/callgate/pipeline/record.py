@@ -39,6 +39,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
             async with next(passage) as reply:
                 yield reply
         except BaseException as error:
+            passage.stop_clock()
             cause = passage.cause(error)
             if cause is not error and passage.runner is not None:
                 passage.runner.uncancel()

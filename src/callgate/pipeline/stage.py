@@ -86,6 +86,11 @@ class Passage(msgspec.Struct, kw_only=True):
         """Let the call end by itself in so many seconds, wherever it is then."""
         self.expiry = asyncio.get_running_loop().call_later(seconds, self._expire)
 
+    def stop_clock(self) -> None:
+        """Say that the call's outcome is known: from now on its deadline ends nothing."""
+        if self.expiry is not None:
+            self.expiry.cancel()
+
     def _expire(self) -> None:
         # The timer ends with the road.
         assert self.runner is not None

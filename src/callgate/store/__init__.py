@@ -366,6 +366,10 @@ class Store(Watched, Priced, Protocol):
         """Be the one who tries whether a block is still needed; of several gates only one is."""
         ...
 
+    def release_probe(self, subject: str, /) -> Future[None]:
+        """Let somebody else try, as who was to has found out nothing."""
+        ...
+
     def unblock_task(self, task_id: str, /) -> Future[bool]:
         """Forget what a task has to put right; return False if that is nothing."""
         ...

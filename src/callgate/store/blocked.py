@@ -28,6 +28,8 @@ PROBE: Final = """
     WHERE subject = ? AND until <= ? AND (probed_until IS NULL OR probed_until <= ?)
 """
 
+RELEASE: Final = "UPDATE blocks SET probed_until = NULL WHERE subject = ?"
+
 
 def block(cursor: Cursor, block: Block) -> None:
     """Let a block hold, unless a longer one does."""
@@ -48,6 +50,11 @@ def claim_probe(cursor: Cursor, probe: Probe) -> bool:
     now = micros(probe.now)
     given = (micros(probe.until), probe.subject, now, now)
     return cursor.execute(PROBE, given).rowcount == 1
+
+
+def release_probe(cursor: Cursor, subject: str) -> None:
+    """Let somebody else try: who was to has found out nothing."""
+    cursor.execute(RELEASE, (subject,))
 
 
 def blocks(cursor: Cursor) -> list[Block]:

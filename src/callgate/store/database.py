@@ -175,6 +175,10 @@ class DatabaseStore:
         """Be the one who tries whether a block is still needed."""
         return self._writer.submit(blocked.claim_probe, probe)
 
+    def release_probe(self, subject: str, /) -> Future[None]:
+        """Let somebody else try, as who was to has found out nothing."""
+        return self._writer.submit(blocked.release_probe, subject)
+
     def unblock_task(self, task_id: str, /) -> Future[bool]:
         """Forget what a task has to put right; return False if that is nothing."""
         return self._writer.submit(corrections.forget, task_id)

@@ -58,3 +58,10 @@ async def test_what_is_not_blocked_and_what_only_a_person_lifts_is_not_tried(sto
     assert not await store.claim_probe(probe(NOW))
     await store.block(make_block(until=None))
     assert not await store.claim_probe(probe(NOW + 10**6))
+
+
+async def test_one_who_lets_go_is_followed_at_once(store: Store) -> None:
+    await store.block(make_block())
+    assert await store.claim_probe(probe(NOW + 5))
+    await store.release_probe("first:a#x")
+    assert await store.claim_probe(probe(NOW + 5))

@@ -18,6 +18,7 @@ from callgate.errors import (
     Exhausted,
     Forbidden,
     OutOfCredit,
+    OverBudget,
     Quarantined,
     Transient,
 )
@@ -25,7 +26,8 @@ from callgate.pipeline import health
 from callgate.pipeline.health import FAILURES
 from callgate.providers import Outgoing
 from callgate.store import Block
-from callgate.testing.fakes import Answer, FakeProvider
+from callgate.testing.clocks import Turn
+from callgate.testing.fakes import Answer, FakeProvider, Silence
 from tests.unit.pipeline.road import KEYS, Line, Road, open_road
 from tests.unit.pipeline.test_matrix import set_task
 
@@ -254,3 +256,40 @@ async def test_of_very_many_names_nothing_is_remembered(
         for _ in range(4):
             await fail(road, 1, "smart")
         assert await subjects(road) == []
+
+
+@pytest.mark.parametrize("ends", ["refused", "cancelled"])
+async def test_one_who_was_to_try_and_found_nothing_out_is_followed_at_once(
+    tmp_path: Path, ends: str
+) -> None:
+    async with open_road(tmp_path, *[DOWN] * FAILURES, Silence(), OK) as road:
+        await fail(road)
+        road.clock.advance(5)
+        if ends == "refused":
+            huge = b'{"model":"plain","messages":[],"max_tokens":100000000}'
+            with pytest.raises(OverBudget):
+                await road.read(road.passage(body=huge))
+            road.providers["first"].script.pop(0)
+        else:
+            asking = asyncio.create_task(road.ask())
+            while sent(road) == FAILURES:
+                await Turn()
+            asking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asking
+        await road.settled()
+        await road.ask()
+        assert await subjects(road) == []
+
+
+async def test_one_who_is_cancelled_while_it_claims_its_turn_lets_go(tmp_path: Path) -> None:
+    async with open_road(tmp_path, *[DOWN] * FAILURES, OK) as road:
+        await fail(road)
+        road.clock.advance(5)
+        asking = asyncio.create_task(road.ask())
+        await Turn()
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        await road.settled()
+        await road.ask()

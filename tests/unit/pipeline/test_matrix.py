@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from callgate.call import Reply
 from callgate.errors import (
     BadCredential,
     BadRequest,
@@ -24,8 +28,9 @@ from callgate.errors import (
 )
 from callgate.money import Money
 from callgate.pipeline.matrix import MATRIX, NOTHING, strategy_of
-from callgate.testing.fakes import Answer
-from tests.unit.pipeline.road import Road, open_road
+from callgate.providers import Outgoing
+from callgate.testing.fakes import Answer, FakeProvider
+from tests.unit.pipeline.road import Road, open_road, settings
 from tests.unit.pipeline.test_leaving import Endless
 
 
@@ -172,3 +177,34 @@ async def test_a_client_that_hung_up_is_told_from_a_deadline(tmp_path: Path) -> 
         passage.leave(0.0)
         with pytest.raises(ClientLeft):
             await asking
+
+
+class Locking:
+    """A provider that answers, and while it does another process takes hold of the store's file."""
+
+    def __init__(self, path: Path, seconds: float) -> None:
+        self._inner = FakeProvider(Answer())
+        self._path = path
+        self._seconds = seconds
+
+    @asynccontextmanager
+    async def open(self, outgoing: Outgoing, /) -> AsyncGenerator[Reply]:
+        other = sqlite3.connect(self._path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        asyncio.get_running_loop().call_later(self._seconds, other.close)
+        async with self._inner.open(outgoing) as reply:
+            yield reply
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+async def test_a_deadline_that_passes_while_the_outcome_is_written_takes_nothing_back(
+    tmp_path: Path,
+) -> None:
+    path = Path(settings(tmp_path).gate.store.removeprefix("sqlite:"))
+    locking = Locking(path, 0.4)
+    async with open_road(tmp_path, make_provider=lambda _policy: locking) as road:
+        await set_task(road, timeout_seconds=0.2)
+        await road.ask()
+        assert (road.last.state, road.last.attempts[0].estimated) == ("ok", False)
