@@ -11,7 +11,7 @@ gets here it can send back to the provider of its own format, and to the fallbac
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -117,50 +117,19 @@ class StreamWriter(Protocol):
         ...
 
 
-class Codec(Protocol):
-    """One format, to and from the canonical form."""
+class Codec(msgspec.Struct, frozen=True, kw_only=True):
+    """One format, to and from the canonical form: what reads it and what writes it."""
 
-    @property
-    def name(self) -> str:
-        """The format's name, such as ``openai_chat``."""
-        ...
-
-    def read_request(self, body: bytes, home: Home, /) -> Prompt:
-        """Read a request.
-
-        Raises:
-            Malformed: It cannot be read; the message has the JSON path.
-        """
-        ...
-
-    def write_request(self, prompt: Prompt, target: Target, /) -> Written:
-        """Write a request as the target takes it."""
-        ...
-
-    def read_reply(self, body: bytes, origin: Origin, /) -> Completion:
-        """Read a plain reply.
-
-        Raises:
-            BrokenReply: It cannot be read, or says that the model failed.
-        """
-        ...
-
-    def write_reply(self, completion: Completion, client: Client, /) -> Written:
-        """Write a reply for a client.
-
-        Raises:
-            BrokenReply: What it says cannot be said in this format.
-        """
-        ...
-
-    def reader(self, origin: Origin, /) -> StreamReader:
-        """Return a reader of a stream."""
-        ...
-
-    def writer(self, client: Client, /) -> StreamWriter:
-        """Return a writer of a stream for a client."""
-        ...
-
-    def error_body(self, error: CallgateError, /) -> bytes:
-        """Return the body that tells a client of this format about ``error``."""
-        ...
+    name: str
+    """The format's name, such as ``openai_chat``."""
+    read_request: Callable[[bytes, Home], Prompt]
+    """Raises Malformed where it cannot be read."""
+    write_request: Callable[[Prompt, Target], Written]
+    read_reply: Callable[[bytes, Origin], Completion]
+    """Raises BrokenReply where it is not what this format answers with."""
+    write_reply: Callable[[Completion, Client], Written]
+    """Raises BrokenReply where what it says cannot be said in this format."""
+    reader: Callable[[Origin], StreamReader]
+    writer: Callable[[Client], StreamWriter]
+    error_body: Callable[[CallgateError], bytes]
+    """Returns the body that tells a client of this format about an error."""

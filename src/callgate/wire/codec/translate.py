@@ -16,17 +16,17 @@ from callgate.wire.codec import (
     Target,
     Written,
 )
-from callgate.wire.codec.anthropic_messages import MessagesCodec
+from callgate.wire.codec.anthropic_messages import MESSAGES
 from callgate.wire.codec.canonical import Began, Event
-from callgate.wire.codec.gemini_generate_content import GeminiCodec
+from callgate.wire.codec.gemini_generate_content import GENERATE_CONTENT
 from callgate.wire.codec.losses import Loss
-from callgate.wire.codec.openai_chat import ChatCodec
-from callgate.wire.codec.openai_responses import ResponsesCodec
+from callgate.wire.codec.openai_chat import CHAT
+from callgate.wire.codec.openai_responses import RESPONSES
 from callgate.wire.codec.replies import broken
 from callgate.wire.codec.streams import HALF_A_NAME
 
 CODECS: Final[Mapping[str, Codec]] = {
-    codec.name: codec for codec in (ChatCodec(), MessagesCodec(), ResponsesCodec(), GeminiCodec())
+    codec.name: codec for codec in (CHAT, MESSAGES, RESPONSES, GENERATE_CONTENT)
 }
 """Every codec by the name of its format."""
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from callgate.errors import CallgateError
-from callgate.wire.codec import Client, Home, Origin, StreamReader, StreamWriter, Target, Written
-from callgate.wire.codec.canonical import Completion, Prompt
+from callgate.wire.codec import Codec
 from callgate.wire.codec.openai_chat.read import read_request
 from callgate.wire.codec.openai_chat.replies import read_reply, write_reply
 from callgate.wire.codec.openai_chat.streams import ChatReader, ChatWriter
@@ -13,35 +14,18 @@ from callgate.wire.codec.replies import bare
 from callgate.wire.openai_chat import OpenAIChat
 
 
-class ChatCodec:
-    """``openai_chat``; see :class:`callgate.wire.codec.Codec`."""
+def _error_body(error: CallgateError) -> bytes:
+    """Return OpenAI's error object, with ours beside it."""
+    return OpenAIChat().error_body(bare(error))
 
-    name = "openai_chat"
 
-    def read_request(self, body: bytes, home: Home, /) -> Prompt:
-        """Read a request."""
-        return read_request(body, home)
-
-    def write_request(self, prompt: Prompt, target: Target, /) -> Written:
-        """Write a request."""
-        return write_request(prompt, target)
-
-    def read_reply(self, body: bytes, origin: Origin, /) -> Completion:
-        """Read a plain reply."""
-        return read_reply(body, origin)
-
-    def write_reply(self, completion: Completion, client: Client, /) -> Written:
-        """Write a plain reply."""
-        return write_reply(completion, client)
-
-    def reader(self, origin: Origin, /) -> StreamReader:
-        """Return a reader of a stream."""
-        return ChatReader(origin)
-
-    def writer(self, client: Client, /) -> StreamWriter:
-        """Return a writer of a stream."""
-        return ChatWriter(client)
-
-    def error_body(self, error: CallgateError, /) -> bytes:
-        """Return OpenAI's error object, with ours beside it."""
-        return OpenAIChat().error_body(bare(error))
+CHAT: Final = Codec(
+    name="openai_chat",
+    read_request=read_request,
+    write_request=write_request,
+    read_reply=read_reply,
+    write_reply=write_reply,
+    reader=ChatReader,
+    writer=ChatWriter,
+    error_body=_error_body,
+)
