@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from callgate.call import Candidate
 from callgate.money import from_femto
-from callgate.store import Bill
-from callgate.store.overruns import ONE, forgetting, raised
+from callgate.store import Bill, Raised
+from callgate.store.overruns import ONE, forgetting, raised, told_of
 
 nanos = st.integers(1, 10**15)
 
@@ -32,3 +32,11 @@ def test_input_and_output_are_raised_alike_and_rounded_up() -> None:
 def test_a_name_that_an_agent_made_up_is_nothing_that_a_shell_runs() -> None:
     made_up = Candidate(provider="openai", model="x; rm -rf /")
     assert forgetting(made_up) == "callgate ledger forget-overrun 'openai:x; rm -rf /'"
+
+
+def test_a_raised_bound_and_a_raised_count_are_told_apart_in_words() -> None:
+    candidate = Candidate(provider="openai", model="x")
+    bound = Raised(candidate=candidate, thousandths=1_500, counted=False)
+    count = Raised(candidate=candidate, thousandths=1_250, counted=True)
+    assert told_of(bound) == "1.500 times its bound"
+    assert told_of(count) == "1.250 times its count where its tokens are counted"
