@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from itertools import count
 from typing import Final, Literal
 
 import msgspec
 
-from callgate.errors import Refused
+from callgate.errors import CallgateError, Refused
 from callgate.money import Money
 
 Headers = tuple[tuple[str, str], ...]
@@ -133,6 +133,9 @@ class Reply(msgspec.Struct, kw_only=True):
     chunks: AsyncIterator[bytes] | None = None
     """A stream as the bytes to relay; None for a plain reply."""
     meter: Meter = msgspec.field(default_factory=Meter)
+    fail: Callable[[CallgateError], bytes] | None = None
+    """Returns the bytes that end a stream with an error, where that depends on what it has told
+    so far; None where the format knows without."""
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -169,5 +172,9 @@ class ModelCall(Call, frozen=True, kw_only=True):
     format: str
     """What the bytes speak, a key of :data:`callgate.wire.FORMATS`, such as ``openai_chat``."""
     body: bytes
+    model: str = ""
+    """The model, where the format has it outside of the body (Gemini)."""
+    stream: bool = False
+    """Whether a stream is asked for, where the format has that outside of the body (Gemini)."""
     headers: Headers = ()
     """The client's headers that a provider may see; never its key or cookies."""

@@ -23,6 +23,7 @@ from callgate.pipeline.admit import Admit
 from callgate.pipeline.bounding import Bounding
 from callgate.pipeline.breaker import Breaker
 from callgate.pipeline.counting import Counting
+from callgate.pipeline.drafting import Drafting
 from callgate.pipeline.health import Health
 from callgate.pipeline.identify import Identify, new_task
 from callgate.pipeline.late import LateOutcomes
@@ -312,9 +313,7 @@ class Gate:
         secrets = Secrets(self._environ, settings.path.parent if settings.path else Path.cwd())
         opened = self._providers(settings, old)
         stages = self._stages(settings, secrets, opened)
-        execute = Execute(
-            settings=settings, formats=self.formats, providers=opened, clock=self.clock
-        )
+        execute = Execute(settings=settings, providers=opened, clock=self.clock)
         return Setup(
             settings=settings,
             road=compose([stages[stage] for stage in ORDER], execute),
@@ -336,7 +335,7 @@ class Gate:
         self, settings: Settings, secrets: Secrets, opened: Mapping[str, Provider]
     ) -> Mapping[type, Stage | Guard]:
         store, clock, formats = self.store, self.clock, self.formats
-        bounding = Bounding(settings=settings, formats=formats)
+        bounding = Bounding(settings=settings)
         counter = Counter(
             settings=settings,
             providers=opened,
@@ -349,12 +348,11 @@ class Gate:
             Identify: Identify(settings=settings, store=store),
             Parse: Parse(formats=formats),
             Permission: Permission(decide=deciding_by(settings), formats=formats),
-            Route: Route(settings=settings, formats=formats),
+            Route: Route(drafting=Drafting(settings=settings, formats=formats)),
             Retry: Retry(store=store, clock=clock, rng=self._rng),
             Breaker: Breaker(settings=settings, resolver=secrets, health=self._health),
             Admit: Admit(
                 settings=settings,
-                formats=formats,
                 prices=_prices(settings),
                 noted=self._noted,
                 bounding=bounding,

@@ -42,11 +42,13 @@ use = ["openai:gpt-5.5"]
 use = ["anthropic:claude-sonnet-5"]
 
 [agents.worker]
-models = ["smart", "careful", "openai:gpt-*", "anthropic:claude-*"]
+models = [{routes}"smart", "careful", "openai:gpt-*", "anthropic:claude-*"]
 
 [tasks.default]
 budget = "$1"
 {task}
+
+{models}
 """
 
 ENVIRON = {"OPENAI_API_KEY": "sk-real-openai-key", "ANTHROPIC_API_KEY": "sk-real-anthropic-key"}
@@ -105,9 +107,21 @@ async def open_gatehouse(
     gate_lines: str = "",
     make_provider: MakeProvider | None = None,
     task_lines: str = "retries = 0",
+    routes: Mapping[str, str] | None = None,
     clock: Clock | None = None,
 ) -> AsyncGenerator[Gatehouse]:
-    """Start a provider that plays ``script``, and a gate before it."""
+    """Start a provider that plays ``script``, and a gate before it.
+
+    Args:
+        path: A folder for its settings and its store.
+        script: What the provider does.
+        gate_lines: Lines of ``[gate]``.
+        make_provider: Who answers instead of a provider.
+        task_lines: Lines of the only task type.
+        routes: Lines of more routes, by name.
+        clock: The time, where a test moves it.
+    """
+    more = routes or {}
     async with Simulator(script=script, seed=1) as simulator:
         config = path / "callgate.toml"
         config.write_text(
@@ -116,6 +130,8 @@ async def open_gatehouse(
                 anthropic=simulator.anthropic_url,
                 gate=gate_lines,
                 task=task_lines,
+                routes="".join(f'"{name}", ' for name in more),
+                models="\n".join(f"[models.{name}]\n{lines}" for name, lines in more.items()),
             )
         )
         settings = load(config, environ=ENVIRON)

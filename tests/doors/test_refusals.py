@@ -16,7 +16,9 @@ from tests.doors.gatehouse import open_gatehouse
 
 CHAT = "/v1/chat/completions"
 MESSAGES = "/v1/messages"
+COUNT = MESSAGES + "/count_tokens"
 GOOD = b'{"model":"smart","messages":[{"role":"user","content":"hi"}],"max_tokens":9}'
+LOSSY = b'{"model":"smart","messages":[{"role":"user","content":"hi"}],"max_tokens":9,"top_k":4}'
 MODELS = {CHAT: b"smart", MESSAGES: b"careful"}
 
 BAD = [
@@ -32,7 +34,8 @@ BAD = [
     pytest.param(MESSAGES, b"\xff\xfe", 400, "malformed", id="not UTF-8"),
     pytest.param("/v1/audio/speech", b"{}", 404, "unknown_path", id="unknown path"),
     pytest.param(MESSAGES + "/batches", b"{}", 404, "unknown_path", id="unknown path, anthropic"),
-    pytest.param(MESSAGES, GOOD, 403, "other_format", id="a model of the other family"),
+    pytest.param(COUNT, GOOD, 403, "other_format", id="a count by the other family"),
+    pytest.param(MESSAGES, LOSSY, 403, "meaning_lost", id="more than the other family can say"),
 ]
 
 

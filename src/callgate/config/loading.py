@@ -135,7 +135,7 @@ def _provider(name: str, table: ProviderTable, path: Path) -> ProviderPolicy:
 
 def _route(name: str, table: ModelTable) -> RoutePolicy:
     use = tuple(Candidate(provider=provider, model=model) for provider, model in table.use)
-    return RoutePolicy(name=name, use=use)
+    return RoutePolicy(name=name, use=use, allow_loss=tuple(table.allow_loss))
 
 
 def _agent(name: str, table: AgentTable) -> AgentPolicy:

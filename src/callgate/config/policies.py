@@ -20,6 +20,21 @@ BASE_URLS: Final[Mapping[Api, str]] = {
     "anthropic": "https://api.anthropic.com",
 }
 
+FORMATS_OF_API: Final[Mapping[Api, tuple[str, ...]]] = {
+    "openai": ("openai_chat",),
+    "anthropic": ("anthropic_messages", "anthropic_count_tokens"),
+}
+"""What each api takes as it comes; a request of another format is put into the first of them."""
+
+LossName = Literal[
+    "arguments", "audio", "author", "cache_hint", "choices", "citations", "document", "effort",
+    "image", "image_detail", "json_mode", "label", "logprobs", "metadata", "opaque", "order",
+    "output_limit", "parallel", "place", "prefill", "region", "safety", "sampling", "schema",
+    "service_tier", "state", "stop", "storage", "strict", "system", "thinking", "thinking_view",
+    "tool", "tool_choice", "tool_image", "truncation", "unknown", "verbosity",
+]  # fmt: skip
+"""What a request may lose on its way into another format, by name."""
+
 OnDisconnect = Literal["drain", "cancel"]
 
 PriceSource = Literal[
@@ -79,6 +94,8 @@ class ProviderPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Whose price list holds for it: its ``api``, unless the settings name another."""
     reported_cost: CostReport | None = None
     """In whose way its replies tell what they cost, where that is to be believed."""
+    formats: tuple[str, ...] = ()
+    """What it takes as it comes; what its ``api`` does, if left out."""
     limit_field: str | None = None
     """The field for an inserted output limit, where the server knows only one of several."""
     ca_file: Path | None = None
@@ -88,12 +105,19 @@ class ProviderPolicy(msgspec.Struct, frozen=True, kw_only=True):
     read_timeout_seconds: float = 60.0
     """The longest silence between two pieces of a reply."""
 
+    @property
+    def takes(self) -> tuple[str, ...]:
+        """The formats that it takes as they come; others are put into the first."""
+        return self.formats or FORMATS_OF_API[self.api]
+
 
 class RoutePolicy(msgspec.Struct, frozen=True, kw_only=True):
     """``[models.NAME]``: a name that agents ask for, and who serves it, in order."""
 
     name: str
     use: tuple[Candidate, ...]
+    allow_loss: tuple[LossName, ...] = ()
+    """What a request may lose on its way to a candidate of another format."""
 
 
 class AgentPolicy(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,7 +23,7 @@ from callgate.config.kinds import (
     Url,
     UseEntry,
 )
-from callgate.config.policies import ALERT_AT, PriceSource, Urgency
+from callgate.config.policies import ALERT_AT, LossName, PriceSource, Urgency
 
 
 class Table(BaseModel):
@@ -139,7 +139,12 @@ class ModelTable(Table):
 
     use: Annotated[list[UseEntry], Field(min_length=1)] = Field(
         description="Who serves it, as `provider:model`: the first choice, then the fallbacks. A"
-        " request goes to those that speak the api in which it was asked."
+        " request is put into the format of one that does not speak its own, if nothing is lost."
+    )
+    allow_loss: list[LossName] = Field(
+        default_factory=list[LossName],
+        description="What a request may lose on its way into another format, by name, such as"
+        " `thinking`; one that would lose anything else does not go there.",
     )
     prefer: Literal["order"] = Field(default="order", description="How to choose among them.")
 

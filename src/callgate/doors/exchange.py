@@ -236,33 +236,34 @@ class ModelEndpoint:
         policy = self._gate.settings.gate
         drain_seconds = policy.drain_seconds if policy.on_disconnect == "drain" else 0.0
         watch = Watch(exchange, passage, drain_seconds)
-        plain: Reply | None = None
+        reply: Reply | None = None
         try:
             async with self._gate.road(passage) as reply:
-                if reply.chunks is None:
-                    plain = reply
-                else:
+                if reply.chunks is not None:
                     await _relay(exchange, passage, reply, reply.chunks)
         except ClientLeft:
             return
         except CallgateError as error:
-            await self._tell(exchange, passage, error)
+            await self._tell(exchange, passage, error, reply)
             return
         except Exception:
             log.exception("call %s failed by a mistake of the gate's own", passage.call.id)
-            await self._tell(exchange, passage, _mistake(passage.call.id))
+            await self._tell(exchange, passage, _mistake(passage.call.id), reply)
             return
         finally:
             watch.end()
-        if plain is not None and not passage.left:
-            headers = [*_headers(passage, plain.headers), *_limited(passage, plain)]
-            await exchange.answer(plain.status, headers, plain.body or b"")
+        if reply.chunks is None and not passage.left:
+            headers = [*_headers(passage, reply.headers), *_limited(passage, reply)]
+            await exchange.answer(reply.status, headers, reply.body or b"")
 
-    async def _tell(self, exchange: Exchange, passage: Passage, error: CallgateError) -> None:
+    async def _tell(
+        self, exchange: Exchange, passage: Passage, error: CallgateError, reply: Reply | None
+    ) -> None:
         if passage.left:
             return
         if exchange.started:
-            await exchange.piece(self._format.error_event(error), last=True)
+            fail = reply.fail if reply is not None and reply.fail else self._format.error_event
+            await exchange.piece(fail(error), last=True)
         else:
             await answer_error(exchange, self._format, error, passage=passage)
 

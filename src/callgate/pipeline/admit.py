@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from asyncio import Future
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from hashlib import blake2b
 from math import inf
@@ -27,7 +27,6 @@ from callgate.pricing.noted import NotedPrices
 from callgate.pricing.table import PriceTable
 from callgate.store import Bill, Grant, Intent, Overrun, Settlement, Store
 from callgate.store.calendar import Calendar
-from callgate.wire import Format
 
 FINGERPRINT_BYTES = 16
 """Enough that two requests of one task never look alike by chance."""
@@ -43,7 +42,6 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
     """Reserve the most an attempt can cost, and settle what it did cost."""
 
     settings: Settings
-    formats: Mapping[str, Format]
     prices: PriceTable
     noted: NotedPrices
     bounding: Bounding
@@ -62,7 +60,8 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
         wait for it and never the settlement itself.
         """
         prices = await self._admit(passage)
-        format = self._format(passage)
+        assert passage.draft is not None
+        format = passage.draft.format
         ending = Ending(free=not format.costs_output, api=format.api, prices=prices)
         try:
             async with next(passage) as reply:
@@ -177,15 +176,12 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
 
     def _inserted(self, passage: Passage, grant: Grant) -> int | None:
         """Return the output limit that the gate sends where the request names none."""
-        request, policy = passage.request, passage.policy
-        assert request is not None
+        draft, policy = passage.draft, passage.policy
+        assert draft is not None
         assert policy is not None
-        if request.output_limit is not None or not self._format(passage).costs_output:
+        if draft.request.output_limit is not None or not draft.format.costs_output:
             return None
         return policy.max_output_tokens if grant.output_tokens is None else grant.output_tokens
-
-    def _format(self, passage: Passage) -> Format:
-        return self.formats[passage.call.format]
 
     async def _settle(self, settlement: Settlement) -> None:
         settled = self.store.settle(settlement)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
 import msgspec
 
@@ -23,7 +22,7 @@ from callgate.pricing.counting import Count
 from callgate.pricing.images import image_tokens
 from callgate.pricing.table import unpriced_fix
 from callgate.store import Bill
-from callgate.wire import Format, Request
+from callgate.wire import Request
 
 LEAST_OUTPUT_TOKENS = 16
 """Below this an inserted output limit is not worth a call.
@@ -54,7 +53,6 @@ class Bounding(msgspec.Struct, frozen=True, kw_only=True):
     """Makes the bill that is held for an attempt."""
 
     settings: Settings
-    formats: Mapping[str, Format]
 
     def bill(
         self, passage: Passage, prices: tuple[Price, ...], *, count: Count | None = None
@@ -68,11 +66,11 @@ class Bounding(msgspec.Struct, frozen=True, kw_only=True):
             prices: What may hold for it; none where nobody tells.
             count: What its input was counted to have, which then stands in for a proven bound.
         """
-        request, policy, candidate = passage.request, passage.policy, passage.candidate
-        assert request is not None
+        draft, policy, candidate = passage.draft, passage.policy, passage.candidate
+        assert draft is not None
         assert policy is not None
         assert candidate is not None
-        if not self.formats[passage.call.format].costs_output:
+        if not draft.format.costs_output:
             return FREE
         if not prices:
             return self._unpriced(passage, candidate)
@@ -81,18 +79,16 @@ class Bounding(msgspec.Struct, frozen=True, kw_only=True):
             input_tokens = min(count.bound_tokens, input_tokens or count.bound_tokens)
         if input_tokens is None:
             return _unbounded(candidate.name, policy.type, self._strange(passage, candidate) or "")
-        wanted = request.output_limit
+        wanted = draft.request.output_limit
         return make_bill(
             prices,
             input_tokens=input_tokens,
-            cache_writes=cache_writes_of(
-                passage.call.body, api=self.settings.providers[candidate.provider].api
-            ),
+            cache_writes=cache_writes_of(draft.body, api=draft.format.api),
             output_tokens=policy.max_output_tokens if wanted is None else wanted,
             least_output_tokens=least_output_tokens(
                 passage, worth_reading=count is None and policy.bound == "counted"
             ),
-            choices=request.choices,
+            choices=draft.request.choices,
         )
 
     def expected_tokens(self, passage: Passage) -> int:
@@ -101,13 +97,14 @@ class Bounding(msgspec.Struct, frozen=True, kw_only=True):
         That is no bound: a text has fewer tokens than bytes, and a limit that counted every byte
         would leave three quarters of it unused.
         """
-        request, policy, candidate = passage.request, passage.policy, passage.candidate
-        assert request is not None
+        draft, policy, candidate = passage.draft, passage.policy, passage.candidate
+        assert draft is not None
         assert policy is not None
         assert candidate is not None
-        if not self.formats[passage.call.format].costs_output:
+        if not draft.format.costs_output:
             return 0
-        text_bytes = len(passage.call.body) - request.image_bytes
+        request = draft.request
+        text_bytes = len(draft.body) - request.image_bytes
         shown = self._image_tokens(request, candidate) or 0
         limit = request.output_limit
         output_tokens = policy.max_output_tokens if limit is None else limit
@@ -131,13 +128,14 @@ class Bounding(msgspec.Struct, frozen=True, kw_only=True):
 
     def _input_bound(self, passage: Passage, candidate: Candidate, price: Price) -> int | None:
         """Return the most tokens that the input can have; None where nobody knows."""
-        request, policy = passage.request, passage.policy
-        assert request is not None
+        draft, policy = passage.draft, passage.policy
+        assert draft is not None
         assert policy is not None
+        request = draft.request
         if self._strange(passage, candidate) is not None:
             return policy.max_input_tokens or price.context_window
         by_bytes = input_bound_tokens(
-            passage.call.body,
+            draft.body,
             parts=request.messages,
             has_tools=request.has_tools,
             images=Images(
@@ -146,13 +144,14 @@ class Bounding(msgspec.Struct, frozen=True, kw_only=True):
                 tokens=self._image_tokens(request, candidate) or 0,
             ),
         )
-        window = None if _widens_window(passage.call.headers) else window_tokens(price)
+        window = None if _widens_window(draft.headers) else window_tokens(price)
         return by_bytes if window is None else min(by_bytes, window)
 
     def _strange(self, passage: Passage, candidate: Candidate) -> str | None:
         """Return what in a request is bounded neither by its bytes nor by what is published."""
-        request = passage.request
-        assert request is not None
+        draft = passage.draft
+        assert draft is not None
+        request = draft.request
         if request.opaque is None and self._image_tokens(request, candidate) is None:
             return f"nobody publishes what an image costs {candidate.name} at the most"
         return request.opaque
@@ -163,10 +162,10 @@ class Bounding(msgspec.Struct, frozen=True, kw_only=True):
 
     def _unpriced(self, passage: Passage, candidate: Candidate) -> Unpriced:
         """Return the refusal of a model whose cost no budget could limit."""
-        request, provider = passage.request, self.settings.providers[candidate.provider]
-        assert request is not None
+        draft, provider = passage.draft, self.settings.providers[candidate.provider]
+        assert draft is not None
         fix = unpriced_fix(candidate, api=provider.api)
-        tier = request.service_tier
+        tier = draft.request.service_tier
         asked = f" at the service tier {tier!r}" if isinstance(tier, str) else ""
         where = "callgate.toml" if self.settings.path else "callgate.toml (callgate init writes it)"
         msg = (
@@ -188,21 +187,22 @@ def least_output_tokens(passage: Passage, *, worth_reading: bool) -> int:
         passage: The call.
         worth_reading: Whether a short reply is left for later, as a count may make a longer fit.
     """
-    request, policy = passage.request, passage.policy
-    assert request is not None
+    draft, policy = passage.draft, passage.policy
+    assert draft is not None
     assert policy is not None
-    if request.output_limit is not None:
-        return request.output_limit
+    if draft.request.output_limit is not None:
+        return draft.request.output_limit
     least = WORTH_READING_TOKENS if worth_reading else LEAST_OUTPUT_TOKENS
     return min(least, policy.max_output_tokens)
 
 
 def may_hold(passage: Passage, price: Price | None) -> tuple[Price, ...]:
     """Return the prices that may hold for a request; none where nobody tells what it costs."""
-    request = passage.request
-    assert request is not None
+    draft = passage.draft
+    assert draft is not None
     if price is None:
         return ()
+    request = draft.request
     if price.text_only and (request.opaque is not None or request.image_sizes):
         return ()
     return price.may_hold(request.service_tier)

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from callgate.call import COUNTED, Candidate, ModelCall
+from callgate.call import COUNTED, Candidate, Headers
 from callgate.errors import OverBudget, Refused, Unbounded, Unpriced
 from callgate.money import from_femto
 from callgate.pipeline.bounding import Bounding, least_output_tokens, with_level
@@ -17,8 +17,8 @@ from callgate.pricing.counting import Count, Uncounted
 from callgate.store import Bill
 from callgate.wire import Request
 
-CountInput = Callable[[ModelCall, Request, Candidate], Awaitable[Count | Uncounted]]
-"""Counts the input of a request for the candidate that would serve it."""
+CountInput = Callable[[str, Request, Headers, Candidate], Awaitable[Count | Uncounted]]
+"""Counts the input of a request of a format, with its headers, for the candidate that would serve it."""
 
 IN_VAIN: Final = "no count could have made it fit"
 
@@ -57,15 +57,15 @@ class Counting(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             Refused: The same, as its reader is to have it.
         """
-        policy, request, candidate = passage.policy, passage.request, passage.candidate
+        policy, draft, candidate = passage.policy, passage.draft, passage.candidate
         assert policy is not None
-        assert request is not None
+        assert draft is not None
         assert candidate is not None
         if policy.bound == "proven" or isinstance(proven, Unpriced):
             raise self.told(passage, proven, refused) from None
         count: Count | Uncounted = Uncounted(IN_VAIN)
         if not _in_vain(passage, proven, refused):
-            count = await self.count(passage.call, request, candidate)
+            count = await self.count(draft.format.name, draft.request, draft.headers, candidate)
         if isinstance(count, Uncounted):
             return self._uncounted(passage, proven, refused, why=count.why)
         bill = self.bounding.bill(passage, prices, count=count)

@@ -9,44 +9,53 @@ import msgspec
 from callgate.call import Reply
 from callgate.clock import Clock
 from callgate.config.policies import Settings
+from callgate.errors import Failed
 from callgate.pipeline.stage import Passage, staged
 from callgate.providers import Outgoing, Provider
-from callgate.wire import Format
+from callgate.wire.codec.losses import lost
 
 
 class Execute(msgspec.Struct, frozen=True, kw_only=True):
     """The end of the road."""
 
     settings: Settings
-    formats: Mapping[str, Format]
     providers: Mapping[str, Provider]
     clock: Clock
 
     @staged
     async def __call__(self, passage: Passage, /) -> AsyncGenerator[Reply]:
         """Write the request as it leaves, and open the provider's reply."""
-        candidate, attempt, request = passage.candidate, passage.attempt, passage.request
+        candidate, attempt, draft = passage.candidate, passage.attempt, passage.draft
         assert candidate is not None
         assert attempt is not None
-        assert request is not None
-        format = self.formats[passage.call.format]
+        assert draft is not None
         policy = self.settings.providers[candidate.provider]
-        rewrite = format.rewrite(
-            request,
+        rewrite = draft.format.rewrite(
+            draft.request,
             model=candidate.model,
             output_tokens=attempt.output_tokens,
             limit_field=policy.limit_field,
         )
-        passage.changes = rewrite.changes
+        passage.changes = (*draft.changes, *rewrite.changes)
         passage.limited_to = attempt.output_tokens
         outgoing = Outgoing(
-            format=format,
-            request=request,
+            format=draft.format,
+            request=draft.request,
+            model=candidate.model,
             body=rewrite.body,
-            headers=passage.call.headers,
+            headers=draft.headers,
             credential=passage.credential,
             believed=policy.reported_cost,
+            way_back=draft.way_back,
         )
-        async with self.providers[candidate.provider].open(outgoing) as reply:
-            passage.opened_at = self.clock.now()
-            yield reply
+        try:
+            async with self.providers[candidate.provider].open(outgoing) as reply:
+                passage.opened_at = self.clock.now()
+                yield reply
+        except Failed as failure:
+            if draft.way_back is not None:
+                failure.answer = draft.way_back.answer(failure)
+            raise
+        finally:
+            if draft.way_back is not None:
+                passage.changes += lost(draft.way_back.losses)

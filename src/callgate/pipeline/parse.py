@@ -20,4 +20,5 @@ class Parse(msgspec.Struct, frozen=True, kw_only=True):
         call = passage.call
         if call.flaw is not None:
             raise call.flaw
-        passage.request = self.formats[call.format].parse(call.body)
+        format = self.formats[call.format]
+        passage.request = format.parse(call.body, model=call.model, stream=call.stream)

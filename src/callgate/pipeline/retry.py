@@ -81,7 +81,7 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
         if not strategy_of(failure).retries:
             return None
         asked = (failure.retry_after_seconds if isinstance(failure, Transient) else None) or 0.0
-        if passage.others and asked > policy.max_retry_wait_seconds:
+        if asked > policy.max_retry_wait_seconds and passage.has_others():
             return None
         wait = max(backoff_seconds(tries, self.rng), asked)
         left = _left_seconds(task, now=self.clock.now())

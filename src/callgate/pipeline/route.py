@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterator
 
 import msgspec
 
 from callgate.call import Candidate, Reply
-from callgate.config.policies import Settings
-from callgate.errors import Denied, Exhausted, Failed, Reason
+from callgate.errors import Exhausted, Failed, Refused
+from callgate.pipeline.drafting import Drafting
 from callgate.pipeline.matrix import strategy_of
-from callgate.pipeline.stage import Held, Next, Passage, staged
-from callgate.wire import Format
-
-FORMAT_OF_API = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages"}
-"""Where an agent asks for the models of an api."""
+from callgate.pipeline.stage import Draft, Held, Next, Passage, staged
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
     """Walk the candidates in order."""
 
-    settings: Settings
-    formats: Mapping[str, Format]
+    drafting: Drafting
 
     @staged
     async def __call__(self, passage: Passage, next: Next, /) -> AsyncGenerator[Reply]:
         """Open the first candidate that answers; never switch after the first content."""
         failures: list[Failed] = []
-        fitting = self._fitting(passage)
-        for n, candidate in enumerate(fitting, 1):
-            passage.candidate, passage.others = candidate, len(fitting) - n
+        walk = Walk(self.drafting, passage)
+        passage.has_others = walk.has_more
+        for candidate, draft in walk:
+            passage.candidate, passage.draft = candidate, draft
             opening = next(passage)
             try:
                 reply = await opening.__aenter__()
@@ -41,25 +37,47 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
             async with Held(opening):
                 yield reply
             return
-        last = failures[-1]
-        raise _exhausted(failures) if len(failures) > 1 and strategy_of(last).falls_back else last
-
-    def _fitting(self, passage: Passage) -> list[Candidate]:
-        """Return the candidates that speak the call's format."""
-        api = self.formats[passage.call.format].api
-        providers = self.settings.providers
-        fitting = [c for c in passage.candidates if providers[c.provider].api == api]
-        if fitting:
-            return fitting
-        others = {providers[c.provider].api for c in passage.candidates}
-        names = ", ".join(c.name for c in passage.candidates)
-        places = " or ".join(FORMAT_OF_API[other] for other in sorted(others))
-        msg = (
-            f"{names} cannot answer a request in the format {passage.call.format}; ask at {places}"
-        )
-        raise Denied(msg, reason=Reason(code="other_format", rule="models", fix=f"ask at {places}"))
+        raise _outcome(failures, walk.unfit)
 
 
-def _exhausted(failures: list[Failed]) -> Exhausted:
-    told = "; ".join(failure.message for failure in failures)
-    return Exhausted(f"all {len(failures)} candidates failed: {told}", failures)
+class Walk:
+    """The candidates that can take a call, each drafted when it is its turn.
+
+    A translation costs more than a look at a provider's name, and most calls need none.
+    """
+
+    def __init__(self, drafting: Drafting, passage: Passage) -> None:
+        self._drafting = drafting
+        self._passage = passage
+        self._left = list(reversed(passage.candidates))
+        self._drawn: tuple[Candidate, Draft] | None = None
+        self.unfit: list[Refused] = []
+        """Why others were passed over."""
+
+    def __iter__(self) -> Iterator[tuple[Candidate, Draft]]:
+        """Give each candidate with the request as it would get it."""
+        while self.has_more():
+            drawn, self._drawn = self._drawn, None
+            assert drawn is not None
+            yield drawn
+
+    def has_more(self) -> bool:
+        """Whether another one is left that can take the call."""
+        while self._drawn is None and self._left:
+            candidate = self._left.pop()
+            try:
+                self._drawn = candidate, self._drafting.draft(self._passage, candidate)
+            except Refused as unfit:
+                self.unfit.append(unfit)
+        return self._drawn is not None
+
+
+def _outcome(failures: list[Failed], unfit: list[Refused]) -> Failed | Refused:
+    """Return what to tell where nobody has answered."""
+    if not failures:
+        return unfit[0]
+    last = failures[-1]
+    if not strategy_of(last).falls_back or len(failures) + len(unfit) == 1:
+        return last
+    told = "; ".join(each.message for each in (*failures, *unfit))
+    return Exhausted(f"all {len(failures) + len(unfit)} candidates failed: {told}", failures)

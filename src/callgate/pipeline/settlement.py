@@ -87,9 +87,10 @@ def settlement_of(passage: Passage, ending: Ending, *, ended_at: float) -> Settl
 
 def _known(passage: Passage, ending: Ending, meter: Meter) -> Known:
     """Return what an attempt cost, and by which price; no cost where nobody knows."""
+    assert passage.draft is not None
     usage, tier = meter.usage, meter.service_tier
     if usage is not None:
-        usage = with_lifetimes(usage, body=passage.call.body, api=ending.api)
+        usage = with_lifetimes(usage, body=passage.draft.body, api=ending.api)
     if ending.free or _surely_unbilled(ending):
         return Known(cost=Money(), usage=usage, service_tier=tier)
     if meter.reported is not None and meter.finished:
@@ -111,8 +112,8 @@ def _known(passage: Passage, ending: Ending, meter: Meter) -> Known:
 
 def _unpriced(passage: Passage, ending: Ending, meter: Meter) -> str | None:
     """Return what an attempt has used that no price of tokens covers; None where there is nothing."""
-    request = passage.request
-    assert request is not None
+    assert passage.draft is not None
+    request = passage.draft.request
     used = meter.unpriced or request.charged
     if used is not None or (ending.prices and not ending.prices[0].text_only):
         return used

@@ -11,12 +11,31 @@ from typing import ParamSpec, Protocol, runtime_checkable
 
 import msgspec
 
-from callgate.call import Attempt, Candidate, ModelCall, Reply
+from callgate.call import Attempt, Candidate, Headers, ModelCall, Reply
 from callgate.config.policies import TaskPolicy
 from callgate.errors import ClientLeft, Reason, TimedOut
 from callgate.redact import Secret
 from callgate.task import Task
-from callgate.wire import Request
+from callgate.wire import Format, Request
+from callgate.wire.codec.way_back import WayBack
+
+
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
+    """A call's request in the form in which one candidate would get it.
+
+    It is what the call says itself where the candidate takes its format, and a translation
+    elsewhere.
+    """
+
+    format: Format
+    request: Request
+    body: bytes
+    headers: Headers
+    """Those that the provider may see."""
+    way_back: WayBack | None = None
+    """How the reply comes back; None where it is of the call's own format."""
+    changes: tuple[str, ...] = ()
+    """What the translation was and has lost, for the audit row."""
 
 
 class Passage(msgspec.Struct, kw_only=True):
@@ -40,8 +59,10 @@ class Passage(msgspec.Struct, kw_only=True):
     """permission: who may serve it, in order."""
     candidate: Candidate | None = None
     """route: who serves it now."""
-    others: int = 0
-    """route: how many candidates are left after this one."""
+    draft: Draft | None = None
+    """route: the request in the form in which that candidate would get it."""
+    has_others: Callable[[], bool] = bool
+    """route: whether another candidate is left that could take the call."""
     attempts: int = 0
     """admit: attempts admitted so far; from the first on the call has a row."""
     attempt: Attempt | None = None

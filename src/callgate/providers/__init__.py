@@ -10,6 +10,7 @@ import msgspec
 from callgate.call import CostReport, Headers, Reply
 from callgate.redact import Secret
 from callgate.wire import Format, Request
+from callgate.wire.codec.way_back import WayBack
 
 
 class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,12 +18,16 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
 
     format: Format
     request: Request
+    model: str
+    """The model's name at the provider."""
     body: bytes
     headers: Headers
     """The client's own headers, without its key, cookies and connection matters."""
     credential: Secret | None
     believed: CostReport | None = None
     """In whose way the reply may tell what it cost, and is believed."""
+    way_back: WayBack | None = None
+    """How the reply comes back to a client of another format; None where it is of the same."""
 
 
 class Provider(Protocol):

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from callgate.call import Candidate, ModelCall
+from callgate.call import Candidate, Headers
 from callgate.clock import Clock
 from callgate.config.policies import Settings
 from callgate.errors import CallgateError
@@ -42,21 +42,21 @@ class Counter(msgspec.Struct, frozen=True, kw_only=True):
     """None where no task type takes a count."""
 
     async def __call__(
-        self, call: ModelCall, request: Request, candidate: Candidate
+        self, format: str, request: Request, headers: Headers, candidate: Candidate
     ) -> Count | Uncounted:
         """Return what an input has for the candidate that would serve it."""
-        if call.format == AnthropicMessages.name:
+        if format == AnthropicMessages.name:
             why = uncountable(request)
-            return await self._asked(call, request, candidate) if why is None else Uncounted(why)
-        if call.format == OpenAIChat.name:
+            return await self._asked(request, headers, candidate) if why is None else Uncounted(why)
+        if format == OpenAIChat.name:
             return await self._tokenized(request, candidate)
-        return Uncounted(f"nobody counts requests in the format {call.format}")
+        return Uncounted(f"nobody counts requests in the format {format}")
 
     async def _asked(
-        self, call: ModelCall, request: Request, candidate: Candidate
+        self, request: Request, headers: Headers, candidate: Candidate
     ) -> Count | Uncounted:
         """Ask the provider, with the key and over the connections that the attempt will have."""
-        asking = asyncio.ensure_future(self._ask(call, request, candidate))
+        asking = asyncio.ensure_future(self._ask(request, headers, candidate))
         waiting = asyncio.ensure_future(self.clock.sleep(ANSWER_SECONDS))
         try:
             await asyncio.wait((asking, waiting), return_when=asyncio.FIRST_COMPLETED)
@@ -70,14 +70,15 @@ class Counter(msgspec.Struct, frozen=True, kw_only=True):
             waiting.cancel()
 
     async def _ask(
-        self, call: ModelCall, request: Request, candidate: Candidate
+        self, request: Request, headers: Headers, candidate: Candidate
     ) -> Count | Uncounted:
         reference = self.settings.providers[candidate.provider].key
         outgoing = Outgoing(
             format=COUNT,
             request=request,
+            model=candidate.model,
             body=COUNT.asking(request, model=candidate.model),
-            headers=call.headers,
+            headers=headers,
             credential=None if reference is None else self.secrets.resolve(reference),
         )
         async with self.providers[candidate.provider].open(outgoing) as reply:

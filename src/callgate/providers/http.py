@@ -12,8 +12,9 @@ from callgate.config.policies import ProviderPolicy
 from callgate.errors import BrokenReply, Failed, Transient
 from callgate.providers import Outgoing
 from callgate.providers.client import Client, Response, Timeouts
-from callgate.redact import Secret
 from callgate.wire import Format, Scanner
+from callgate.wire.codec.way_back import STREAM_HEADERS
+from callgate.wire.failures import JSON_HEADERS
 
 STAYS = frozenset({
     "connection", "content-length", "date", "keep-alive", "proxy-authenticate", "server",
@@ -32,8 +33,13 @@ FIRST_ERROR = 400
 class Dialect(Protocol):
     """What an api wants besides its format."""
 
-    def authenticate(self, credential: Secret | None, headers: Headers, /) -> Headers:
-        """Return ``headers`` with the credential in the place where this api looks for it."""
+    def authenticate(self, outgoing: Outgoing, url: str, /) -> Headers:
+        """Return the request's headers, with its credential in the place where this api looks for it.
+
+        Args:
+            outgoing: The request; some apis sign its body.
+            url: Where it goes.
+        """
         ...
 
 
@@ -50,8 +56,9 @@ class HttpProvider:
     @asynccontextmanager
     async def open(self, outgoing: Outgoing, /) -> AsyncGenerator[Reply]:
         """Send a request; see :class:`callgate.providers.Provider`."""
-        headers = self._dialect.authenticate(outgoing.credential, outgoing.headers)
-        url = self._policy.base_url + outgoing.format.path
+        path = outgoing.format.path(model=outgoing.model, stream=outgoing.request.stream)
+        url = self._policy.base_url + path
+        headers = self._dialect.authenticate(outgoing, url)
         self._open += 1
         response: Response | None = None
         try:
@@ -107,15 +114,22 @@ async def _read_plain(outgoing: Outgoing, response: Response) -> Reply:
     except BrokenReply as error:
         raise _nothing_passed_on(error) from error
     meter = Meter(believed=outgoing.believed)
-    outgoing.format.read(_decoded(body, response.headers), meter)
+    text = _decoded(body, response.headers)
+    outgoing.format.read(text, meter)
     headers = _passed_on(response.headers)
+    if outgoing.way_back is not None:
+        body, headers = outgoing.way_back.reply(text), JSON_HEADERS
     return Reply(status=response.status, headers=headers, body=body, meter=meter)
 
 
 async def _open_stream(outgoing: Outgoing, response: Response) -> Reply:
     """Read up to the first content; until then a failure can still go to another candidate."""
-    meter = Meter(believed=outgoing.believed)
-    scanner = outgoing.format.scanner(outgoing.request, meter)
+    reply = Reply(status=response.status, headers=_passed_on(response.headers))
+    reply.meter.believed = outgoing.believed
+    scanner = outgoing.format.scanner(outgoing.request, reply.meter)
+    if outgoing.way_back is not None:
+        translating = outgoing.way_back.scanner(scanner)
+        scanner, reply.fail, reply.headers = translating, translating.fail, STREAM_HEADERS
     source = response.chunks()
     first: list[bytes] = []
     while not scanner.has_content:
@@ -127,10 +141,8 @@ async def _open_stream(outgoing: Outgoing, response: Response) -> Reply:
             first.append(scanner.end())
             break
         first.append(scanner.feed(chunk))
-    chunks = _relay(b"".join(first), source, scanner)
-    return Reply(
-        status=response.status, headers=_passed_on(response.headers), chunks=chunks, meter=meter
-    )
+    reply.chunks = _relay(b"".join(first), source, scanner)
+    return reply
 
 
 def _nothing_passed_on(error: BrokenReply) -> Transient:

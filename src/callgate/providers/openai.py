@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from callgate.call import Headers
-from callgate.redact import Secret
+from callgate.providers import Outgoing
 
 
 class OpenAI:
     """Authenticates the way OpenAI's API wants it."""
 
-    def authenticate(self, credential: Secret | None, headers: Headers, /) -> Headers:
+    def authenticate(self, outgoing: Outgoing, url: str, /) -> Headers:
         """Add the bearer token."""
-        if credential is None:
-            return headers
-        return (*headers, ("authorization", f"Bearer {credential.reveal()}"))
+        del url
+        if outgoing.credential is None:
+            return outgoing.headers
+        return (*outgoing.headers, ("authorization", f"Bearer {outgoing.credential.reveal()}"))

@@ -92,17 +92,27 @@ class Format(Protocol):
         ...
 
     @property
-    def path(self) -> str:
-        """Where a provider serves it, below its base URL, such as ``/chat/completions``."""
-        ...
-
-    @property
     def costs_output(self) -> bool:
         """False where a reply has no output to pay for (``count_tokens``)."""
         ...
 
-    def parse(self, body: bytes, /) -> Request:
+    def path(self, *, model: str, stream: bool) -> str:
+        """Return where a provider serves it, below its base URL, such as ``/chat/completions``.
+
+        Args:
+            model: The model's name at the provider.
+            stream: Whether a stream is asked for.
+        """
+        ...
+
+    def parse(self, body: bytes, /, *, model: str = "", stream: bool = False) -> Request:
         """Read a request.
+
+        Args:
+            body: The bytes.
+            model: The model, where the format has it outside of the body (Gemini); the others read
+                it from the body.
+            stream: Whether a stream is asked for, likewise.
 
         Raises:
             Malformed: Not JSON, not an object, or a field that the gate must know has the

@@ -161,11 +161,16 @@ class AnthropicMessages:
 
     name = "anthropic_messages"
     api = "anthropic"
-    path = "/v1/messages"
     costs_output = True
 
-    def parse(self, body: bytes, /) -> Request:
+    def path(self, *, model: str, stream: bool) -> str:
+        """Return where a provider serves it."""
+        del model, stream
+        return "/v1/messages"
+
+    def parse(self, body: bytes, /, *, model: str = "", stream: bool = False) -> Request:
         """Read a request."""
+        del model, stream
         document = Document.parse(body)
         messages = items_of(document, "messages", _MESSAGES, needed=True)
         tools = items_of(document, "tools", PARTS)
@@ -254,11 +259,16 @@ class CountTokens(AnthropicMessages):
     """
 
     name = "anthropic_count_tokens"
-    path = "/v1/messages/count_tokens"
     costs_output = False
 
-    def parse(self, body: bytes, /) -> Request:
+    def path(self, *, model: str, stream: bool) -> str:
+        """Return where a provider serves it."""
+        del model, stream
+        return "/v1/messages/count_tokens"
+
+    def parse(self, body: bytes, /, *, model: str = "", stream: bool = False) -> Request:
         """Read a request; nothing in it has to be bounded, as nothing is paid for."""
+        del model, stream
         document = Document.parse(body)
         return Request(
             document=document,

@@ -172,11 +172,16 @@ class OpenAIChat:
 
     name = "openai_chat"
     api = "openai"
-    path = "/chat/completions"
     costs_output = True
 
-    def parse(self, body: bytes, /) -> Request:
+    def path(self, *, model: str, stream: bool) -> str:
+        """Return where a provider serves it."""
+        del model, stream
+        return "/chat/completions"
+
+    def parse(self, body: bytes, /, *, model: str = "", stream: bool = False) -> Request:
         """Read a request."""
+        del model, stream
         document = Document.parse(body)
         messages = items_of(document, "messages", _MESSAGES, needed=True)
         tools = items_of(document, "tools", PARTS)

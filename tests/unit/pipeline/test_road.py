@@ -356,10 +356,13 @@ async def test_a_task_type_that_is_not_in_the_settings_is_refused(tmp_path: Path
             await road.ask(task_type="defualt")
 
 
-async def test_a_model_of_the_other_api_is_named_with_its_place(tmp_path: Path) -> None:
+async def test_a_request_that_nothing_translates_is_refused_with_who_could_take_it(
+    tmp_path: Path,
+) -> None:
     async with open_road(tmp_path) as road:
-        with pytest.raises(Denied, match="ask at /v1/messages"):
-            await road.ask("other")
+        with pytest.raises(Denied, match="takes the format anthropic_count_tokens"):
+            await road.ask("plain", format="anthropic_count_tokens")
+        assert road.last.code == "other_format"
 
 
 async def test_a_client_that_left_before_the_answer_is_not_retried_for(tmp_path: Path) -> None:

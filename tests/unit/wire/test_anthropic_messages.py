@@ -253,7 +253,8 @@ def test_whatever_the_details_say_no_token_is_lost(
 def test_counting_tokens_is_free_and_needs_no_bound() -> None:
     request = COUNT.parse(body(stream=True, system=[IMAGE], messages=[{"content": [IMAGE]}]))
     assert (COUNT.costs_output, request.output_limit, request.opaque) == (False, None, None)
-    assert (COUNT.path, request.stream) == ("/v1/messages/count_tokens", False)
+    path = COUNT.path(model="m", stream=False)
+    assert (path, request.stream) == ("/v1/messages/count_tokens", False)
 
 
 def test_a_count_is_read_and_anything_else_is_broken() -> None:

@@ -89,6 +89,11 @@ class Losses(list[Loss]):
         self.append(Loss(name=name, where=where, what=what, why=why))
 
 
+def lost(losses: Sequence[Loss]) -> tuple[str, ...]:
+    """Return what an audit row says of losses: each kind once."""
+    return tuple(f"lost={name}" for name in sorted({loss.name for loss in losses}))
+
+
 def grave(losses: Sequence[Loss], *, allowed: Collection[str]) -> list[Loss]:
     """Return the losses that forbid a translation.
 

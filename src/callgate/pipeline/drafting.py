@@ -1,0 +1,153 @@
+"""Drafting: the request in the form in which a candidate would get it, or why it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from callgate.call import Candidate, ModelCall
+from callgate.config.policies import ProviderPolicy, Settings
+from callgate.errors import Denied, Reason, Refused
+from callgate.pipeline.stage import Draft, Passage
+from callgate.wire import Format, Request
+from callgate.wire.codec import Client, Codec, Home, Origin, Target
+from callgate.wire.codec.canonical import Minter, Prompt
+from callgate.wire.codec.losses import Loss, grave, lost
+from callgate.wire.codec.translate import CODECS
+from callgate.wire.codec.way_back import WayBack
+from callgate.wire.failures import JSON_HEADERS
+
+MOST_NAMED = 5
+"""Losses that a refusal names with their places; the rest is counted."""
+
+
+class Drafting(msgspec.Struct, frozen=True, kw_only=True):
+    """Puts requests into the formats of those who are to serve them."""
+
+    settings: Settings
+    formats: Mapping[str, Format]
+
+    def draft(self, passage: Passage, candidate: Candidate) -> Draft:
+        """Return the request as a candidate would get it.
+
+        Raises:
+            Refused: There is no form of it that the candidate takes, or none with its meaning.
+        """
+        call, request = passage.call, passage.request
+        assert request is not None
+        provider = self.settings.providers[candidate.provider]
+        if call.format in provider.takes:
+            return Draft(
+                format=self.formats[call.format],
+                request=request,
+                body=call.body,
+                headers=call.headers,
+            )
+        target = provider.takes[0]
+        if call.format not in CODECS or target not in CODECS:
+            raise _no_counterpart(call, candidate)
+        return self._translated(passage, candidate, self.formats[target])
+
+    def _translated(self, passage: Passage, candidate: Candidate, format: Format) -> Draft:
+        """Return the request in another format, unless it would lose more than may be lost."""
+        call, request, policy = passage.call, passage.request, passage.policy
+        assert request is not None
+        assert policy is not None
+        source, target = CODECS[call.format], CODECS[format.name]
+        home = self._home(passage)
+        prompt = source.read_request(
+            call.body, Home(minter=home, model=call.model, stream=call.stream)
+        )
+        provider = self.settings.providers[candidate.provider]
+        to = _target(provider, candidate, output_tokens=policy.max_output_tokens)
+        written = target.write_request(prompt, to)
+        self._refuse_losses(request.model, candidate, written.losses)
+        return Draft(
+            format=format,
+            request=_again(format, written.body, request, candidate),
+            body=written.body,
+            headers=JSON_HEADERS,
+            way_back=_way_back(call, prompt, source=target, target=source, home=home, to=to),
+            changes=(f"format={format.name}", *lost(written.losses)),
+        )
+
+    def _home(self, passage: Passage) -> Minter | None:
+        """Return who answers this call in its own format, and so has signed what is in it."""
+        for candidate in passage.candidates:
+            provider = self.settings.providers[candidate.provider]
+            if passage.call.format in provider.takes:
+                return minter_of(provider)
+        return None
+
+    def _refuse_losses(self, name: str, candidate: Candidate, losses: tuple[Loss, ...]) -> None:
+        route = self.settings.models.get(name)
+        forbidden = grave(losses, allowed=() if route is None else route.allow_loss)
+        if not forbidden:
+            return
+        names = sorted({loss.name for loss in forbidden})
+        shown = "; ".join(
+            f"{loss.what} at {loss.where} ({loss.why})" for loss in forbidden[:MOST_NAMED]
+        )
+        more = len(forbidden) - MOST_NAMED
+        rest = f"; and {more} more" if more > 0 else ""
+        allow = ", ".join(f'"{each}"' for each in names)
+        where = (
+            f"[models.{name}]"
+            if route is not None
+            else f'a route of its own, [models.NAME] with use = ["{candidate.name}"]'
+        )
+        fix = f"if that may be lost, put allow_loss = [{allow}] under {where}"
+        msg = f"{candidate.name} speaks another format, in which the request would lose {shown}{rest}; {fix}"
+        rule = f"models.{name}.allow_loss"
+        raise Denied(
+            msg, reason=Reason(code="meaning_lost", rule=rule, scope=candidate.name, fix=fix)
+        )
+
+
+def minter_of(provider: ProviderPolicy) -> Minter:
+    """Return who signs what a provider answers: the same provider, asked with the same key."""
+    return Minter(provider=provider.name, account=provider.key or "")
+
+
+def _target(provider: ProviderPolicy, candidate: Candidate, *, output_tokens: int) -> Target:
+    to = Target(minter=minter_of(provider), model=candidate.model, output_tokens=output_tokens)
+    if provider.limit_field is None:
+        return to
+    return msgspec.structs.replace(to, limit_field=provider.limit_field)
+
+
+def _again(format: Format, body: bytes, request: Request, candidate: Candidate) -> Request:
+    """Read a translation as its provider will; a limit that the client did not name is the gate's."""
+    again = format.parse(body, model=candidate.model, stream=request.stream)
+    if request.output_limit is not None:
+        return again
+    return msgspec.structs.replace(again, output_limit=None)
+
+
+def _way_back(
+    call: ModelCall,
+    prompt: Prompt,
+    *,
+    source: Codec,
+    target: Codec,
+    home: Minter | None,
+    to: Target,
+) -> WayBack:
+    client = Client(
+        minter=home,
+        seed=call.id,
+        created=int(call.started_at),
+        wants_usage=prompt.wants_usage,
+        echo=prompt.echo,
+    )
+    origin = Origin(minter=to.minter, seed=call.id)
+    return WayBack(source=source, target=target, origin=origin, client=client)
+
+
+def _no_counterpart(call: ModelCall, candidate: Candidate) -> Refused:
+    fix = f"ask for a model of a provider that takes the format {call.format}"
+    msg = f"{candidate.name} cannot answer a request in the format {call.format}, which nothing translates; {fix}"
+    return Denied(
+        msg, reason=Reason(code="other_format", rule="models", scope=candidate.name, fix=fix)
+    )
