@@ -22,8 +22,10 @@ from callgate.pipeline import ORDER, Execute, Guard, Next, Passage, Stage, compo
 from callgate.pipeline.admit import Admit
 from callgate.pipeline.bounding import Bounding
 from callgate.pipeline.breaker import Breaker
+from callgate.pipeline.choosing import Choosing, Performances
 from callgate.pipeline.counting import Counting
 from callgate.pipeline.drafting import Drafting
+from callgate.pipeline.escalation import Escalation
 from callgate.pipeline.health import Health
 from callgate.pipeline.identify import Identify, new_task
 from callgate.pipeline.late import LateOutcomes
@@ -96,6 +98,7 @@ class Gate:
         self._late = LateOutcomes(store=store, clock=clock)
         self._health = Health(store, clock)
         self._noted = NotedPrices(store, clock)
+        self._performances = Performances(store, clock)
         self._setup = self._set_up(settings, old=None)
         self._strangers = 0
         self._strangers_told_at = float("-inf")
@@ -335,6 +338,7 @@ class Gate:
         self, settings: Settings, secrets: Secrets, opened: Mapping[str, Provider]
     ) -> Mapping[type, Stage | Guard]:
         store, clock, formats = self.store, self.clock, self.formats
+        prices = _prices(settings)
         bounding = Bounding(settings=settings)
         counter = Counter(
             settings=settings,
@@ -348,12 +352,18 @@ class Gate:
             Identify: Identify(settings=settings, store=store),
             Parse: Parse(formats=formats),
             Permission: Permission(decide=deciding_by(settings), formats=formats),
-            Route: Route(drafting=Drafting(settings=settings, formats=formats)),
+            Route: Route(
+                choosing=Choosing(
+                    settings=settings, prices=prices, performances=self._performances, clock=clock
+                ),
+                drafting=Drafting(settings=settings, formats=formats, prices=prices, clock=clock),
+                escalation=Escalation(settings=settings),
+            ),
             Retry: Retry(store=store, clock=clock, rng=self._rng),
-            Breaker: Breaker(settings=settings, resolver=secrets, health=self._health),
+            Breaker: Breaker(resolver=secrets, health=self._health),
             Admit: Admit(
                 settings=settings,
-                prices=_prices(settings),
+                prices=prices,
                 noted=self._noted,
                 bounding=bounding,
                 counting=Counting(bounding=bounding, count=counter),
@@ -362,7 +372,7 @@ class Gate:
                 late=self._late,
                 calendar=Calendar(settings.gate.zone),
             ),
-            SecretsStage: SecretsStage(settings=settings, resolver=secrets),
+            SecretsStage: SecretsStage(resolver=secrets),
         }
 
 

@@ -203,6 +203,7 @@ UseEntry = Annotated[
 ]
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.\-]*$")]
+Region = Name
 RouteName = Annotated[str, Field(pattern=r"^[^\s*?\[\]]+$")]
 Tokens = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Count = Annotated[int, Field(ge=0, le=1_000_000_000)]

@@ -121,7 +121,9 @@ def _provider(name: str, table: ProviderTable, path: Path) -> ProviderPolicy:
         name=name,
         api=table.api,
         base_url=base_url(table.api, table.base_url),
-        key=table.key,
+        key=table.keys[0] if table.keys else table.key,
+        more_keys=tuple(table.keys[1:]) if table.keys else (),
+        region=table.region,
         price_source=table.price_source or table.api,
         reported_cost=table.reported_cost,
         limit_field=table.limit_field,
@@ -135,7 +137,13 @@ def _provider(name: str, table: ProviderTable, path: Path) -> ProviderPolicy:
 
 def _route(name: str, table: ModelTable) -> RoutePolicy:
     use = tuple(Candidate(provider=provider, model=model) for provider, model in table.use)
-    return RoutePolicy(name=name, use=use, allow_loss=tuple(table.allow_loss))
+    return RoutePolicy(
+        name=name,
+        use=use,
+        allow_loss=tuple(table.allow_loss),
+        prefer=table.prefer,
+        escalate=tuple(table.escalate),
+    )
 
 
 def _agent(name: str, table: AgentTable) -> AgentPolicy:
@@ -155,6 +163,9 @@ def _task(name: str, table: TaskTable) -> TaskPolicy:
         timeout_seconds=table.timeout,
         retries=table.retries,
         max_retries=table.max_retries,
+        urgency=table.urgency,
+        prefer=table.prefer,
+        regions=tuple(table.regions),
         max_retry_wait_seconds=table.max_retry_wait or RETRY_WAIT_SECONDS[table.urgency],
         max_output_tokens=table.max_output_tokens,
         max_input_tokens=table.max_input_tokens,

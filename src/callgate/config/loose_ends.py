@@ -33,6 +33,8 @@ class Names:
         self._lines = lines
         self._providers = [name for name, _ in named_tables(page, "providers")]
         self._routes = [name for name, _ in named_tables(page, "models")]
+        regions = [table.get("region") for _, table in named_tables(page, "providers")]
+        self._regions = [region for region in regions if isinstance(region, str)]
         types = [name for name, _ in named_tables(page, "tasks")]
         self._types = list(dict.fromkeys([*types, DEFAULT_TYPE]))
 
@@ -43,6 +45,9 @@ class Names:
                 yield from self._of_provider(("models", name, "use", index), used)
         for name, agent in named_tables(self._page, "agents"):
             yield from self._of_agent(name, agent)
+        for name, task in named_tables(self._page, "tasks"):
+            yield from self._of_task(name, task)
+        yield from self._of_providers()
         for name, _ in named_tables(self._page, "prices"):
             if not split_name(name)[1]:
                 yield self._without_model(name)
@@ -81,6 +86,27 @@ class Names:
             allowed=", ".join(known) or f"nothing yet: there is no [{section}.NAME]",
             nearest=near[0] if near else None,
             remedy=f"add it under [{section}], or correct the name",
+        )
+
+    def _of_task(self, name: str, task: Page) -> Iterator[Problem]:
+        for index, region in strings(task, "regions"):
+            if region not in self._regions:
+                path = ("tasks", name, "regions", index)
+                yield self._no_such(path, region, self._regions, section="providers")
+
+    def _of_providers(self) -> Iterator[Problem]:
+        for name, provider in named_tables(self._page, "providers"):
+            if "key" in provider and "keys" in provider:
+                yield self._two_keys(name)
+
+    def _two_keys(self, provider: str) -> Problem:
+        path = ("providers", provider, "keys")
+        return Problem(
+            line=self._lines.of(path),
+            key=dotted(path),
+            found="key and keys",
+            allowed="one of the two",
+            remedy="put all of them into keys",
         )
 
     def _without_model(self, price: str) -> Problem:

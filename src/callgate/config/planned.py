@@ -12,9 +12,9 @@ PLANNED: Final[Mapping[str, frozenset[str]]] = {
     "": frozenset({"tools", "mcp", "alerts"}),
     "gate": frozenset({"idle_timeout"}),
     "agents": frozenset({"tools"}),
-    "tasks": frozenset({"max_retry_wait", "needs", "idle_timeout"}),
-    "providers": frozenset({"credit", "keys"}),
-    "models": frozenset({"escalate", "bound"}),
+    "tasks": frozenset({"needs", "idle_timeout"}),
+    "providers": frozenset({"credit"}),
+    "models": frozenset({"bound"}),
 }
 """By section ("" for the file itself): names that the design has and this version does not."""
 
@@ -23,7 +23,6 @@ ALLOWED: Final = "nothing yet: this version does not enforce it"
 
 VALUES: Final[Mapping[str, frozenset[str]]] = {
     "api": frozenset({"gemini", "azure", "bedrock"}),
-    "prefer": frozenset({"cost", "latency", "reliability"}),
 }
 """By setting: values that the design has and this version does not."""
 

@@ -35,6 +35,11 @@ LossName = Literal[
 ]  # fmt: skip
 """What a request may lose on its way into another format, by name."""
 
+Preference = Literal["order", "cost", "latency", "reliability"]
+
+Flaw = Literal["length", "schema"]
+"""``length``: cut at its output limit; ``schema``: not what the request's JSON schema says."""
+
 OnDisconnect = Literal["drain", "cancel"]
 
 PriceSource = Literal[
@@ -90,6 +95,10 @@ class ProviderPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Without a slash at the end."""
     key: str | None = None
     """A secret reference, such as ``env:OPENAI_API_KEY``; None sends none."""
+    more_keys: tuple[str, ...] = ()
+    """Keys of the same account, for when that one is rejected or has had too many calls."""
+    region: str | None = None
+    """Where in the world it serves, in the words of these settings."""
     price_source: str
     """Whose price list holds for it: its ``api``, unless the settings name another."""
     reported_cost: CostReport | None = None
@@ -106,6 +115,11 @@ class ProviderPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """The longest silence between two pieces of a reply."""
 
     @property
+    def keys(self) -> tuple[str | None, ...]:
+        """Its keys; None stands for sending none."""
+        return (self.key, *self.more_keys)
+
+    @property
     def takes(self) -> tuple[str, ...]:
         """The formats that it takes as they come; others are put into the first."""
         return self.formats or FORMATS_OF_API[self.api]
@@ -118,6 +132,10 @@ class RoutePolicy(msgspec.Struct, frozen=True, kw_only=True):
     use: tuple[Candidate, ...]
     allow_loss: tuple[LossName, ...] = ()
     """What a request may lose on its way to a candidate of another format."""
+    prefer: Preference = "order"
+    """Who is asked first, unless the task type says otherwise."""
+    escalate: tuple[Flaw, ...] = ()
+    """What of a plain reply lets the next candidate answer instead, once."""
 
 
 class AgentPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,6 +165,12 @@ class TaskPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Tries after the first, for each candidate of a call."""
     max_retries: int = 20
     """Tries after the first, of all calls of one task together."""
+    urgency: Urgency = "interactive"
+    """Whether somebody waits; nobody does where a cheaper, slower service tier will do."""
+    prefer: Preference | None = None
+    """Who is asked first, whatever the route says; None goes by the route."""
+    regions: tuple[str, ...] = ()
+    """Where in the world its calls may be served; none named: anywhere."""
     max_retry_wait_seconds: float = RETRY_WAIT_SECONDS["interactive"]
     """The longest wait that a provider may ask for before another candidate is asked instead."""
     max_output_tokens: int = 8192

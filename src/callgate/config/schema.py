@@ -15,6 +15,7 @@ from callgate.config.kinds import (
     Name,
     Price,
     Reference,
+    Region,
     RouteName,
     Shares,
     Size,
@@ -23,7 +24,7 @@ from callgate.config.kinds import (
     Url,
     UseEntry,
 )
-from callgate.config.policies import ALERT_AT, LossName, PriceSource, Urgency
+from callgate.config.policies import ALERT_AT, Flaw, LossName, Preference, PriceSource, Urgency
 
 
 class Table(BaseModel):
@@ -104,6 +105,15 @@ class ProviderTable(LimitsTable):
     key: Reference | None = Field(
         default=None, description="Where its key is: `env:NAME` or `file:PATH`."
     )
+    keys: Annotated[list[Reference], Field(min_length=1)] | None = Field(
+        default=None,
+        description="Several keys of one account, in the place of `key`: tasks are spread over them, and"
+        " where one is rejected or has had too many calls, the next is used at once.",
+    )
+    region: Region | None = Field(
+        default=None,
+        description='Where in the world it serves, in a word of yours, such as `"eu"`.',
+    )
     price_source: PriceSource | None = Field(
         default=None,
         description="Whose price list holds; the api's name if left out. With `none` only the prices"
@@ -146,7 +156,16 @@ class ModelTable(Table):
         description="What a request may lose on its way into another format, by name, such as"
         " `thinking`; one that would lose anything else does not go there.",
     )
-    prefer: Literal["order"] = Field(default="order", description="How to choose among them.")
+    prefer: Preference = Field(
+        default="order",
+        description="Who is asked first: in the `order` of `use`, or by the least `cost`, the least"
+        " `latency` to the first content, or the highest `reliability` of the last 15 minutes.",
+    )
+    escalate: list[Flaw] = Field(
+        default_factory=list[Flaw],
+        description="What of a reply lets the next candidate answer instead, once: `length` (cut at its"
+        " output limit), `schema` (not what the request's JSON schema says). Streams go on as they began.",
+    )
 
 
 class AgentTable(LimitsTable):
@@ -178,7 +197,16 @@ class TaskTable(LimitsTable):
         default=20, description="Tries after the first, of all calls of a task together."
     )
     urgency: Urgency = Field(
-        default="interactive", description="Whether somebody waits for its tasks, or nobody does."
+        default="interactive",
+        description="Whether somebody waits for its tasks, or nobody does: then a cheaper service tier"
+        " that is slower (`flex`) is asked for where a model has one.",
+    )
+    prefer: Preference | None = Field(
+        default=None, description="As under a model, for all models that its tasks ask for."
+    )
+    regions: list[Region] = Field(
+        default_factory=list[Region],
+        description="Where its calls may be served, by `region` of the providers; anywhere if left out.",
     )
     max_retry_wait: Duration | None = Field(
         default=None,

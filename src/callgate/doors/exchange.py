@@ -29,6 +29,7 @@ from callgate.errors import (
 from callgate.gate import Gate
 from callgate.pipeline import Passage
 from callgate.wire import Format
+from callgate.wire.replies import CUT
 
 KEPT_FROM_PROVIDERS = frozenset({
     "accept-encoding", "api-key", "authorization", "connection", "content-length", "cookie",
@@ -49,9 +50,6 @@ WATCH_AFTER_SECONDS = 0.05
 """A call that is answered sooner needs nobody who watches whether its client is still there."""
 
 log = logging.getLogger("callgate")
-
-CUT = frozenset({"length", "max_tokens"})
-"""How the families say that a reply ended at its output limit."""
 
 PASSED_ON = (400, 404, 408, 409, 413, 422, 425, 429, 500, 502, 503, 504, 529)
 """Statuses whose body of a provider tells the agent something; a 401 or 403 of ours would not."""

@@ -21,7 +21,7 @@ from callgate.pipeline.bounding import Bounding, may_hold
 from callgate.pipeline.counting import Counting
 from callgate.pipeline.late import LateOutcomes
 from callgate.pipeline.settlement import Ending, settlement_of
-from callgate.pipeline.stage import Next, Passage, staged
+from callgate.pipeline.stage import Next, Passage, is_of_provider, staged
 from callgate.pricing import Price
 from callgate.pricing.noted import NotedPrices
 from callgate.pricing.table import PriceTable
@@ -71,7 +71,7 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
             ending.error = error
             raise
         finally:
-            passage.ended = ending.reply is not None
+            passage.ended = ending.reply is not None and not passage.goes_on
             if passage.ended:
                 passage.stop_clock()
             settlement = settlement_of(passage, ending, ended_at=self.clock.now())
@@ -138,7 +138,12 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
             except OverLimit as refused:
                 now = self.clock.now()
                 due = now + refused.retry_after_seconds
-                if not refused.waits or passage.left or due > latest:
+                if (
+                    not refused.waits
+                    or passage.left
+                    or due > latest
+                    or _others_serve(refused, passage)
+                ):
                     raise
                 await self.clock.sleep(due - now)
             if self._price(passage) is not price:
@@ -198,6 +203,11 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
             self.late.add(settlement)
         elif error is None and (overrun := settled.result()) is not None:
             log.warning("%s", overrun.told)
+
+
+def _others_serve(refused: OverLimit, passage: Passage) -> bool:
+    """Whether nobody has to wait for a provider's limit, as another one may serve."""
+    return is_of_provider(refused, passage) and passage.has_others()
 
 
 def _latest_turn(passage: Passage, *, now: float) -> float:

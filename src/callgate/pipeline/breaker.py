@@ -7,7 +7,6 @@ from collections.abc import AsyncGenerator
 import msgspec
 
 from callgate.call import Reply
-from callgate.config.policies import Settings
 from callgate.errors import BadCredential, Failed, Forbidden
 from callgate.pipeline.health import Asked, Health
 from callgate.pipeline.stage import Next, Passage, staged
@@ -17,7 +16,6 @@ from callgate.secrets import Secrets
 class Breaker(msgspec.Struct, frozen=True, kw_only=True):
     """Keep attempts from providers that fail, and from keys that are rejected."""
 
-    settings: Settings
     resolver: Secrets
     health: Health
 
@@ -26,7 +24,7 @@ class Breaker(msgspec.Struct, frozen=True, kw_only=True):
         """Let an attempt pass unless its provider, model or key is blocked; judge it by its end."""
         candidate = passage.candidate
         assert candidate is not None
-        reference = self.settings.providers[candidate.provider].key
+        reference = passage.key
         asked = Asked(candidate, self._mark(reference))
         probed = await self.health.check(asked)
         try:

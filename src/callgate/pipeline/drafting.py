@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from zlib import crc32
 
 import msgspec
 
 from callgate.call import Candidate, ModelCall
+from callgate.clock import Clock
 from callgate.config.policies import ProviderPolicy, Settings
 from callgate.errors import Denied, Reason, Refused
 from callgate.pipeline.stage import Draft, Passage
+from callgate.pricing.table import PriceTable
 from callgate.wire import Format, Request
 from callgate.wire.codec import Client, Codec, Home, Origin, Target
 from callgate.wire.codec.canonical import Minter, Prompt
@@ -17,6 +20,15 @@ from callgate.wire.codec.losses import Loss, grave, lost
 from callgate.wire.codec.translate import CODECS
 from callgate.wire.codec.way_back import WayBack
 from callgate.wire.failures import JSON_HEADERS
+from callgate.wire.openai_chat import LIMIT_FIELDS
+
+TIER_FIELD = "service_tier"
+SLOW_TIER = "flex"
+TIER_API = "openai"
+"""Where a request asks for a tier that costs less and takes longer.
+
+Source: OpenAI's guide "Flex processing".
+"""
 
 MOST_NAMED = 5
 """Losses that a refusal names with their places; the rest is counted."""
@@ -27,6 +39,64 @@ class Drafting(msgspec.Struct, frozen=True, kw_only=True):
 
     settings: Settings
     formats: Mapping[str, Format]
+    prices: PriceTable
+    clock: Clock
+
+    def drafts(self, passage: Passage, candidate: Candidate) -> list[Draft]:
+        """Return the forms in which a candidate is asked, one after the other; the usual one last.
+
+        Where nobody waits for the task, a service tier that costs less comes first.
+
+        Raises:
+            Refused: There is no form of it that the candidate takes, or none with its meaning.
+        """
+        self._refuse_region(passage, candidate)
+        usual = self.draft(passage, candidate)
+        if not self._has_slow_tier(passage, candidate, usual):
+            return [usual]
+        body = usual.request.document.edit({TIER_FIELD: msgspec.json.encode(SLOW_TIER)})
+        again = usual.format.parse(body, model=candidate.model, stream=usual.request.stream)
+        if usual.request.output_limit is None:
+            again = msgspec.structs.replace(again, output_limit=None)
+        changes = (*usual.changes, f"{TIER_FIELD}={SLOW_TIER}")
+        slow = msgspec.structs.replace(usual, body=body, request=again, changes=changes)
+        return [slow, usual]
+
+    def keys(self, passage: Passage, candidate: Candidate) -> tuple[str | None, ...]:
+        """Return the keys of a candidate's provider in the order in which they are tried.
+
+        Tasks are spread over them, and each task stays with its own: prompt caches live by key.
+        """
+        keys = self.settings.providers[candidate.provider].keys
+        if len(keys) == 1:
+            return keys
+        assert passage.task is not None
+        first = crc32(passage.task.id.encode()) % len(keys)
+        return (*keys[first:], *keys[:first])
+
+    def _has_slow_tier(self, passage: Passage, candidate: Candidate, draft: Draft) -> bool:
+        """Whether a request that names no service tier may be served at a cheaper, slower one."""
+        assert passage.policy is not None
+        if passage.policy.urgency != "background" or draft.format.api != TIER_API:
+            return False
+        if draft.request.service_tier is not None or not draft.format.costs_output:
+            return False
+        source = self.settings.providers[candidate.provider].price_source
+        price = self.prices.find(source, candidate, at=self.clock.now())
+        return price is not None and SLOW_TIER in price.service_tiers
+
+    def _refuse_region(self, passage: Passage, candidate: Candidate) -> None:
+        assert passage.policy is not None
+        wanted, region = passage.policy.regions, self.settings.providers[candidate.provider].region
+        if not wanted or region in wanted:
+            return
+        where = "in no region that it names" if region is None else f"in {region}"
+        rule = f"tasks.{passage.policy.type}.regions"
+        fix = f"add one of {', '.join(wanted)} to the route, or its region to {rule}"
+        msg = f"{candidate.name} serves {where}, and these tasks may be served in {', '.join(wanted)} only; {fix}"
+        raise Denied(
+            msg, reason=Reason(code="other_region", rule=rule, scope=candidate.name, fix=fix)
+        )
 
     def draft(self, passage: Passage, candidate: Candidate) -> Draft:
         """Return the request as a candidate would get it.
@@ -85,24 +155,24 @@ class Drafting(msgspec.Struct, frozen=True, kw_only=True):
         forbidden = grave(losses, allowed=() if route is None else route.allow_loss)
         if not forbidden:
             return
-        names = sorted({loss.name for loss in forbidden})
-        shown = "; ".join(
-            f"{loss.what} at {loss.where} ({loss.why})" for loss in forbidden[:MOST_NAMED]
-        )
-        more = len(forbidden) - MOST_NAMED
-        rest = f"; and {more} more" if more > 0 else ""
-        allow = ", ".join(f'"{each}"' for each in names)
-        where = (
-            f"[models.{name}]"
-            if route is not None
-            else f'a route of its own, [models.NAME] with use = ["{candidate.name}"]'
-        )
+        allow = ", ".join(f'"{each}"' for each in sorted({loss.name for loss in forbidden}))
+        where = f"[models.{name}]"
+        if route is None:
+            where = f'a route of its own, [models.NAME] with use = ["{candidate.name}"]'
         fix = f"if that may be lost, put allow_loss = [{allow}] under {where}"
-        msg = f"{candidate.name} speaks another format, in which the request would lose {shown}{rest}; {fix}"
+        what = f"{candidate.name} speaks another format, in which the request would lose"
+        msg = f"{what} {_told(forbidden)}; {fix}"
         rule = f"models.{name}.allow_loss"
         raise Denied(
             msg, reason=Reason(code="meaning_lost", rule=rule, scope=candidate.name, fix=fix)
         )
+
+
+def _told(losses: Sequence[Loss]) -> str:
+    """Return what is lost, and where, in words."""
+    shown = "; ".join(f"{loss.what} at {loss.where} ({loss.why})" for loss in losses[:MOST_NAMED])
+    more = len(losses) - MOST_NAMED
+    return f"{shown}; and {more} more" if more > 0 else shown
 
 
 def minter_of(provider: ProviderPolicy) -> Minter:
@@ -111,10 +181,12 @@ def minter_of(provider: ProviderPolicy) -> Minter:
 
 
 def _target(provider: ProviderPolicy, candidate: Candidate, *, output_tokens: int) -> Target:
-    to = Target(minter=minter_of(provider), model=candidate.model, output_tokens=output_tokens)
-    if provider.limit_field is None:
-        return to
-    return msgspec.structs.replace(to, limit_field=provider.limit_field)
+    return Target(
+        minter=minter_of(provider),
+        model=candidate.model,
+        output_tokens=output_tokens,
+        limit_field=provider.limit_field or LIMIT_FIELDS[0],
+    )
 
 
 def _again(format: Format, body: bytes, request: Request, candidate: Candidate) -> Request:

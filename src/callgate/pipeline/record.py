@@ -7,6 +7,7 @@ import logging
 from asyncio import Future
 from collections.abc import AsyncGenerator
 from contextlib import suppress
+from typing import Any
 
 import msgspec
 
@@ -38,6 +39,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         try:
             async with next(passage) as reply:
                 yield reply
+            await self._end(passage, None)
         except BaseException as error:
             passage.stop_clock()
             cause = passage.cause(error)
@@ -50,18 +52,14 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         finally:
             passage.arrive()
 
-    async def _end(self, passage: Passage, error: BaseException) -> None:
+    async def _end(self, passage: Passage, error: BaseException | None) -> None:
         if passage.ended:
             return
         end = CallEnd(
             call_id=passage.call.id,
-            state=_state(error),
-            status=error.status if isinstance(error, CallgateError) else 500,
             ended_at=self.clock.now(),
-            code=error.reason.code if isinstance(error, CallgateError) else "internal",
-            message=redact(str(error) or type(error).__name__)[:LONGEST_MESSAGE],
-            rule=error.reason.rule if isinstance(error, CallgateError) else None,
             ends_task=passage.task.id if passage.own_task and passage.task else None,
+            **_told(error),
         )
         written = (
             self.store.end_call(end)
@@ -83,6 +81,20 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         else:
             # Nothing ran that the row would have told of.
             log.warning("call %s left no row: %s", end.call_id, down)
+
+
+def _told(error: BaseException | None) -> dict[str, Any]:
+    """Return what a row says of how its call ended."""
+    if error is None:
+        return {"state": "ok", "status": 200}
+    ours = error if isinstance(error, CallgateError) else None
+    return {
+        "state": _state(error),
+        "status": 500 if ours is None else ours.status,
+        "code": "internal" if ours is None else ours.reason.code,
+        "message": redact(str(error) or type(error).__name__)[:LONGEST_MESSAGE],
+        "rule": None if ours is None else ours.reason.rule,
+    }
 
 
 def _state(error: BaseException) -> CallState:

@@ -9,7 +9,7 @@ import msgspec
 
 from callgate.call import Reply
 from callgate.clock import Clock
-from callgate.errors import BadCredential, ClientLeft, Failed, Transient
+from callgate.errors import BadCredential, BreakerOpen, ClientLeft, Failed, RateLimited, Transient
 from callgate.pipeline.matrix import strategy_of
 from callgate.pipeline.stage import Held, Next, Passage, staged
 from callgate.store import Store
@@ -78,7 +78,7 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
             return None
         if isinstance(failure, BadCredential) and failure.renewed:
             return 0.0
-        if not strategy_of(failure).retries:
+        if not strategy_of(failure).retries or _is_next_at_once(failure, passage):
             return None
         asked = (failure.retry_after_seconds if isinstance(failure, Transient) else None) or 0.0
         if asked > policy.max_retry_wait_seconds and passage.has_others():
@@ -88,6 +88,13 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
         if wait >= (LONGEST_WITHOUT_DEADLINE_SECONDS if left is None else left):
             return None
         return None if self.store.count_retries(task.id) >= policy.max_retries else wait
+
+
+def _is_next_at_once(failure: Failed, passage: Passage) -> bool:
+    """Whether another way is better than any wait: nobody may be asked here, or not by this key."""
+    if isinstance(failure, BreakerOpen):
+        return passage.has_others()
+    return isinstance(failure, RateLimited) and passage.has_other_key
 
 
 def _left_seconds(task: Task, *, now: float) -> float | None:

@@ -2,82 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Sequence
 
 import msgspec
 
-from callgate.call import Candidate, Reply
-from callgate.errors import Exhausted, Failed, Refused
+from callgate.call import Reply
+from callgate.errors import Exhausted, Failed, OverBudget, OverLimit, Refused, Unbounded, Unpriced
+from callgate.pipeline.choosing import Choosing
 from callgate.pipeline.drafting import Drafting
+from callgate.pipeline.escalation import Escalation
 from callgate.pipeline.matrix import strategy_of
-from callgate.pipeline.stage import Draft, Held, Next, Passage, staged
+from callgate.pipeline.stage import Held, Next, Passage, is_of_provider, staged
+from callgate.pipeline.walk import Walk
+
+Cause = Failed | Refused
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """Walk the candidates in order."""
+    """Walk the ways that lead to candidates, in order."""
 
+    choosing: Choosing
     drafting: Drafting
+    escalation: Escalation
 
     @staged
     async def __call__(self, passage: Passage, next: Next, /) -> AsyncGenerator[Reply]:
-        """Open the first candidate that answers; never switch after the first content."""
-        failures: list[Failed] = []
-        walk = Walk(self.drafting, passage)
-        passage.has_others = walk.has_more
-        for candidate, draft in walk:
-            passage.candidate, passage.draft = candidate, draft
+        """Open the first way that leads to an answer; never switch after the first content."""
+        causes: list[Cause] = []
+        walk = Walk(passage, self.choosing.ordered(passage), self.drafting)
+        for _ in walk:
             opening = next(passage)
             try:
                 reply = await opening.__aenter__()
-            except Failed as failure:
-                failures.append(failure)
-                if not strategy_of(failure).falls_back:
+            except (Failed, Refused) as cause:
+                causes.append(cause)
+                if not _leads_on(cause, passage):
                     break
                 continue
-            async with Held(opening):
-                yield reply
-            return
-        raise _outcome(failures, walk.unfit)
+            flaw = None if walk.kept else self.escalation.flaw(passage, reply)
+            if flaw is None or not walk.has_other_candidate():
+                async with Held(opening):
+                    yield reply
+                return
+            await self.escalation.close(passage, opening)
+            walk.escalate(flaw, reply)
+        if walk.kept is None:
+            raise _outcome(causes, walk.unfit)
+        # Nobody more capable can answer, and this is an answer, with its flaw.
+        yield walk.kept
 
 
-class Walk:
-    """The candidates that can take a call, each drafted when it is its turn.
-
-    A translation costs more than a look at a provider's name, and most calls need none.
-    """
-
-    def __init__(self, drafting: Drafting, passage: Passage) -> None:
-        self._drafting = drafting
-        self._passage = passage
-        self._left = list(reversed(passage.candidates))
-        self._drawn: tuple[Candidate, Draft] | None = None
-        self.unfit: list[Refused] = []
-        """Why others were passed over."""
-
-    def __iter__(self) -> Iterator[tuple[Candidate, Draft]]:
-        """Give each candidate with the request as it would get it."""
-        while self.has_more():
-            drawn, self._drawn = self._drawn, None
-            assert drawn is not None
-            yield drawn
-
-    def has_more(self) -> bool:
-        """Whether another one is left that can take the call."""
-        while self._drawn is None and self._left:
-            candidate = self._left.pop()
-            try:
-                self._drawn = candidate, self._drafting.draft(self._passage, candidate)
-            except Refused as unfit:
-                self.unfit.append(unfit)
-        return self._drawn is not None
+def _leads_on(cause: Cause, passage: Passage) -> bool:
+    """Whether another candidate may do what this one could not."""
+    if isinstance(cause, Failed):
+        return strategy_of(cause).falls_back
+    if isinstance(cause, OverLimit):
+        return is_of_provider(cause, passage)
+    return isinstance(cause, OverBudget | Unpriced | Unbounded)
 
 
-def _outcome(failures: list[Failed], unfit: list[Refused]) -> Failed | Refused:
-    """Return what to tell where nobody has answered."""
-    if not failures:
+def _outcome(causes: Sequence[Cause], unfit: Sequence[Refused]) -> Cause:
+    """Return what to tell where nobody has answered: a refusal says what would have helped."""
+    if not causes:
         return unfit[0]
-    last = failures[-1]
-    if not strategy_of(last).falls_back or len(failures) + len(unfit) == 1:
+    last, failures = causes[-1], [cause for cause in causes if isinstance(cause, Failed)]
+    if not failures:
+        return causes[0]
+    if isinstance(last, Refused) or not strategy_of(last).falls_back:
         return last
-    told = "; ".join(each.message for each in (*failures, *unfit))
-    return Exhausted(f"all {len(failures) + len(unfit)} candidates failed: {told}", failures)
+    all_causes = (*causes, *unfit)
+    if len(all_causes) == 1:
+        return last
+    told = "; ".join(cause.message for cause in all_causes)
+    return Exhausted(f"all {len(all_causes)} candidates failed: {told}", failures)

@@ -7,22 +7,19 @@ from collections.abc import AsyncGenerator
 import msgspec
 
 from callgate.call import Reply
-from callgate.config.policies import Settings
 from callgate.pipeline.stage import Next, Passage, staged
 from callgate.secrets import Secrets as Resolver
 
 
 class Secrets(msgspec.Struct, frozen=True, kw_only=True):
-    """Resolve the reference of the provider's key for one attempt."""
+    """Resolve the reference of the key that is used for one attempt."""
 
-    settings: Settings
     resolver: Resolver
 
     @staged
     async def __call__(self, passage: Passage, next: Next, /) -> AsyncGenerator[Reply]:
         """Open the rest of the road with the key in the passage; take it out after."""
-        assert passage.candidate is not None
-        reference = self.settings.providers[passage.candidate.provider].key
+        reference = passage.key
         passage.credential = None if reference is None else self.resolver.resolve(reference)
         try:
             async with next(passage) as reply:

@@ -81,7 +81,9 @@ def settlement_of(passage: Passage, ending: Ending, *, ended_at: float) -> Settl
         reply_id=meter.reply_id,
         finish_reason=meter.finish_reason,
         changes=(*passage.counted, *passage.changes),
-        call=None if ending.reply is None else _call_end(passage, error, ended_at),
+        call=None
+        if ending.reply is None or passage.goes_on
+        else _call_end(passage, error, ended_at),
     )
 
 

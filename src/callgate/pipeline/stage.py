@@ -13,7 +13,7 @@ import msgspec
 
 from callgate.call import Attempt, Candidate, Headers, ModelCall, Reply
 from callgate.config.policies import TaskPolicy
-from callgate.errors import ClientLeft, Reason, TimedOut
+from callgate.errors import ClientLeft, OverLimit, Reason, TimedOut
 from callgate.redact import Secret
 from callgate.task import Task
 from callgate.wire import Format, Request
@@ -61,8 +61,14 @@ class Passage(msgspec.Struct, kw_only=True):
     """route: who serves it now."""
     draft: Draft | None = None
     """route: the request in the form in which that candidate would get it."""
+    key: str | None = None
+    """route: the reference of the key that is used."""
     has_others: Callable[[], bool] = bool
-    """route: whether another candidate is left that could take the call."""
+    """route: whether there is another way to an answer, with another candidate or key."""
+    has_other_key: bool = False
+    """route: whether that is the same candidate with another key."""
+    goes_on: bool = False
+    """route: whether the call goes on though the attempt that ends now was answered."""
     attempts: int = 0
     """admit: attempts admitted so far; from the first on the call has a row."""
     attempt: Attempt | None = None
@@ -146,6 +152,12 @@ class Passage(msgspec.Struct, kw_only=True):
         for timer in (self.drain, self.expiry):
             if timer is not None:
                 timer.cancel()
+
+
+def is_of_provider(refused: OverLimit, passage: Passage) -> bool:
+    """Whether a limit is one of the provider that was to serve, and not of who asks."""
+    assert passage.candidate is not None
+    return refused.reason.scope == f"provider:{passage.candidate.provider}"
 
 
 Next = Callable[[Passage], AbstractAsyncContextManager[Reply]]

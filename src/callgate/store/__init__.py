@@ -40,6 +40,7 @@ from callgate.store.watched import Alert as Alert
 from callgate.store.watched import AlertKind as AlertKind
 from callgate.store.watched import BudgetRow as BudgetRow
 from callgate.store.watched import Overrun as Overrun
+from callgate.store.watched import Performance as Performance
 from callgate.store.watched import Raised as Raised
 from callgate.store.watched import Watched
 from callgate.task import Task

@@ -28,6 +28,7 @@ from callgate.store import (
     Key,
     LimitRow,
     Overrun,
+    Performance,
     Probe,
     Raised,
     Refusal,
@@ -53,6 +54,7 @@ from callgate.store.heartbeat import Heartbeat
 from callgate.store.imbalances import imbalances
 from callgate.store.limits import Limit
 from callgate.store.owners import SILENT_SECONDS
+from callgate.store.performance import performance
 from callgate.store.priced import NotedPrice, PastAttempt, Repricing
 from callgate.store.reads import Reader
 from callgate.store.repricing import note_prices, noted_prices, past_attempts, reprice
@@ -222,6 +224,10 @@ class DatabaseStore:
     ) -> Future[Mapping[str, Sequence[Money]]]:
         """Return what the attempts of every scope of a kind have cost since each of some instants."""
         return self._aside.ask(partial(spent_by_scope, kind=kind, instants=instants))
+
+    def performance(self, since: float, /) -> Future[Mapping[Candidate, Performance]]:
+        """Return how each candidate has done since an instant."""
+        return self._aside.ask(partial(performance, since=since))
 
     def overruns(self) -> Sequence[Raised]:
         """Return which bounds and counts are multiplied, as a bill was above them, by model."""

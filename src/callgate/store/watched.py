@@ -81,6 +81,24 @@ class Raised(msgspec.Struct, frozen=True, kw_only=True):
     """Whether only counts are, and proven bounds stay as they are."""
 
 
+class Performance(msgspec.Struct, frozen=True, kw_only=True):
+    """What a candidate's latest attempts came to."""
+
+    attempts: int
+    failures: int
+    """Those of them that failed by who served, and not by what was asked."""
+    first_content_seconds: float | None
+    """How long the first content took in half of those that had any; None where none had."""
+
+    @property
+    def success_rate(self) -> float:
+        """The share of good ones, drawn towards a half where there are few.
+
+        Source: Laplace's rule of succession.
+        """
+        return (self.attempts - self.failures + 1) / (self.attempts + 2)
+
+
 class Watched(Protocol):
     """The part of the store that alerts stand on."""
 
@@ -134,6 +152,10 @@ class Watched(Protocol):
 
         That may take long, and the event loop goes on.
         """
+        ...
+
+    def performance(self, since: float, /) -> Future[Mapping[Candidate, Performance]]:
+        """Return how each candidate has done since an instant; meanwhile the event loop goes on."""
         ...
 
     def overruns(self) -> Sequence[Raised]:

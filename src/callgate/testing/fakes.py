@@ -34,6 +34,10 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """What it says that it cost."""
     counted_tokens: int | None = None
     """What it counts, where it is asked to."""
+    body: bytes = ANSWER
+    """What it answers, where that is no stream."""
+    finish_reason: str | None = None
+    """Why it ended, in its provider's word."""
 
 
 class Silence(msgspec.Struct, frozen=True):
@@ -62,7 +66,7 @@ class FakeProvider:
         meter = Meter(believed=outgoing.believed)
         if line.chunks is None:
             _finish(line, meter)
-            yield Reply(status=200, headers=(), body=ANSWER, meter=meter)
+            yield Reply(status=200, headers=(), body=line.body, meter=meter)
         else:
             yield Reply(status=200, headers=(), chunks=_play(line, meter), meter=meter)
 
@@ -83,4 +87,4 @@ def _finish(line: Answer, meter: Meter) -> None:
     meter.usage, meter.finished = line.usage, line.finished
     meter.service_tier, meter.unpriced = line.service_tier, line.unpriced
     meter.has_media, meter.reported = line.has_media, line.reported
-    meter.counted_tokens = line.counted_tokens
+    meter.counted_tokens, meter.finish_reason = line.counted_tokens, line.finish_reason

@@ -12,6 +12,9 @@ from callgate.errors import BrokenReply
 LONGEST_SAMPLE: Final = 80
 """Bytes of an unreadable reply that a message shows."""
 
+CUT: Final = frozenset({"length", "max_tokens", "max_output_tokens", "MAX_TOKENS"})
+"""How the families say that a reply ended at its output limit."""
+
 MOST_COUNTED: Final = 10**12
 """A counter over this is not a count of tokens; it also keeps every cost inside 64 bits."""
 

@@ -148,7 +148,6 @@ def test_what_the_design_has_and_this_version_does_not_enforce_is_refused(
     [
         ('[providers.x]\napi = "gemini"', "gemini"),
         ('[providers.x]\napi = "openai"\nkey = "vault:a/b"', "vault:"),
-        ('[models.x]\nuse = ["openai:y"]\nprefer = "cost"', "cost"),
     ],
 )
 def test_a_value_to_come_is_told_apart_from_a_misspelling(setting: str, missing: str) -> None:

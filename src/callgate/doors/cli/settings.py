@@ -44,7 +44,7 @@ def describe(settings: Settings) -> str:
 
 def referenced_variables(settings: Settings) -> frozenset[str]:
     """Return every environment variable that a secret reference of the settings names."""
-    references = [provider.key for provider in settings.providers.values()]
+    references = [key for provider in settings.providers.values() for key in provider.keys]
     references += [agent.key for agent in settings.agents.values()]
     named = [reference for reference in references if reference and reference.startswith("env:")]
     return frozenset(reference.removeprefix("env:") for reference in named)

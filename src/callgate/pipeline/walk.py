@@ -1,0 +1,97 @@
+"""The ways that lead to an answer: each candidate, with each key and service tier, one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from callgate.call import Candidate, Reply
+from callgate.errors import Refused
+from callgate.pipeline.drafting import Drafting
+from callgate.pipeline.stage import Draft, Passage
+
+
+class Way(msgspec.Struct, frozen=True, kw_only=True):
+    """One way to an answer."""
+
+    candidate: Candidate
+    draft: Draft
+    key: str | None
+    """The reference of the key that is used."""
+    has_other_key: bool = False
+    """Whether the next way is the same one with another key."""
+
+
+class Walk:
+    """The ways of one call, each drafted when it is its turn.
+
+    A translation costs more than a look at a provider's name, and most calls need none.
+    """
+
+    def __init__(
+        self, passage: Passage, candidates: Sequence[Candidate], drafting: Drafting
+    ) -> None:
+        self._passage = passage
+        self._drafting = drafting
+        self._left = list(reversed(candidates))
+        self._drawn: list[Way] = []
+        self._flaw: str | None = None
+        self.unfit: list[Refused] = []
+        """Why candidates were passed over."""
+        self.kept: Reply | None = None
+        """A whole reply with a flaw, for when nobody has a better one."""
+
+    def __iter__(self) -> Iterator[Way]:
+        """Give the ways; the passage is told of each before it is taken."""
+        passage = self._passage
+        passage.has_others = self.has_more
+        while self.has_more():
+            way = self._drawn.pop()
+            passage.candidate, passage.draft = way.candidate, way.draft
+            passage.key, passage.has_other_key = way.key, way.has_other_key
+            yield way
+
+    def has_more(self) -> bool:
+        """Whether another way is left."""
+        while not self._drawn and self._left:
+            try:
+                self._draw(self._left.pop())
+            except Refused as unfit:
+                self.unfit.append(unfit)
+        return bool(self._drawn)
+
+    def has_other_candidate(self) -> bool:
+        """Whether another candidate is left, by any way."""
+        self._drawn = [way for way in self._drawn if way.candidate != self._passage.candidate]
+        return self.has_more()
+
+    def escalate(self, flaw: str, kept: Reply) -> None:
+        """Go on with the other candidates, as a reply has a flaw; that reply is kept.
+
+        Args:
+            flaw: What is wrong with it.
+            kept: The reply.
+        """
+        self._flaw, self.kept = flaw, kept
+        self._drawn = [_escalated(way, flaw) for way in self._drawn]
+
+    def _draw(self, candidate: Candidate) -> None:
+        drafts = self._drafting.drafts(self._passage, candidate)
+        keys = self._drafting.keys(self._passage, candidate)
+        # A service tier that costs less is tried with one key: what it lacks is room for anybody.
+        *cheaper, usual = drafts
+        ways = [Way(candidate=candidate, draft=draft, key=keys[0]) for draft in cheaper]
+        last = len(keys) - 1
+        ways += [
+            Way(candidate=candidate, draft=usual, key=key, has_other_key=n < last)
+            for n, key in enumerate(keys)
+        ]
+        if self._flaw is not None:
+            ways = [_escalated(way, self._flaw) for way in ways]
+        self._drawn = ways[::-1]
+
+
+def _escalated(way: Way, flaw: str) -> Way:
+    draft = msgspec.structs.replace(way.draft, changes=(f"escalated={flaw}", *way.draft.changes))
+    return msgspec.structs.replace(way, draft=draft)
