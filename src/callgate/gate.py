@@ -350,7 +350,12 @@ class Gate:
             Permission: Permission(decide=deciding_by(settings), formats=formats),
             Route: Route(drafting=Drafting(settings=settings, formats=formats)),
             Retry: Retry(store=store, clock=clock, rng=self._rng),
-            Breaker: Breaker(settings=settings, resolver=secrets, health=self._health),
+            Breaker: Breaker(
+                settings=settings,
+                resolver=secrets,
+                health=self._health,
+                settled=frozenset(c for route in settings.models.values() for c in route.use),
+            ),
             Admit: Admit(
                 settings=settings,
                 prices=_prices(settings),
