@@ -352,15 +352,13 @@ class Gate:
             Identify: Identify(settings=settings, store=store),
             Parse: Parse(formats=formats),
             Permission: Permission(decide=deciding_by(settings), formats=formats),
-            Route: Route(
-                choosing=Choosing(
-                    settings=settings, prices=prices, performances=self._performances, clock=clock
-                ),
-                drafting=Drafting(settings=settings, formats=formats, prices=prices, clock=clock),
-                escalation=Escalation(settings=settings),
-            ),
+            Route: self._route(settings, prices),
             Retry: Retry(store=store, clock=clock, rng=self._rng),
-            Breaker: Breaker(resolver=secrets, health=self._health),
+            Breaker: Breaker(
+                resolver=secrets,
+                health=self._health,
+                settled=frozenset(c for route in settings.models.values() for c in route.use),
+            ),
             Admit: Admit(
                 settings=settings,
                 prices=prices,
@@ -374,6 +372,16 @@ class Gate:
             ),
             SecretsStage: SecretsStage(resolver=secrets),
         }
+
+    def _route(self, settings: Settings, prices: PriceTable) -> Route:
+        clock = self.clock
+        return Route(
+            choosing=Choosing(
+                settings=settings, prices=prices, performances=self._performances, clock=clock
+            ),
+            drafting=Drafting(settings=settings, formats=self.formats, prices=prices, clock=clock),
+            escalation=Escalation(settings=settings),
+        )
 
 
 def _prices(settings: Settings) -> PriceTable:

@@ -132,6 +132,8 @@ def _provider(name: str, table: ProviderTable, path: Path) -> ProviderPolicy:
         connect_timeout_seconds=table.connect_timeout,
         first_byte_timeout_seconds=table.first_byte_timeout,
         read_timeout_seconds=table.read_timeout,
+        first_token_timeout_seconds=table.first_token_timeout,
+        total_timeout_seconds=table.total_timeout,
     )
 
 

@@ -113,6 +113,10 @@ class ProviderPolicy(msgspec.Struct, frozen=True, kw_only=True):
     first_byte_timeout_seconds: float = 120.0
     read_timeout_seconds: float = 60.0
     """The longest silence between two pieces of a reply."""
+    first_token_timeout_seconds: float = 300.0
+    """From the beginning of an attempt to a stream's first content, whatever else it sends."""
+    total_timeout_seconds: float = 3600.0
+    """From the beginning of an attempt to its end."""
 
     @property
     def keys(self) -> tuple[str | None, ...]:

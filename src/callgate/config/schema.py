@@ -142,6 +142,15 @@ class ProviderTable(LimitsTable):
         default=120.0, description="From the request to the reply's headers."
     )
     read_timeout: Duration = Field(default=60.0, description="The longest silence in a reply.")
+    first_token_timeout: Duration = Field(
+        default=300.0,
+        description="From the beginning of an attempt to a stream's first content, however often it"
+        " says that it is alive.",
+    )
+    total_timeout: Duration = Field(
+        default=3600.0,
+        description="From the beginning of an attempt to its end, however steadily it answers.",
+    )
 
 
 class ModelTable(Table):

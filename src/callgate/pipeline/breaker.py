@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 
 import msgspec
 
-from callgate.call import Reply
+from callgate.call import Candidate, Reply
 from callgate.errors import BadCredential, Failed, Forbidden
 from callgate.pipeline.health import Asked, Health
 from callgate.pipeline.stage import Next, Passage, staged
@@ -18,6 +18,8 @@ class Breaker(msgspec.Struct, frozen=True, kw_only=True):
 
     resolver: Secrets
     health: Health
+    settled: frozenset[Candidate]
+    """The models that the settings name, for every agent that asks for their route."""
 
     @staged
     async def __call__(self, passage: Passage, next: Next, /) -> AsyncGenerator[Reply]:
@@ -25,7 +27,8 @@ class Breaker(msgspec.Struct, frozen=True, kw_only=True):
         candidate = passage.candidate
         assert candidate is not None
         reference = passage.key
-        asked = Asked(candidate, self._mark(reference))
+        mark = self._mark(reference)
+        asked = Asked(candidate, mark, is_settled=candidate in self.settled)
         probed = await self.health.check(asked)
         try:
             async with next(passage) as reply:
@@ -41,6 +44,8 @@ class Breaker(msgspec.Struct, frozen=True, kw_only=True):
             self.health.let_go(probed)
             raise
         self.health.went_well(asked, probed)
+        if not self.health.blocks_nobody:
+            self.health.note_keys(candidate.provider, {mark})
 
     def _is_renewed(self, failure: Failed, reference: str | None, asked: Asked) -> bool:
         """Note whether another key stands by now in the place of one that was rejected."""

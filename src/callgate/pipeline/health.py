@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from asyncio import Future
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -21,6 +21,7 @@ from callgate.errors import (
     BreakerOpen,
     Failed,
     Forbidden,
+    NoSuchModel,
     OutOfCredit,
     Quarantined,
     Reason,
@@ -45,8 +46,10 @@ CALLS: Final = 4
 PROBE_SECONDS: Final = 60.0
 """How long the one who tries may take; then another may."""
 
-FIRST_SECONDS: Final[Mapping[BlockKind, float]] = {"breaker": 5.0, "credit": 60.0}
-LONGEST_SECONDS: Final[Mapping[BlockKind, float]] = {"breaker": 60.0, "credit": 900.0}
+FIRST_SECONDS: Final[Mapping[BlockKind, float]] = {"breaker": 5.0, "credit": 60.0, "missing": 60.0}
+LONGEST_SECONDS: Final[Mapping[BlockKind, float]] = {
+    "breaker": 60.0, "credit": 900.0, "missing": 900.0
+}  # fmt: skip
 """Each time in a row a block lasts twice as long; those of other kinds last until they are lifted."""
 
 MOST_SUBJECTS: Final = 4096
@@ -61,6 +64,8 @@ class Asked(msgspec.Struct, frozen=True):
     candidate: Candidate
     mark: str
     """Tells one credential from another, and nothing else about it."""
+    is_settled: bool = False
+    """Whether the settings name this very model: then it is the operator's to put right."""
 
     @property
     def key(self) -> str:
@@ -87,12 +92,19 @@ class Health:
         self._blocks: dict[str, Block] = {}
         self._read_at: float | None = None
         self._failures: dict[str, list[str]] = {}
+        self._replaced: set[str] = set()
+
+    @property
+    def blocks_nobody(self) -> bool:
+        """Whether everybody is asked, as far as this gate knows."""
+        return not self._blocks
 
     async def check(self, asked: Asked) -> Block | None:
         """Let a call pass; return the block that it is to try, if it is the one who tries.
 
         Raises:
             BreakerOpen: It failed too often, and it is not time yet to try again.
+            NoSuchModel: It did not have the model a little while ago.
             Quarantined: Its credential is rejected, its account is empty, or a person said so.
         """
         self._read()
@@ -114,6 +126,19 @@ class Health:
             self._submit(self._store.unblock(probed.subject))
             log.warning("%s answers again", probed.subject)
 
+    def note_keys(self, provider: str, marks: Container[str]) -> None:
+        """Note which credentials a provider is asked with, as one of them is good.
+
+        What is blocked with any other is still not asked, by gates that have it, but nobody needs
+        to do anything about it: its alert is over.
+        """
+        for block in self._blocks.values():
+            name, has_mark, mark = block.subject.partition("#")
+            is_its = has_mark and name.partition(":")[0] == provider
+            if is_its and mark not in marks and block.subject not in self._replaced:
+                self._replaced.add(block.subject)
+                self._submit(self._store.resolve_alerts([block.fingerprint], self._clock.now()))
+
     def let_go(self, probed: Block | None) -> None:
         """Note that a call came to nothing that tells of who was asked: another may try."""
         if probed is not None:
@@ -124,22 +149,18 @@ class Health:
         found = self._finding(asked, failure, call_id)
         if found is not None:
             subject, kind = found
-            again = probed is not None and probed.subject == subject
-            self._block(subject, kind, failure, times=probed.times + 1 if probed and again else 1)
+            again = probed if probed is not None and probed.subject == subject else None
+            self._block(subject, kind, failure, before=again)
         elif probed is not None and not strategy_of(failure).counts:
             # It has answered, whatever it said.
             self.went_well(asked, probed)
         elif probed is not None:
-            self._block(probed.subject, probed.kind, failure, times=probed.times + 1)
+            self._block(probed.subject, probed.kind, failure, before=probed)
 
     def _finding(self, asked: Asked, failure: Failed, call_id: str) -> tuple[str, BlockKind] | None:
         """Return what a failure means for whom; None where it means nothing yet."""
-        if isinstance(failure, Forbidden):
-            return asked.model, "model"
-        if isinstance(failure, BadCredential):
-            return asked.key, "credential"
-        if isinstance(failure, OutOfCredit):
-            return asked.key, "credit"
+        if isinstance(failure, BadCredential | OutOfCredit | NoSuchModel):
+            return _rejection(asked, failure)
         if not strategy_of(failure).counts:
             return None
         if len(self._failures) >= MOST_SUBJECTS:
@@ -151,8 +172,10 @@ class Health:
         del self._failures[asked.model]
         return asked.model, "breaker"
 
-    def _block(self, subject: str, kind: BlockKind, failure: Failed, *, times: int) -> None:
-        now = self._clock.now()
+    def _block(
+        self, subject: str, kind: BlockKind, failure: Failed, *, before: Block | None
+    ) -> None:
+        now, times = self._clock.now(), 1 if before is None else before.times + 1
         first, longest = FIRST_SECONDS.get(kind), LONGEST_SECONDS.get(kind)
         lasts = None if first is None or longest is None else min(longest, first * 2 ** (times - 1))
         block = Block(
@@ -160,7 +183,7 @@ class Health:
             kind=kind,
             reason=failure.message,
             times=times,
-            since=now,
+            since=now if before is None else before.since,
             until=None if lasts is None else now + lasts,
         )
         self._blocks[subject] = block
@@ -204,17 +227,32 @@ class Health:
         written.add_done_callback(_note)
 
 
+def _rejection(
+    asked: Asked, failure: BadCredential | OutOfCredit | NoSuchModel
+) -> tuple[str, BlockKind] | None:
+    """Return who need not be asked again, as the answer would be the same."""
+    if isinstance(failure, Forbidden):
+        return asked.model, "model"
+    if isinstance(failure, BadCredential):
+        return asked.key, "credential"
+    if isinstance(failure, OutOfCredit):
+        return asked.key, "credit"
+    return (asked.model, "missing") if asked.is_settled else None
+
+
 def _note(written: Future[Any]) -> None:
     if not written.cancelled() and (error := written.exception()) is not None:
         log.warning("other gates were not told who is blocked: %s", error)
 
 
-def _open(asked: Asked, block: Block, *, now: float) -> BreakerOpen | Quarantined:
+def _open(asked: Asked, block: Block, *, now: float) -> BreakerOpen | NoSuchModel | Quarantined:
     if block.kind == "credit":
         return _quarantined(asked, block)
+    if block.kind == "missing":
+        return NoSuchModel(_told(asked, block), billed=False, reason=_reason(asked, block))
     assert block.until is not None
     wait = max(1.0, block.until - now)
-    fix = f"wait until {rfc3339(now + wait)}, or callgate breakers close {block.subject}"
+    fix = f"wait until {rfc3339(now + wait)}, or {block.closing}"
     msg = (
         f"{asked.candidate.name} is not asked for now, as it failed again and again "
         f"({block.reason}); {fix}"
@@ -229,21 +267,18 @@ def _open(asked: Asked, block: Block, *, now: float) -> BreakerOpen | Quarantine
     return BreakerOpen(msg, billed=False, retry_after_seconds=wait, reason=reason)
 
 
-REMEDIES: Final[Mapping[BlockKind, str]] = {
-    "credential": "put a good key in its place",
-    "model": "let its account use the model, or take the model out of the settings",
-    "credit": "top up its account",
-    "operator": "ask who closed it",
-}
-
-
 def _quarantined(asked: Asked, block: Block) -> Quarantined:
-    fix = f"{REMEDIES[block.kind]}, then callgate breakers close {block.subject}"
-    msg = f"{asked.candidate.name} is not asked ({block.reason}); {fix}"
-    reason = Reason(
-        code="quarantined",
+    return Quarantined(_told(asked, block), billed=False, reason=_reason(asked, block))
+
+
+def _told(asked: Asked, block: Block) -> str:
+    return f"{asked.candidate.name} is not asked ({block.reason}); {block.fix}"
+
+
+def _reason(asked: Asked, block: Block) -> Reason:
+    return Reason(
+        code="no_such_model" if block.kind == "missing" else "quarantined",
         rule=f"providers.{asked.candidate.provider}",
         scope=block.subject,
-        fix=fix,
+        fix=block.fix,
     )
-    return Quarantined(msg, billed=False, reason=reason)

@@ -10,6 +10,7 @@ import asyncio
 import io
 import ssl
 from collections.abc import AsyncGenerator
+from math import inf
 from pathlib import Path
 from typing import Final
 
@@ -39,6 +40,8 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
     """From the connection to the reply's headers; sending the request is part of it."""
     read_seconds: float
     """The longest silence between two pieces of a reply."""
+    total_seconds: float
+    """From the beginning to the reply's end, however steadily it comes."""
 
 
 class Response:
@@ -50,20 +53,24 @@ class Response:
     """
 
     __slots__ = (
+        "_ends_at",
         "_host",
         "_loop",
-        "_read_seconds",
         "_response",
+        "_timeouts",
         "_waiting_since",
         "_watch",
         "headers",
         "status",
     )
 
-    def __init__(self, response: aiohttp.ClientResponse, host: str, *, read_seconds: float) -> None:
+    def __init__(
+        self, response: aiohttp.ClientResponse, host: str, *, timeouts: Timeouts, ends_at: float
+    ) -> None:
         self._response = response
         self._host = host
-        self._read_seconds = read_seconds
+        self._timeouts = timeouts
+        self._ends_at = ends_at
         self._loop = asyncio.get_running_loop()
         self._waiting_since: float | None = None
         self._watch: asyncio.TimerHandle | None = None
@@ -77,7 +84,7 @@ class Response:
         """Return the whole body.
 
         Raises:
-            TimedOut: It was silent for too long.
+            TimedOut: It was silent for too long, or took too long altogether.
             BrokenReply: It stopped before its end.
         """
         content = self._response.content
@@ -89,7 +96,7 @@ class Response:
         """Give the body in the pieces that come; raises as :meth:`read` does, after the last."""
         content, now = self._response.content, self._loop.time
         if not content.is_eof():
-            self._watch = self._loop.call_later(self._read_seconds, self._look)
+            self._look_at(now() + self._timeouts.read_seconds)
         try:
             while True:
                 self._waiting_since = now()
@@ -98,16 +105,12 @@ class Response:
                 if not piece:
                     return
                 yield piece
-        except TimeoutError as error:
-            msg = f"{self._host} was silent for {self._read_seconds:g} s in the middle of its reply"
-            raise TimedOut(msg, billed=True) from error
-        except aiohttp.ClientError as error:
+        except (TimeoutError, aiohttp.ClientError) as error:
             # What came is the reader's, but the library's methods raise as soon as there is an error.
             rest = content._read_nowait(-1)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
             if rest:
                 yield rest
-            msg = f"the reply of {self._host} stopped before its end: {tell(error)}"
-            raise BrokenReply(msg, billed=True) from error
+            raise self._broken(error) from error
         finally:
             self._drop()
 
@@ -121,14 +124,28 @@ class Response:
             self._watch = None
         self._response.close()
 
+    def _broken(self, error: Exception) -> BrokenReply | TimedOut:
+        if not isinstance(error, TimeoutError):
+            msg = f"the reply of {self._host} stopped before its end: {tell(error)}"
+            return BrokenReply(msg, billed=True)
+        if self._loop.time() >= self._ends_at:
+            return _took_too_long(self._host, self._timeouts)
+        seconds = self._timeouts.read_seconds
+        msg = f"{self._host} was silent for {seconds:g} s in the middle of its reply"
+        return TimedOut(msg, billed=True)
+
+    def _look_at(self, instant: float) -> None:
+        self._watch = self._loop.call_at(min(instant, self._ends_at), self._look)
+
     def _look(self) -> None:
         """End a wait that is too long, or look again when it would be: cheaper than a timer each."""
         now = self._loop.time()
         began = now if self._waiting_since is None else self._waiting_since
-        if now - began >= self._read_seconds:
+        silent_at = began + self._timeouts.read_seconds
+        if now >= min(silent_at, self._ends_at):
             self._response.content.set_exception(TimeoutError())
         else:
-            self._watch = self._loop.call_at(began + self._read_seconds, self._look)
+            self._look_at(silent_at)
 
 
 class Client:
@@ -161,7 +178,9 @@ class Client:
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=ADDED_BY_LIBRARY,
             # Not sock_read, which would also limit the wait for the headers.
-            timeout=aiohttp.ClientTimeout(total=None, connect=timeouts.connect_seconds),
+            timeout=aiohttp.ClientTimeout(
+                total=None, connect=timeouts.connect_seconds, ceil_threshold=inf
+            ),
             read_bufsize=2**18,
             max_line_size=LONGEST_HEADER,
             max_field_size=LONGEST_HEADER,
@@ -185,9 +204,10 @@ class Client:
         """
         target = self._urls.get(url) or self._urls.setdefault(url, URL(url, encoded=True))
         host = target.host_port_subcomponent or url
+        ends_at = asyncio.get_running_loop().time() + self._timeouts.total_seconds
         try:
             async with asyncio.timeout(None) as limit:
-                reply_limit.set(limit)
+                reply_limit.set((limit, ends_at))
                 response = await self._session.request(
                     method,
                     target,
@@ -198,17 +218,24 @@ class Client:
                     middlewares=None if method == "POST" else (ask_once,),
                 )
         except TimeoutError as error:
+            if asyncio.get_running_loop().time() >= ends_at:
+                raise _took_too_long(host, self._timeouts) from error
             seconds = self._timeouts.first_byte_seconds
             msg = f"{host} did not begin to answer within {seconds:g} s"
             raise TimedOut(msg, billed=True) from error
         except aiohttp.ClientError as error:
             msg = f"the connection to {host} died before a reply: {tell(error)}"
             raise Transient(msg, billed=True) from error
-        return Response(response, host, read_seconds=self._timeouts.read_seconds)
+        return Response(response, host, timeouts=self._timeouts, ends_at=ends_at)
 
     async def close(self) -> None:
         """Close every connection, also of replies that are being read."""
         await self._session.close()
+
+
+def _took_too_long(host: str, timeouts: Timeouts) -> TimedOut:
+    msg = f"{host} had not answered to the end within {timeouts.total_seconds:g} s"
+    return TimedOut(msg, billed=True)
 
 
 def _trust(ca_file: Path | None) -> ssl.SSLContext | bool:

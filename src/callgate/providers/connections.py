@@ -26,8 +26,9 @@ from callgate.errors import TimedOut, Transient
 KEEP_ALIVE_SECONDS: Final = 50.0
 """Less than the 60 seconds after which the usual load balancers drop an idle connection."""
 
-reply_limit: ContextVar[asyncio.Timeout] = ContextVar("reply_limit")
-"""The limit of the request that this task sends; it begins once there is a connection."""
+reply_limit: ContextVar[tuple[asyncio.Timeout, float]] = ContextVar("reply_limit")
+"""The limit of the request that this task sends, which begins once there is a connection, and the
+instant of the loop's time at which the whole of it ends."""
 
 
 class Connector(aiohttp.TCPConnector):
@@ -69,8 +70,9 @@ class Connector(aiohttp.TCPConnector):
         except (aiohttp.ClientError, OSError) as error:
             msg = f"no connection to {host}: {tell(error)}"
             raise Transient(msg, billed=False) from error
-        ends_at = asyncio.get_running_loop().time() + self._first_byte_seconds
-        reply_limit.get().reschedule(ends_at)
+        limit, ends_at = reply_limit.get()
+        begins_by = asyncio.get_running_loop().time() + self._first_byte_seconds
+        limit.reschedule(min(begins_by, ends_at))
         return connection
 
     def _is_fresh(self, connection: Connection) -> bool:

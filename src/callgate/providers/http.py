@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,7 +10,7 @@ from typing import Protocol
 
 from callgate.call import Headers, Meter, Reply
 from callgate.config.policies import ProviderPolicy
-from callgate.errors import BrokenReply, Failed, Transient
+from callgate.errors import BrokenReply, Failed, TimedOut, Transient
 from callgate.providers import Outgoing
 from callgate.providers.client import Client, Response, Timeouts
 from callgate.wire import Format, Scanner
@@ -61,12 +62,13 @@ class HttpProvider:
         headers = self._dialect.authenticate(outgoing, url)
         self._open += 1
         response: Response | None = None
+        begun_at = asyncio.get_running_loop().time()
         try:
             response = await self._connected().send(url, headers=headers, body=outgoing.body)
             if response.status >= FIRST_ERROR:
                 raise await self._failure(outgoing.format, response)
             if outgoing.request.stream and _is_stream(response.headers):
-                reply = await _open_stream(outgoing, response)
+                reply = await self._open_stream(outgoing, response, begun_at=begun_at)
             else:
                 reply = await _read_plain(outgoing, response)
             yield reply
@@ -76,6 +78,18 @@ class HttpProvider:
             self._open -= 1
             if self._retired:
                 await self.close()
+
+    async def _open_stream(
+        self, outgoing: Outgoing, response: Response, *, begun_at: float
+    ) -> Reply:
+        """Open a stream; one that says nothing of content is as good as silent."""
+        seconds = self._policy.first_token_timeout_seconds
+        try:
+            async with asyncio.timeout_at(begun_at + seconds):
+                return await _open_stream(outgoing, response)
+        except TimeoutError as error:
+            msg = f"{self._policy.name} had sent no content within {seconds:g} s"
+            raise TimedOut(msg, billed=True) from error
 
     async def close(self) -> None:
         """Close every connection once the replies that are open have ended."""
@@ -93,6 +107,7 @@ class HttpProvider:
                     connect_seconds=policy.connect_timeout_seconds,
                     first_byte_seconds=policy.first_byte_timeout_seconds,
                     read_seconds=policy.read_timeout_seconds,
+                    total_seconds=policy.total_timeout_seconds,
                 ),
                 ca_file=policy.ca_file,
                 proxy=policy.proxy,

@@ -356,11 +356,14 @@ class Store(Watched, Priced, Protocol):
         ...
 
     def block(self, block: Block, /) -> Future[None]:
-        """Let nobody ask somebody for a while, in any gate; a longer block that holds stays."""
+        """Let nobody ask somebody for a while, in any gate; a longer block that holds stays.
+
+        In the same transaction an alert is raised, unless a person wanted it so.
+        """
         ...
 
     def unblock(self, subject: str, /) -> Future[bool]:
-        """Lift a block; return False if there is none."""
+        """Lift a block and resolve its alert; return False if there is none."""
         ...
 
     def claim_probe(self, probe: Probe, /) -> Future[bool]:

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Final, Literal
 
 import msgspec
 
-BlockKind = Literal["breaker", "credential", "model", "credit", "operator"]
+BlockKind = Literal["breaker", "credential", "model", "missing", "credit", "operator"]
 """``breaker``: it failed too often; ``credential``: its key is rejected; ``model``: its key may not
-use this model; ``credit``: its account is empty; ``operator``: a person said so."""
+use this model; ``missing``: it does not have this model; ``credit``: its account is empty;
+``operator``: a person said so."""
+
+REMEDIES: Final[Mapping[BlockKind, str]] = {
+    "credential": "put a good key in its place",
+    "model": "let its account use the model, or take the model out of the settings",
+    "missing": "correct the model's name in the settings, or take it out",
+    "credit": "top up its account",
+    "operator": "ask who closed it",
+}
+"""What somebody has to do besides lifting it; who only fails too often is tried again by itself."""
 
 
 class Block(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +36,22 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds since 1970."""
     until: float | None = None
     """From then on one call may try it; None: until somebody lifts it."""
+
+    @property
+    def closing(self) -> str:
+        """The command that lifts it."""
+        return f"callgate breakers close {self.subject}"
+
+    @property
+    def fix(self) -> str:
+        """What to do about it."""
+        remedy = REMEDIES.get(self.kind)
+        return self.closing if remedy is None else f"{remedy}, then {self.closing}"
+
+    @property
+    def fingerprint(self) -> str:
+        """What an alert of it is about."""
+        return f"{self.kind} {self.subject}"
 
 
 class Probe(msgspec.Struct, frozen=True, kw_only=True):

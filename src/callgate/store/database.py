@@ -166,12 +166,12 @@ class DatabaseStore:
         return self._writer.submit(rules.raise_budget, (task_id, budget))
 
     def block(self, block: Block, /) -> Future[None]:
-        """Let nobody ask somebody for a while; a longer block that holds stays."""
+        """Let nobody ask somebody for a while, and tell of it; a longer block that holds stays."""
         return self._writer.submit(blocked.block, block)
 
     def unblock(self, subject: str, /) -> Future[bool]:
-        """Lift a block; return False if there is none."""
-        return self._writer.submit(blocked.unblock, subject)
+        """Lift a block and resolve its alert; return False if there is none."""
+        return self._writer.submit(blocked.unblock, (subject, self.clock.now()))
 
     def claim_probe(self, probe: Probe, /) -> Future[bool]:
         """Be the one who tries whether a block is still needed."""

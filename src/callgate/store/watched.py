@@ -12,9 +12,12 @@ from callgate.call import Candidate
 from callgate.money import Money
 from callgate.store.calendar import Window
 
-AlertKind = Literal["share", "run_out", "burn", "overrun"]
+AlertKind = Literal[
+    "share", "run_out", "burn", "overrun", "breaker", "credential", "model", "missing", "credit"
+]
 """``share``: of a budget, so much is spent; ``run_out``: it is soon; ``burn``: at this rate it is
-before its month ends; ``overrun``: a bill was above its reservation."""
+before its month ends; ``overrun``: a bill was above its reservation; the others: who is not asked
+for now, and why, as :data:`callgate.store.blocks.BlockKind` has it."""
 
 Severity = Literal["warning", "critical"]
 
@@ -31,7 +34,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     kind: AlertKind
     severity: Severity
     scope: str
-    """Whom it concerns, as limits name it, or ``task:`` or ``model:`` and a name."""
+    """Whom it concerns, as limits name it, or ``task:`` or ``model:`` and a name; of who is not asked,
+    ``provider:`` or ``model:`` and its name."""
     rule: str | None
     """The setting that drew the line."""
     message: str

@@ -233,6 +233,7 @@ async def connect(
     connect_seconds: float = NEVER,
     first_byte_seconds: float = NEVER,
     read_seconds: float = NEVER,
+    total_seconds: float = NEVER,
     ca_file: Path | None = None,
     proxy: str | None = None,
 ) -> AsyncGenerator[Client]:
@@ -240,6 +241,7 @@ async def connect(
         connect_seconds=connect_seconds,
         first_byte_seconds=first_byte_seconds,
         read_seconds=read_seconds,
+        total_seconds=total_seconds,
     )
     client = Client(timeouts=timeouts, ca_file=ca_file, proxy=proxy)
     try:

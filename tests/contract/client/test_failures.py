@@ -117,6 +117,24 @@ async def test_a_reply_may_take_longer_than_any_of_its_silences() -> None:
         assert await ask_whole(client, server.url) == b"xxxx"
 
 
+async def test_a_reply_that_never_ends_is_ended_with_what_came_of_it() -> None:
+    steps: Answer = [CHUNKED, *[pause(SOON / 2), chunk(b"x")] * 200]
+    async with connect(total_seconds=4 * SOON) as client, peer(steps) as server:
+        came, failure = await read_until_failure(client, server.url)
+        await server.gone()
+    assert came.startswith(b"x")
+    assert isinstance(failure, TimedOut)
+    assert failure.billed
+    assert "to the end within 0.4 s" in failure.message
+
+
+async def test_a_reply_that_does_not_begin_takes_no_longer_than_all_of_it_may() -> None:
+    async with connect(total_seconds=SOON) as client, peer([stall]) as server:
+        with pytest.raises(TimedOut, match=r"to the end within 0\.1 s") as failure:
+            await ask(client, server.url)
+    assert failure.value.billed
+
+
 # What is said when it breaks.
 
 

@@ -55,6 +55,8 @@ PROVIDERS = st.fixed_dictionaries(
         "connect_timeout": LENGTHS,
         "first_byte_timeout": LENGTHS,
         "read_timeout": LENGTHS,
+        "first_token_timeout": LENGTHS,
+        "total_timeout": LENGTHS,
         **LIMITS,
     },
 )

@@ -17,6 +17,7 @@ from callgate.errors import (
     BrokenReply,
     Exhausted,
     Forbidden,
+    NoSuchModel,
     OutOfCredit,
     OverBudget,
     Quarantined,
@@ -209,6 +210,71 @@ async def test_an_empty_account_is_tried_again_after_a_minute(tmp_path: Path) ->
             await road.ask()
         road.clock.advance(1)
         await road.ask()
+
+
+async def alerts(road: Road) -> list[tuple[str, str, bool]]:
+    await road.settled()
+    told = reversed(road.store.alerts())
+    return [(alert.kind, alert.scope, alert.resolved_at is None) for alert in told]
+
+
+async def test_a_breaker_that_opens_is_told_and_over_when_it_closes(tmp_path: Path) -> None:
+    async with open_road(tmp_path, *[DOWN] * (FAILURES + 1), OK) as road:
+        await fail(road)
+        road.clock.advance(5)
+        await fail(road, 1)
+        assert await alerts(road) == [("breaker", "model:first:a", True)]
+        since = road.store.blocks()[0].since
+        assert since == road.store.alerts()[0].raised_at
+        road.clock.advance(10)
+        await road.ask()
+        assert await alerts(road) == [("breaker", "model:first:a", False)]
+
+
+async def test_an_alert_of_a_rejected_key_is_over_when_another_one_is_good(tmp_path: Path) -> None:
+    keys = dict(KEYS)
+    script = (BadCredential("no", billed=False), OK, OK)
+    async with open_road(tmp_path, *script, second=(OK,), environ=keys) as road:
+        await road.ask("smart")
+        assert await alerts(road) == [("credential", "provider:first", True)]
+        keys["FIRST"] = "key-new"
+        for _ in range(2):
+            await road.ask()
+        assert await alerts(road) == [("credential", "provider:first", False)]
+        # A gate that still has the old key has no use for it, and nobody is told again.
+        assert await subjects(road) == ["first"]
+
+
+async def test_a_good_reply_of_another_provider_ends_no_alert(tmp_path: Path) -> None:
+    async with open_road(tmp_path, OutOfCredit("402", billed=False), second=(OK, OK)) as road:
+        await road.ask("smart")
+        await road.ask("smart")
+        assert await alerts(road) == [("credit", "provider:first", True)]
+
+
+async def test_a_model_that_is_missing_is_told_once_and_another_serves(tmp_path: Path) -> None:
+    missing = NoSuchModel("404", billed=False)
+    async with open_road(tmp_path, missing, missing, OK, second=(OK,) * 3) as road:
+        for _ in range(2):
+            await road.ask("smart")
+        assert (sent(road), sent(road, "second")) == (1, 2)
+        road.clock.advance(60)
+        await road.ask("smart")
+        assert await alerts(road) == [("missing", "model:first:a", True)]
+        with pytest.raises(NoSuchModel, match=r"correct the model's name.*breakers close first:a"):
+            await road.ask()
+        road.clock.advance(120)
+        await road.ask("smart")
+        assert await alerts(road) == [("missing", "model:first:a", False)]
+
+
+async def test_a_name_that_only_the_agent_knows_is_no_news(tmp_path: Path) -> None:
+    missing = NoSuchModel("404", billed=False)
+    async with open_road(tmp_path, second=(missing, missing), budget=None) as road:
+        for _ in range(2):
+            with pytest.raises(NoSuchModel):
+                await road.ask("second:typo", agent="helper", task=None)
+        assert (sent(road, "second"), await alerts(road)) == (2, [])
 
 
 async def test_what_another_gate_found_holds_here_within_a_second(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def alerts(
     json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """List what somebody should know: shares of budgets, money that runs out, bills above bounds."""
+    """List what somebody should know: money that runs out, bills above bounds, who is not asked."""
     found, shares = run_loop(_list(limit, config, only_open=not all_of_them))
     if json:
         print_json([_page(alert) for alert in found])
@@ -67,7 +67,7 @@ def _quiet(shares: Sequence[float]) -> str:
     return (
         f"callgate: no alert is open; each gate that runs looks at every budget every {LOOK_SECONDS:.0f}"
         f" seconds: {told} or all of it spent, money that runs out within the hour, a month that burns"
-        " too fast; a bill above its reservation is told at once"
+        " too fast; a bill above its reservation, and who is not asked any more, is told at once"
     )
 
 
