@@ -26,6 +26,7 @@ from callgate.pipeline.choosing import Choosing, Performances
 from callgate.pipeline.counting import Counting
 from callgate.pipeline.drafting import Drafting
 from callgate.pipeline.escalation import Escalation
+from callgate.pipeline.explaining import Asking, Explained, Explaining
 from callgate.pipeline.health import Health
 from callgate.pipeline.identify import Identify, new_task
 from callgate.pipeline.late import LateOutcomes
@@ -382,6 +383,24 @@ class Gate:
             drafting=Drafting(settings=settings, formats=self.formats, prices=prices, clock=clock),
             escalation=Escalation(settings=settings),
         )
+
+
+async def explaining(settings: Settings, store: Store, asking: Asking) -> Explained:
+    """Return where a request would go, by what the store knows now.
+
+    Raises:
+        Refused: Nowhere.
+    """
+    clock, prices = store.clock, _prices(settings)
+    performances = Performances(store, clock)
+    await performances.read()
+    return Explaining(
+        settings=settings,
+        formats=FORMATS,
+        choosing=Choosing(settings=settings, prices=prices, performances=performances, clock=clock),
+        drafting=Drafting(settings=settings, formats=FORMATS, prices=prices, clock=clock),
+        clock=clock,
+    ).explain(asking, store.blocks())
 
 
 def _prices(settings: Settings) -> PriceTable:

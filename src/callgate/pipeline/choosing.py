@@ -41,6 +41,16 @@ class Performances:
         self._read_at: float | None = None
         self._reading: Future[Mapping[Candidate, Performance]] | None = None
 
+    async def read(self) -> None:
+        """Wait for what the store knows now.
+
+        Raises:
+            StoreDown: It does not tell.
+        """
+        self.latest()
+        if self._reading is not None:
+            await self._reading
+
     def latest(self) -> Mapping[Candidate, Performance]:
         """Return what is known; nobody waits for what is newer."""
         now = self._clock.monotonic()

@@ -90,10 +90,10 @@ class Drafting(msgspec.Struct, frozen=True, kw_only=True):
         wanted, region = passage.policy.regions, self.settings.providers[candidate.provider].region
         if not wanted or region in wanted:
             return
-        where = "in no region that it names" if region is None else f"in {region}"
+        where = "names no region" if region is None else f"is served in {region}"
         rule = f"tasks.{passage.policy.type}.regions"
         fix = f"add one of {', '.join(wanted)} to the route, or its region to {rule}"
-        msg = f"{candidate.name} serves {where}, and these tasks may be served in {', '.join(wanted)} only; {fix}"
+        msg = f"{candidate.name} {where}, and these tasks may be served in {', '.join(wanted)} only; {fix}"
         raise Denied(
             msg, reason=Reason(code="other_region", rule=rule, scope=candidate.name, fix=fix)
         )

@@ -146,6 +146,14 @@ async def test_a_stand_in_that_breaks_off_is_told_by_the_event_of_who_asked(
         assert b"[DONE]" not in body
 
 
+async def test_a_message_without_a_limit_goes_with_the_gates_too(tmp_path: Path) -> None:
+    body = json.dumps({"model": "smart", "messages": [{"role": "user", "content": "hi"}]}).encode()
+    lines = "retries = 0\nmax_output_tokens = 77"
+    async with open_gatehouse(tmp_path, task_lines=lines) as house:
+        status, _, _ = await house.post(MESSAGES, body)
+        assert (status, sent(house)["max_completion_tokens"]) == (200, 77)
+
+
 async def test_the_limit_that_the_gate_chose_goes_with_a_translation(tmp_path: Path) -> None:
     body = json.dumps({"model": "claude", "messages": [{"role": "user", "content": "hi"}]}).encode()
     lines = "retries = 0\nmax_output_tokens = 77"

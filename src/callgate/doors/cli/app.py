@@ -23,6 +23,7 @@ HOMES: Final[Mapping[str, str]] = {
     "prices": "prices",
     "ledger": "ledger",
     "breakers": "breakers",
+    "route": "route",
     "keys": "keys",
     "reload": "reload",
     "config": "start",

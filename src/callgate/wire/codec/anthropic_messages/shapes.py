@@ -200,7 +200,8 @@ class Request(Shape, frozen=True):
 
     model: str
     messages: list[User | Assistant | System]
-    max_tokens: int
+    max_tokens: int | None = None
+    """Where it is left out, the gate says how much."""
     metadata: Metadata | None = None
     output_config: OutputConfig | None = None
     service_tier: str | None = None
