@@ -139,7 +139,7 @@ async def test_a_store_that_does_not_tell_leaves_the_order_as_it_was(tmp_path: P
     async with open_road(tmp_path, Answer(), Answer(), **changes) as road:
         await road.ask("smart")
         road.clock.advance(READ_SECONDS)
-        with road.store_down(table="calls"):
+        with road.store_down():
             for failing in (road.ask("smart"), road.store.performance(0)):
                 with pytest.raises(StoreDown):
                     await failing
