@@ -123,6 +123,8 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     state: AttemptState
     cost: Money | None
     """None books the reservation (or leaves the cost unknown where there was none)."""
+    least: Money | None = None
+    """What it surely cost, where the whole is unknown: no estimate is below it."""
     estimated: bool
     usage: Usage | None
     ended_at: float

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from callgate.call import Candidate, Usage
-from callgate.config.policies import PricePolicy, RoutePolicy
+from callgate.config.policies import PricePolicy, RoutePolicy, TaskPolicy
 from callgate.errors import OverBudget, Unpriced
 from callgate.money import Money
 from callgate.pricing.bound import input_bound_tokens
@@ -246,3 +246,23 @@ async def test_no_more_is_held_than_the_model_can_take_unless_a_header_widens_it
         reserved = road.last.attempts[0].reserved
         assert reserved is not None
         assert 0 <= reserved.nano // 1_000 - 1_000 - BETAS[beta] < 500
+
+
+SEARCHING = [{"type": "web_search"}]
+MANY = Usage(input_tokens=50_000, output_tokens=5)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [Answer(usage=MANY, unpriced="web_search_requests"), Answer(usage=MANY, finished=False)],
+)
+async def test_what_is_not_known_whole_is_not_booked_below_what_its_tokens_cost(
+    tmp_path: Path, answer: Answer
+) -> None:
+    tasks = {"default": TaskPolicy(type="default", budget=Money.dollars("1"), max_input_tokens=100)}
+    async with open_road(tmp_path, answer, tasks=tasks) as road:
+        await road.read(road.passage(body=body("plain", tools=SEARCHING)))
+        attempt = road.last.attempts[0]
+        assert attempt.reserved == Money(100 * 1_000 + 100 * 10_000)
+        assert (attempt.cost, attempt.estimated) == (Money.dollars("0.05005"), True)
+        assert [alert.kind for alert in road.store.alerts()] == ["overrun"]

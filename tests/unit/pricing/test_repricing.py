@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from callgate.call import Candidate, Usage
 from callgate.config.policies import PricePolicy, ProviderPolicy
 from callgate.money import Money
-from callgate.pricing import told_price
+from callgate.pricing import served_price
 from callgate.pricing.repricing import KEPT, Repricer, WhyKept
 from callgate.pricing.snapshot import Snapshot
 from callgate.pricing.table import PriceTable
@@ -97,7 +97,7 @@ def test_the_same_prices_change_nothing(usage: Usage, tier: str | None, at: floa
     prices = listed(2, 3)
     price = prices.find("openai", ME, at=at)
     assert price is not None
-    told = told_price((price,), usage, service_tier=tier)
+    told = served_price((price,), usage, service_tier=tier)
     if told is None:
         return
     row = past(
