@@ -13,7 +13,7 @@ import pytest
 
 from callgate.call import Candidate, Usage
 from callgate.config.policies import PricePolicy, RoutePolicy, TaskPolicy
-from callgate.errors import OverBudget, Unpriced
+from callgate.errors import OverBudget, Unbounded, Unpriced
 from callgate.money import Money
 from callgate.pricing.bound import input_bound_tokens
 from callgate.pricing.images import image_tokens
@@ -266,3 +266,16 @@ async def test_what_is_not_known_whole_is_not_booked_below_what_its_tokens_cost(
         assert attempt.reserved == Money(100 * 1_000 + 100 * 10_000)
         assert (attempt.cost, attempt.estimated) == (Money.dollars("0.05005"), True)
         assert [alert.kind for alert in road.store.alerts()] == ["overrun"]
+
+
+async def test_what_has_no_bound_is_refused_where_a_header_widens_the_window(
+    tmp_path: Path,
+) -> None:
+    part = {"type": "document", "source": {"type": "url", "url": "https://a.test/long.pdf"}}
+    sent = body("other", messages=[{"role": "user", "content": [part]}])
+    async with open_road(tmp_path) as road:
+        passage = road.passage(format="anthropic_messages", body=sent)
+        headers = (("anthropic-beta", "context-1m-2025-08-07"),)
+        passage.call = msgspec.structs.replace(passage.call, headers=headers)
+        with pytest.raises(Unbounded, match="set max_input_tokens"):
+            await road.read(passage)
