@@ -31,6 +31,7 @@ from callgate.wire.fields import (
     flag_of,
     is_set,
     items_of,
+    refuse_other_models,
     strange_part,
     strange_tool,
     text_of,
@@ -183,6 +184,7 @@ class OpenAIChat:
         """Read a request."""
         del model, stream
         document = Document.parse(body)
+        refuse_other_models(document, "models")
         messages = items_of(document, "messages", _MESSAGES, needed=True)
         tools = items_of(document, "tools", PARTS)
         named = [

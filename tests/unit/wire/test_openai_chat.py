@@ -76,6 +76,7 @@ def test_the_larger_of_two_limits_is_the_bound() -> None:
         ({"max_tokens": 1.5}, "max_tokens must be a whole number from 0"),
         ({"max_tokens": "9"}, "max_tokens must be a whole number from 0"),
         ({"max_completion_tokens": 10**10}, "max_completion_tokens must be a whole number"),
+        ({"models": ["dear"]}, "models lets the provider fall back to models that nobody here has"),
         ({"stream_options": []}, "stream_options must be an object"),
         ({"stream_options": {"include_usage": 1}}, "stream_options.include_usage must be true"),
     ],
