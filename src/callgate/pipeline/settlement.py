@@ -106,7 +106,8 @@ def _known(passage: Passage, ending: Ending, meter: Meter) -> Known:
     price = None if usage is None else served_price(ending.prices, usage, service_tier=tier)
     if usage is None or price is None:
         return Known(usage=usage, service_tier=tier, unpriced=unpriced)
-    if not meter.finished or unpriced is not None or not price.covers(usage):
+    is_whole = meter.finished and usage.is_credible and price.covers(usage)
+    if unpriced is not None or not is_whole:
         least = price.cost(usage)
         return Known(least=least, usage=usage, service_tier=tier, unpriced=unpriced)
     return Known(

@@ -48,7 +48,7 @@ class Repricer:
             return "estimated"
         if attempt.unpriced is not None:
             return "unpriced"
-        if attempt.usage is None or not attempt.finished:
+        if attempt.usage is None or not attempt.usage.is_credible or not attempt.finished:
             return "no_usage"
         if attempt.price_version is not None and attempt.price_version.startswith(REPORTED):
             return "reported"

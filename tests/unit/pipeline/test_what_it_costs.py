@@ -279,3 +279,12 @@ async def test_what_has_no_bound_is_refused_where_a_header_widens_the_window(
         passage.call = msgspec.structs.replace(passage.call, headers=headers)
         with pytest.raises(Unbounded, match="set max_input_tokens"):
             await road.read(passage)
+
+
+async def test_a_reply_that_counts_no_input_costs_what_was_held_and_never_nothing(
+    tmp_path: Path,
+) -> None:
+    async with open_road(tmp_path, Answer(usage=Usage())) as road:
+        await road.ask()
+        attempt = road.last.attempts[0]
+        assert (attempt.cost, attempt.estimated) == (attempt.reserved, True)

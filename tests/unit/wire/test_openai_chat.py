@@ -218,8 +218,14 @@ def test_a_plain_reply_tells_who_answered_and_what_it_used() -> None:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("usage", [None, {}, "many", {"prompt_tokens": "9"}, {"total_tokens": 5}])
-def test_usage_that_counts_nothing_is_unknown_and_never_zero(usage: Any) -> None:
+@pytest.mark.parametrize(
+    "usage",
+    [
+        None, {}, "many", {"prompt_tokens": "9"}, {"total_tokens": 5}, {"prompt_tokens": 9},
+        {"completion_tokens": 3}, {"prompt_tokens": 3, "completion_tokens": 10**40},
+    ],
+)  # fmt: skip
+def test_usage_that_is_not_told_whole_is_unknown_and_never_zero(usage: Any) -> None:
     assert read({"choices": [], "usage": usage}).usage is None
 
 
@@ -278,7 +284,7 @@ def test_an_error_with_a_status_of_200_is_an_error() -> None:
         ),
         ({"prompt_tokens": -5, "completion_tokens": 3.0}, Usage(output_tokens=3)),
         ({"completion_tokens": 3, "total_tokens": 8}, Usage(input_tokens=5, output_tokens=3)),
-        ({"prompt_tokens": 3, "completion_tokens": 10**40}, Usage(input_tokens=3)),
+        ({"prompt_tokens": 3, "total_tokens": 3}, Usage(input_tokens=3)),
     ],
 )  # fmt: skip
 def test_counters_become_buckets_that_do_not_overlap(counters: Any, usage: Usage) -> None:
