@@ -301,7 +301,8 @@ async def test_what_passed_by_is_worth_what_the_users_own_list_says(
     store: Store, tmp_path: Path
 ) -> None:
     await book(store, "c1")
-    period = Period(rates=(10**9,) * 6)
+    at = 10**9
+    period = Period(rates=(at, at, at, at, at, at))
     own = SnapshotModel(id="m", match={"starts_with": "gpt-5.5"}, periods=(period,))
     mine = Snapshot(source="mine", made_on=date(2026, 1, 1), sources={"openai": (own,)})
     file = tmp_path / "prices.json"
