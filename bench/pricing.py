@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from callgate.call import Candidate, Usage
-from callgate.pricing import Price, told_price
+from callgate.pricing import Price, served_price
 from callgate.pricing.bound import cache_writes_of, input_bound_tokens, make_bill
 from callgate.pricing.table import PriceTable
 
@@ -91,7 +91,7 @@ def _cost_us(price: Price) -> float:
     prices = price.may_hold(None)
 
     def cost() -> object:
-        told = told_price(prices, USAGE, service_tier="default")
+        told = served_price(prices, USAGE, service_tier="default")
         return None if told is None else told.cost(USAGE)
 
     return _cpu_us(cost)

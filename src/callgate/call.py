@@ -96,6 +96,11 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
         """All output, seen or not."""
         return self.output_tokens + self.reasoning_tokens
 
+    @property
+    def is_credible(self) -> bool:
+        """Whether it may be all that was used: no request of a model is without input."""
+        return self.total_input_tokens > 0
+
 
 class Meter(msgspec.Struct, kw_only=True):
     """What has been read from a reply so far; filled while the reply passes through."""

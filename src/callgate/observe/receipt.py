@@ -33,6 +33,8 @@ class ModelLine(msgspec.Struct, frozen=True, kw_only=True):
     input_tokens: int
     output_tokens: int
     cost_nano_usd: int
+    """As far as it is known."""
+    unknown_costs: int
     price_versions: tuple[str, ...]
     """By which prices; more than one where a price has changed, or a reply was served otherwise."""
 
@@ -153,6 +155,7 @@ def _line(model: str, tries: Sequence[tuple[CallRow, int]]) -> ModelLine:
         input_tokens=sum(usage.total_input_tokens for usage in usages),
         output_tokens=sum(usage.total_output_tokens for usage in usages),
         cost_nano_usd=sum(attempt.cost.nano for attempt in attempts if attempt.cost is not None),
+        unknown_costs=sum(each.cost is None and each.state != "running" for each in attempts),
         price_versions=tuple(
             sorted({attempt.price_version for attempt in attempts if attempt.price_version})
         ),

@@ -88,12 +88,15 @@ def reconcile(
         settings: Where prices come from.
         providers: Whose attempts the export is about; those of :func:`providers_of`.
         tolerance: Which differences are none.
+
+    Raises:
+        Misconfigured: The price list of the user's own cannot be used.
     """
     by_model = all(line.model or line.fee for line in export.lines)
     theirs = export_sides(export, by_model=by_model)
     ours = ledger_sides(store, export, providers=providers, by_model=by_model)
     told = _told(export)
-    prices = PriceTable(settings.prices)
+    prices = PriceTable.of(settings)
     now = store.clock.now()
     cases: dict[Key, Case] = {}
     for key in sorted({*theirs, *_of_days(ours, export.days)}, key=_by_day_and_model):

@@ -132,8 +132,9 @@ class Bounding(msgspec.Struct, frozen=True, kw_only=True):
         assert draft is not None
         assert policy is not None
         request = draft.request
+        window = None if _widens_window(draft.headers) else window_tokens(price)
         if self._strange(passage, candidate) is not None:
-            return policy.max_input_tokens or price.context_window
+            return policy.max_input_tokens or window
         by_bytes = input_bound_tokens(
             draft.body,
             parts=request.messages,
@@ -144,7 +145,6 @@ class Bounding(msgspec.Struct, frozen=True, kw_only=True):
                 tokens=self._image_tokens(request, candidate) or 0,
             ),
         )
-        window = None if _widens_window(draft.headers) else window_tokens(price)
         return by_bytes if window is None else min(by_bytes, window)
 
     def _strange(self, passage: Passage, candidate: Candidate) -> str | None:

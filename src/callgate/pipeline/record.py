@@ -67,9 +67,11 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
             else self.store.refuse(_refusal(passage, end))
         )
         written.add_done_callback(lambda done: self._end_later(end, done, passage.attempts))
-        # The caller learns the first error.
-        with suppress(StoreDown):
-            await asyncio.shield(written)
+        # Who has waited in vain for the store is told so, and does not wait for it again.
+        if not isinstance(error, StoreDown):
+            # The caller learns the first error.
+            with suppress(StoreDown):
+                await asyncio.shield(written)
 
     def _end_later(self, end: CallEnd, written: Future[None], attempts: int) -> None:
         """Try again where the store was down and the call has a row, that of its first attempt."""

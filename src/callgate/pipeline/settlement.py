@@ -11,7 +11,7 @@ from callgate.errors import CallgateError, ClientLeft, Failed, Misconfigured, Re
 from callgate.money import Money
 from callgate.pipeline.matrix import strategy_of
 from callgate.pipeline.stage import Passage
-from callgate.pricing import Price, told_price
+from callgate.pricing import Price, served_price
 from callgate.pricing.lifetimes import with_lifetimes
 from callgate.redact import redact
 from callgate.store import AttemptState, CallEnd, CallState, Settlement
@@ -29,6 +29,8 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of the price of an attempt."""
 
     cost: Money | None = None
+    least: Money | None = None
+    """What its tokens cost, where that is not all, or not all of them are told."""
     usage: Usage | None = None
     price_version: str | None = None
     service_tier: str | None = None
@@ -54,7 +56,8 @@ def settlement_of(passage: Passage, ending: Ending, *, ended_at: float) -> Settl
 
     A reply that was read to its own end is paid by its usage, also when the reader hung up just
     then. What surely cost nothing is booked as nothing. Everything else may have cost all that
-    was reserved, and is booked so, as an estimate: unknown is never zero.
+    was reserved, and is booked so, as an estimate: unknown is never zero. Where what it tells of
+    its tokens comes to more than that, it did cost more.
     """
     attempt = passage.attempt
     assert attempt is not None
@@ -66,6 +69,7 @@ def settlement_of(passage: Passage, ending: Ending, *, ended_at: float) -> Settl
         attempt_id=attempt.id,
         state=_attempt_state(error),
         cost=known.cost,
+        least=known.least,
         estimated=known.cost is None and attempt.reserved is not None,
         usage=known.usage,
         price_version=known.price_version,
@@ -99,11 +103,13 @@ def _known(passage: Passage, ending: Ending, meter: Meter) -> Known:
         by = f"reported by {meter.believed}"
         return Known(cost=meter.reported, usage=usage, price_version=by, service_tier=tier)
     unpriced = _unpriced(passage, ending, meter)
-    if usage is None or not meter.finished or unpriced is not None:
+    price = None if usage is None else served_price(ending.prices, usage, service_tier=tier)
+    if usage is None or price is None:
         return Known(usage=usage, service_tier=tier, unpriced=unpriced)
-    price = told_price(ending.prices, usage, service_tier=tier)
-    if price is None:
-        return Known(usage=usage, service_tier=tier)
+    is_whole = meter.finished and usage.is_credible and price.covers(usage)
+    if unpriced is not None or not is_whole:
+        least = price.cost(usage)
+        return Known(least=least, usage=usage, service_tier=tier, unpriced=unpriced)
     return Known(
         cost=price.cost(usage),
         usage=usage,

@@ -104,6 +104,10 @@ class Price(Numbered, frozen=True, kw_only=True):
             return ()
         return (self,) if asked is self else (self, asked)
 
+    def covers(self, usage: Usage) -> bool:
+        """Whether these numbers tell all that ``usage`` costs, and not only the least."""
+        return not (self.short_writes_only and usage.cache_write_long_tokens)
+
     def femto(self, usage: Usage) -> int:
         """Return what ``usage`` costs, exactly, in femto-dollars."""
         rates = self.rates_for(usage.total_input_tokens) if self.tiers else self.rates
@@ -114,10 +118,12 @@ class Price(Numbered, frozen=True, kw_only=True):
         return from_femto(self.femto(usage))
 
 
-def told_price(
+def served_price(
     prices: tuple[Price, ...], usage: Usage, *, service_tier: str | None
 ) -> Price | None:
     """Return the price of a reply; None where nobody tells that of how it was served.
+
+    It may be too low where it does not cover the usage.
 
     Args:
         prices: What may hold for the request, the standard one first.
@@ -127,11 +133,6 @@ def told_price(
     """
     if not prices:
         return None
-    told: Price | None = prices[0]
     if service_tier is not None:
-        told = prices[0].at(service_tier)
-    elif len(prices) > 1:
-        told = max(prices, key=lambda price: price.femto(usage))
-    if told is None or (told.short_writes_only and usage.cache_write_long_tokens):
-        return None
-    return told
+        return prices[0].at(service_tier)
+    return max(prices, key=lambda price: price.femto(usage))

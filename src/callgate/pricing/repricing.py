@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final, Literal
 
 from callgate.config.policies import ProviderPolicy
-from callgate.pricing import told_price
+from callgate.pricing import served_price
 from callgate.pricing.table import PriceTable
 from callgate.store import PastAttempt, Repricing
 
@@ -48,7 +48,7 @@ class Repricer:
             return "estimated"
         if attempt.unpriced is not None:
             return "unpriced"
-        if attempt.usage is None or not attempt.finished:
+        if attempt.usage is None or not attempt.usage.is_credible or not attempt.finished:
             return "no_usage"
         if attempt.price_version is not None and attempt.price_version.startswith(REPORTED):
             return "reported"
@@ -56,8 +56,8 @@ class Repricer:
         source = "none" if provider is None else provider.price_source
         price = self._prices.find(source, attempt.candidate, at=attempt.sent_at)
         prices = () if price is None else (price,)
-        told = told_price(prices, attempt.usage, service_tier=attempt.service_tier)
-        if told is None:
+        told = served_price(prices, attempt.usage, service_tier=attempt.service_tier)
+        if told is None or not told.covers(attempt.usage):
             return "no_price"
         return Repricing(
             seq=attempt.seq,

@@ -27,6 +27,7 @@ from callgate.store.accounts import Imbalance as Imbalance
 from callgate.store.accounts import LimitRow as LimitRow
 from callgate.store.accounts import Spending as Spending
 from callgate.store.blocks import Block as Block
+from callgate.store.blocks import Blocks
 from callgate.store.blocks import Probe as Probe
 from callgate.store.calendar import Window
 from callgate.store.limits import Limit
@@ -123,6 +124,8 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     state: AttemptState
     cost: Money | None
     """None books the reservation (or leaves the cost unknown where there was none)."""
+    least: Money | None = None
+    """What it surely cost, where the whole is unknown: no estimate is below it."""
     estimated: bool
     usage: Usage | None
     ended_at: float
@@ -270,7 +273,7 @@ class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
     """What it was booked at before it was priced anew; None where it never was."""
 
 
-class Store(Watched, Priced, Protocol):
+class Store(Watched, Priced, Blocks, Protocol):
     """Ledger, audit log, tasks, keys and alerts in one database."""
 
     @property
@@ -355,31 +358,8 @@ class Store(Watched, Priced, Protocol):
         """Set a task's own budget; None takes the limit away. Return False for an unknown task."""
         ...
 
-    def block(self, block: Block, /) -> Future[None]:
-        """Let nobody ask somebody for a while, in any gate; a longer block that holds stays.
-
-        In the same transaction an alert is raised, unless a person wanted it so.
-        """
-        ...
-
-    def unblock(self, subject: str, /) -> Future[bool]:
-        """Lift a block and resolve its alert; return False if there is none."""
-        ...
-
-    def claim_probe(self, probe: Probe, /) -> Future[bool]:
-        """Be the one who tries whether a block is still needed; of several gates only one is."""
-        ...
-
-    def release_probe(self, subject: str, /) -> Future[None]:
-        """Let somebody else try, as who was to has found out nothing."""
-        ...
-
     def unblock_task(self, task_id: str, /) -> Future[bool]:
         """Forget what a task has to put right; return False if that is nothing."""
-        ...
-
-    def blocks(self) -> Sequence[Block]:
-        """Return who is not asked for now, by name."""
         ...
 
     def limits(self, windows: Sequence[Window] = (), /) -> Sequence[LimitRow]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final, Literal
+from asyncio import Future
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal, Protocol
 
 import msgspec
 
@@ -61,3 +62,30 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
     now: float
     until: float
     """Nobody else may try before then."""
+
+
+class Blocks(Protocol):
+    """A store, as those see it who must know who is not asked."""
+
+    def block(self, block: Block, /) -> Future[None]:
+        """Let nobody ask somebody for a while, in any gate; a longer block that holds stays.
+
+        In the same transaction an alert is raised, unless a person wanted it so.
+        """
+        ...
+
+    def unblock(self, subject: str, /) -> Future[bool]:
+        """Lift a block and resolve its alert; return False if there is none."""
+        ...
+
+    def claim_probe(self, probe: Probe, /) -> Future[bool]:
+        """Be the one who tries whether a block is still needed; of several gates only one is."""
+        ...
+
+    def release_probe(self, subject: str, /) -> Future[None]:
+        """Let somebody else try, as who was to has found out nothing."""
+        ...
+
+    def blocks(self) -> Sequence[Block]:
+        """Return who is not asked for now, by name."""
+        ...

@@ -85,13 +85,14 @@ def note(
 
     Args:
         cursor: Inside the transaction that settles it.
-        settlement: How the attempt ended; an estimate tells nothing of the bound.
-        told: What it did cost, as far as that can be believed.
+        settlement: How the attempt ended.
+        told: What it surely cost, as far as that can be believed; an estimate tells nothing of the
+            bound.
         reserved: What was held, in nano-dollars.
         thousandths: By how many the bound had been multiplied already, if it was. Of many calls that
             ran together each tells the same again: the factor does not grow with their number.
     """
-    if reserved is None or told is None or told.nano <= reserved or settlement.estimated:
+    if reserved is None or told is None or told.nano <= reserved:
         return None
     provider, model = cursor.execute(WHO, (settlement.attempt_id,)).fetchone()
     candidate, counted = Candidate(provider=provider, model=model), COUNTED in settlement.changes

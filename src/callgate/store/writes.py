@@ -9,6 +9,7 @@ import msgspec
 
 from callgate.call import Usage
 from callgate.errors import Refused
+from callgate.money import Money
 from callgate.store import (
     CallEnd,
     Key,
@@ -103,11 +104,8 @@ def settle(cursor: Cursor, settlement: Settlement) -> Overrun | None:
         before, held = before or 0, 0
     else:
         return None
-    # A cost beyond belief is a broken counter, and tells as much as none.
-    told = settlement.cost
-    if told is not None and told > LARGEST_COST:
-        told = None
-    cost = reserved if told is None else told.nano
+    told, least = _believed(settlement.cost), _believed(settlement.least)
+    cost = _estimate(reserved, least) if told is None else told.nano
     estimated = cost is not None and (settlement.estimated or told is None)
     cursor.execute(SETTLE, (*_outcome(settlement, cost, estimated=estimated), seq))
     ended_at = micros(settlement.ended_at)
@@ -117,7 +115,18 @@ def settle(cursor: Cursor, settlement: Settlement) -> Overrun | None:
     _correct(cursor, settlement, call_id, sent_at=places[2], uncorrected=uncorrected is not None)
     if settlement.call is not None:
         end_call(cursor, settlement.call)
-    return overruns.note(cursor, settlement, told=told, reserved=reserved, thousandths=raised)
+    surely = least if told is None else None if settlement.estimated else told
+    return overruns.note(cursor, settlement, told=surely, reserved=reserved, thousandths=raised)
+
+
+def _believed(cost: Money | None) -> Money | None:
+    """Return a cost; one beyond belief is a broken counter, and tells as much as none."""
+    return None if cost is None or cost > LARGEST_COST else cost
+
+
+def _estimate(reserved: int | None, least: Money | None) -> int | None:
+    """Return what is booked where nobody tells the cost: what was held, or more if it surely was."""
+    return reserved if reserved is None or least is None else max(reserved, least.nano)
 
 
 def _book(cursor: Cursor, places: Sequence[Any], *, spent: int, held: int, at: int) -> None:

@@ -340,14 +340,15 @@ class MessageScanner(EventScanner):
                 text(member(page, "delta"), "stop_reason") or self._meter.finish_reason
             )
             self._count(page)
-            self._counted_output = self._counted_output or bool(member(page, "usage"))
+            told = count(member(page, "usage"), "output_tokens")
+            self._counted_output = self._counted_output or told is not None
         elif kind == "message_stop":
             self._stop()
 
     def _count(self, page: dict[str, Any]) -> None:
-        """Keep the latest counters: they are cumulative, and one that is left out stands."""
+        """Keep the latest counters: they are cumulative, and one that is left out or 0 stands."""
         usage = member(page, "usage")
-        self._counters.update({key: value for key, value in usage.items() if value is not None})
+        self._counters.update({key: value for key, value in usage.items() if value})
         self._meter.usage = usage_of(self._counters)
         self._meter.unpriced = unpriced_in(self._counters)
         self._meter.service_tier = _told_tier(self._counters) or self._meter.service_tier
@@ -360,7 +361,7 @@ class MessageScanner(EventScanner):
 
 
 def usage_of(usage: dict[str, Any]) -> Usage | None:
-    """Return Anthropic's counters as disjoint buckets; None where they count nothing.
+    """Return Anthropic's counters as disjoint buckets; None where they count no output.
 
     ``input_tokens`` excludes what was read from and written to a cache; ``output_tokens``
     includes thinking. The top-level counters leave out what compactions and advisors used, which
@@ -368,7 +369,7 @@ def usage_of(usage: dict[str, Any]) -> Usage | None:
 
     Source: anthropic-python 2.13 (``Usage``, ``MessageDeltaUsage``, ``BetaUsage.iterations``).
     """
-    if count(usage, "input_tokens") is None and count(usage, "output_tokens") is None:
+    if count(usage, "output_tokens") is None:
         return None
     iterations = objects(usage.get("iterations"))
     within = [each for each in iterations if each.get("type") in COUNTED_ABOVE]

@@ -177,6 +177,24 @@ def unbounded_field(document: Document, fields: Sequence[str]) -> str | None:
     return None
 
 
+def refuse_other_models(document: Document, field: str) -> None:
+    """Refuse a request that lets its provider choose another model than the one that it asks for.
+
+    No permission, price or bound would be that of the model that answers.
+
+    Raises:
+        Malformed: The field names any.
+
+    Source: OpenRouter's guide "Model fallbacks" ("priced using the model that was ultimately used").
+    """
+    if document.get(field):
+        msg = (
+            f"{field} lets the provider fall back to models that nobody here has permitted or priced; "
+            "leave it out, and name the fallbacks as use of a model under [models] in the settings"
+        )
+        raise malformed(msg, code="wrong_field")
+
+
 def wrong(key: str, allowed: str, found: object) -> Exception:
     """Return the refusal of a field of the wrong type."""
     shown = "nothing" if found is None else f"{type(found).__name__} {str(found)[:40]!r}"

@@ -31,6 +31,7 @@ from callgate.wire.fields import (
     flag_of,
     is_set,
     items_of,
+    refuse_other_models,
     strange_part,
     strange_tool,
     text_of,
@@ -183,6 +184,7 @@ class OpenAIChat:
         """Read a request."""
         del model, stream
         document = Document.parse(body)
+        refuse_other_models(document, "models")
         messages = items_of(document, "messages", _MESSAGES, needed=True)
         tools = items_of(document, "tools", PARTS)
         named = [
@@ -479,7 +481,7 @@ def _has_media(usage: dict[str, Any]) -> bool:
 
 
 def usage_of(usage: dict[str, Any]) -> Usage | None:
-    """Return OpenAI's counters as disjoint buckets; None where they count nothing.
+    """Return OpenAI's counters as disjoint buckets; None where input or output is not told.
 
     ``prompt_tokens`` includes what was read from and written to a cache, ``completion_tokens``
     includes reasoning. Where the total is more than both, the difference is reasoning that the
@@ -490,9 +492,10 @@ def usage_of(usage: dict[str, Any]) -> Usage | None:
     that are more than prompt and completion.
     """
     prompt, completion = count(usage, "prompt_tokens"), count(usage, "completion_tokens")
-    if prompt is None and completion is None:
+    total = count(usage, "total_tokens")
+    if [prompt, completion, total].count(None) > 1 or (prompt is None and completion is None):
         return None
-    total = count(usage, "total_tokens") or 0
+    total = total or 0
     if prompt is None:
         prompt = max(0, total - (completion or 0))
     completion = max(completion or 0, total - prompt)

@@ -61,6 +61,18 @@ async def test_two_settlements_at_once_book_one(store: Store) -> None:
     assert balance(store) == (40, 0)
 
 
+@pytest.mark.parametrize(("least", "booked"), [(70, 100), (130, 130), (10**15 + 1, 100)])
+async def test_an_unknown_cost_is_not_booked_below_what_it_surely_was(
+    store: Store, least: int, booked: int
+) -> None:
+    await store.admit(make_intent(make_task(budget=1_000)))
+    settlement = msgspec.structs.replace(make_settlement(cost=None), least=Money(least))
+    overrun = await store.settle(settlement)
+    assert balance(store) == (booked, 0)
+    assert call_of(store).attempts[0].estimated
+    assert (overrun is None) is (booked == 100)
+
+
 async def test_an_unknown_cost_is_booked_at_the_reservation(store: Store) -> None:
     await store.admit(make_intent(make_task(budget=1_000)))
     await store.settle(make_settlement(cost=None))

@@ -89,6 +89,19 @@ async def test_money_that_is_held_estimated_or_unknown_is_told_apart(store: Stor
     receipt = receipt_of(store)
     assert (receipt.held_nano_usd, receipt.spent_nano_usd) == (100, 100)
     assert (receipt.estimated, receipt.unknown_costs) == (True, 1)
+    assert [line.unknown_costs for line in receipt.models] == [1]
+
+
+async def test_a_cost_that_nobody_knows_is_not_shown_as_nothing(store: Store) -> None:
+    await store.admit(make_intent(make_task(), "unpriced", nano=None))
+    await store.settle(make_settlement("unpriced.1", cost=None))
+    page = StringIO()
+    Console(file=page, width=WIDE).print(render(receipt_of(store)))
+    assert "what 1 attempt cost, which is in no sum" in page.getvalue()
+    assert [line.split()[-1] for line in page.getvalue().splitlines() if "gpt" in line] == [
+        "unknown"
+    ]
+    assert "$0" not in page.getvalue().partition("budget")[0]
 
 
 @pytest.mark.parametrize("changes", [("bound=counted", "model=c"), ("model=c",)])

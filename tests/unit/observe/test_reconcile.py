@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -10,6 +12,7 @@ from callgate.errors import Misconfigured
 from callgate.observe.exports.reading import read_export
 from callgate.observe.reconcile import providers_of
 from callgate.observe.sides import Amounts
+from callgate.pricing.snapshot import Period, Snapshot, SnapshotModel, encode
 from callgate.store import Store
 from tests.unit.observe.bookings import (
     A_CALL,
@@ -292,6 +295,23 @@ async def test_a_model_that_only_the_export_has_is_traffic_past_the_gate(store: 
     assert "just what the export has for key_b" in found.rows[0].reasons[0].text
     paid = compare(store, charged([*costs(), openai_cost("5", "gpt-5-2025-08-07, input")]))
     assert kinds(paid.rows[0]) == ["not_in_ledger"]
+
+
+async def test_what_passed_by_is_worth_what_the_users_own_list_says(
+    store: Store, tmp_path: Path
+) -> None:
+    await book(store, "c1")
+    at = 10**9
+    period = Period(rates=(at, at, at, at, at, at))
+    own = SnapshotModel(id="m", match={"starts_with": "gpt-5.5"}, periods=(period,))
+    mine = Snapshot(source="mine", made_on=date(2026, 1, 1), sources={"openai": (own,)})
+    file = tmp_path / "prices.json"
+    file.write_bytes(encode(mine))
+    settings = msgspec.structs.replace(SETTINGS, price_file=file)
+    compared = only(compare(store, activity(row(), row(key="key_b")), settings=settings))
+    assert (
+        "130,000 tokens and 1 request, about $0.13, are in the export" in compared.reasons[0].text
+    )
 
 
 async def test_batches_are_told_as_such(store: Store) -> None:

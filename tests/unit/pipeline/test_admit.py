@@ -60,6 +60,7 @@ async def test_no_call_runs_while_the_store_is_down(tmp_path: Path) -> None:
     async with open_road(tmp_path, Answer()) as road:
         with road.store_down(), pytest.raises(StoreDown, match="no call runs without a record"):
             await road.ask()
+        await road.settled()
         assert (road.providers["first"].sent, road.last.code) == ([], "store_down")
         await road.ask()
         assert road.last.state == "ok"

@@ -348,6 +348,19 @@ async def test_one_who_was_to_try_and_found_nothing_out_is_followed_at_once(
         assert await subjects(road) == []
 
 
+async def test_one_who_tried_with_a_key_that_is_renewed_meanwhile_tries_again_at_once(
+    tmp_path: Path,
+) -> None:
+    keys = dict(KEYS)
+    rotating = Rotating(keys, BadCredential("no", billed=False), OK)
+    async with open_road(tmp_path, environ=keys, make_provider=lambda _policy: rotating) as road:
+        now = road.clock.now()
+        closed = Block(subject="first", kind="operator", reason="a pause", since=now, until=now)
+        await road.store.block(closed)
+        await road.ask()
+        assert await subjects(road) == []
+
+
 async def test_one_who_is_cancelled_while_it_claims_its_turn_lets_go(tmp_path: Path) -> None:
     async with open_road(tmp_path, *[DOWN] * FAILURES, OK) as road:
         await fail(road)

@@ -150,6 +150,24 @@ async def test_a_provider_is_not_asked_where_the_output_alone_does_not_fit(tmp_p
         assert asked(road) == []
 
 
+async def test_what_running_calls_hold_is_no_room_for_a_count_either(tmp_path: Path) -> None:
+    stream = Answer(chunks=[b"data: 1\n\n"], usage=SAID.usage)
+    async with open_counted(tmp_path, stream, budget="0.0115") as road:
+        passage = road.passage(format="anthropic_messages", body=body(stream=True))
+        async with road.gate.road(passage) as reply:
+            with pytest.raises(OverBudget, match="as no count could have made it fit"):
+                await ask(road)
+            await whole(reply)
+        assert asked(road) == ["anthropic_messages"]
+
+
+async def test_a_count_above_the_proven_bound_is_not_held(tmp_path: Path) -> None:
+    high = Answer(usage=None, counted_tokens=50_000)
+    async with open_counted(tmp_path, high, SAID, budget="0.0125") as road:
+        await ask(road, body(limit=None))
+        assert asked(road) == ["anthropic_count_tokens", "anthropic_messages"]
+
+
 ABOVE = Answer(usage=Usage(input_tokens=3_000, output_tokens=100))
 """It costs $0.004 where $0.0031 are held for the count: 1.291 times as much."""
 

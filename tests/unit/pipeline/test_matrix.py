@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import msgspec
@@ -23,6 +23,7 @@ from callgate.errors import (
     NoSuchModel,
     OutOfCredit,
     RateLimited,
+    StoreDown,
     TimedOut,
     Transient,
 )
@@ -208,3 +209,18 @@ async def test_a_deadline_that_passes_while_the_outcome_is_written_takes_nothing
         await set_task(road, timeout_seconds=0.2)
         await road.ask()
         assert (road.last.state, road.last.attempts[0].estimated) == ("ok", False)
+
+
+@pytest.mark.slow
+async def test_a_call_waits_once_for_a_store_that_another_process_keeps_locked(
+    tmp_path: Path,
+) -> None:
+    """Its row is written all the same, as the file comes free while that is tried."""
+    path = Path(settings(tmp_path).gate.store.removeprefix("sqlite:"))
+    async with open_road(tmp_path) as road:
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(StoreDown):
+                await road.ask()
+        await road.settled()
+        assert (road.last.state, road.last.code) == ("refused", "store_down")

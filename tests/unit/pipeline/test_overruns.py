@@ -36,6 +36,12 @@ async def test_the_next_call_holds_as_much_more_as_the_bill_was_above(
         assert [alert.kind for alert in road.store.alerts()] == ["overrun"]
 
 
+async def test_a_bill_above_what_was_raised_already_raises_it_further(tmp_path: Path) -> None:
+    again = Answer(usage=Usage(output_tokens=600))
+    async with open_road(tmp_path, MORE, again, Answer()) as road:
+        assert await held(road) < await held(road) < Money(6_000_000) <= await held(road)
+
+
 async def test_a_gate_that_starts_again_knows_it_still(tmp_path: Path) -> None:
     async with open_road(tmp_path, MORE) as road:
         await road.ask()

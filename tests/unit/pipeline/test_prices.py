@@ -21,6 +21,8 @@ from callgate.testing.fakes import Answer
 from tests.unit.pipeline.road import Line, Road, open_road, settings
 
 USAGE = Usage(input_tokens=1_000, output_tokens=100)
+LITTLE = Usage(input_tokens=100, output_tokens=10)
+"""Of which less is booked than what is held."""
 MIDNIGHT = datetime(2026, 1, 2, tzinfo=UTC)
 CHEAP, DEAR = [10**9] * 6, [5 * 10**9] * 6
 
@@ -143,7 +145,7 @@ async def test_a_cost_that_is_reported_and_believed_goes_before_the_list(tmp_pat
 async def test_the_cost_of_a_reply_that_broke_off_is_not_what_it_had_reported(
     tmp_path: Path,
 ) -> None:
-    answer = Answer(usage=USAGE, reported=Money(7), finished=False)
+    answer = Answer(usage=LITTLE, reported=Money(7), finished=False)
     async with open_listed(tmp_path, SERVED, answer, believed="openrouter") as road:
         row = await booked(road)
     assert (row.cost, row.estimated) == (row.reserved, True)
@@ -152,9 +154,9 @@ async def test_the_cost_of_a_reply_that_broke_off_is_not_what_it_had_reported(
 @pytest.mark.parametrize(
     ("answer", "fields", "told"),
     [
-        (Answer(usage=USAGE, unpriced="web_search_requests"), {}, "web_search_requests"),
-        (Answer(usage=USAGE), {"web_search_options": {"a": 1}}, "web_search_options"),
-        (Answer(usage=USAGE), {}, None),
+        (Answer(usage=LITTLE, unpriced="web_search_requests"), {}, "web_search_requests"),
+        (Answer(usage=LITTLE), {"web_search_options": {"a": 1}}, "web_search_options"),
+        (Answer(usage=LITTLE), {}, None),
     ],
 )
 async def test_what_no_price_tells_is_booked_as_held_and_named(
@@ -174,11 +176,11 @@ PICTURE = [{"role": "user", "content": [{"type": "image_url"}]}]
 @pytest.mark.parametrize(
     ("text_only", "answer", "fields", "told"),
     [
-        (False, Answer(usage=USAGE, has_media=True), {}, None),
-        (True, Answer(usage=USAGE, has_media=True), {}, "pictures or sounds"),
-        (True, Answer(usage=USAGE), {"messages": PICTURE}, "pictures or sounds"),
-        (True, Answer(usage=USAGE), {"messages": SOUND}, "messages[0] holds a part of type 'input_audio'"),
-        (True, Answer(usage=USAGE), {}, None),
+        (False, Answer(usage=LITTLE, has_media=True), {}, None),
+        (True, Answer(usage=LITTLE, has_media=True), {}, "pictures or sounds"),
+        (True, Answer(usage=LITTLE), {"messages": PICTURE}, "pictures or sounds"),
+        (True, Answer(usage=LITTLE), {"messages": SOUND}, "messages[0] holds a part of type 'input_audio'"),
+        (True, Answer(usage=LITTLE), {}, None),
     ],
 )  # fmt: skip
 async def test_pictures_and_sounds_at_the_price_of_text_are_unknown_and_never_too_low(
@@ -189,19 +191,27 @@ async def test_pictures_and_sounds_at_the_price_of_text_are_unknown_and_never_to
     async with open_listed(tmp_path, listed, answer, tasks={"default": free}) as road:
         row = await booked(road, **fields)
     assert row.unpriced == told
-    assert (row.cost == Money(1_100_000)) is (told is None)
+    assert (row.cost == Money(110_000)) is (told is None)
 
 
 async def test_a_write_for_longer_that_only_the_request_tells_is_no_short_one(
     tmp_path: Path,
 ) -> None:
     listed = own_list({"rates": CHEAP, "short_writes_only": True})
-    written = Answer(usage=Usage(cache_write_tokens=1_000, output_tokens=100))
+    written = Answer(usage=Usage(cache_write_tokens=100, output_tokens=10))
     async with open_listed(tmp_path, listed, written, written) as road:
-        assert (await booked(road)).cost == Money(1_100_000)
+        assert (await booked(road)).cost == Money(110_000)
         row = await booked(road, prompt_cache_options={"ttl": "12h"})
     assert (row.cost, row.estimated) == (row.reserved, True)
-    assert row.usage == Usage(cache_write_long_tokens=1_000, output_tokens=100)
+    assert row.usage == Usage(cache_write_long_tokens=100, output_tokens=10)
+
+
+async def test_a_write_for_longer_is_not_booked_below_one_for_shorter(tmp_path: Path) -> None:
+    listed = own_list({"rates": CHEAP, "short_writes_only": True})
+    written = Answer(usage=Usage(cache_write_tokens=1_000, output_tokens=100))
+    async with open_listed(tmp_path, listed, written) as road:
+        row = await booked(road, prompt_cache_options={"ttl": "12h"})
+    assert (row.cost, row.estimated) == (Money(1_100_000), True)
 
 
 async def test_a_reload_takes_another_list_and_refuses_a_broken_one(tmp_path: Path) -> None:

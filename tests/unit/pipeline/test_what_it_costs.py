@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from callgate.call import Candidate, Usage
-from callgate.config.policies import PricePolicy, RoutePolicy
-from callgate.errors import OverBudget, Unpriced
+from callgate.config.policies import PricePolicy, RoutePolicy, TaskPolicy
+from callgate.errors import OverBudget, Unbounded, Unpriced
 from callgate.money import Money
 from callgate.pricing.bound import input_bound_tokens
 from callgate.pricing.images import image_tokens
@@ -246,3 +246,45 @@ async def test_no_more_is_held_than_the_model_can_take_unless_a_header_widens_it
         reserved = road.last.attempts[0].reserved
         assert reserved is not None
         assert 0 <= reserved.nano // 1_000 - 1_000 - BETAS[beta] < 500
+
+
+SEARCHING = [{"type": "web_search"}]
+MANY = Usage(input_tokens=50_000, output_tokens=5)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [Answer(usage=MANY, unpriced="web_search_requests"), Answer(usage=MANY, finished=False)],
+)
+async def test_what_is_not_known_whole_is_not_booked_below_what_its_tokens_cost(
+    tmp_path: Path, answer: Answer
+) -> None:
+    tasks = {"default": TaskPolicy(type="default", budget=Money.dollars("1"), max_input_tokens=100)}
+    async with open_road(tmp_path, answer, tasks=tasks) as road:
+        await road.read(road.passage(body=body("plain", tools=SEARCHING)))
+        attempt = road.last.attempts[0]
+        assert attempt.reserved == Money(100 * 1_000 + 100 * 10_000)
+        assert (attempt.cost, attempt.estimated) == (Money.dollars("0.05005"), True)
+        assert [alert.kind for alert in road.store.alerts()] == ["overrun"]
+
+
+async def test_what_has_no_bound_is_refused_where_a_header_widens_the_window(
+    tmp_path: Path,
+) -> None:
+    part = {"type": "document", "source": {"type": "url", "url": "https://a.test/long.pdf"}}
+    sent = body("other", messages=[{"role": "user", "content": [part]}])
+    async with open_road(tmp_path) as road:
+        passage = road.passage(format="anthropic_messages", body=sent)
+        headers = (("anthropic-beta", "context-1m-2025-08-07"),)
+        passage.call = msgspec.structs.replace(passage.call, headers=headers)
+        with pytest.raises(Unbounded, match="set max_input_tokens"):
+            await road.read(passage)
+
+
+async def test_a_reply_that_counts_no_input_costs_what_was_held_and_never_nothing(
+    tmp_path: Path,
+) -> None:
+    async with open_road(tmp_path, Answer(usage=Usage())) as road:
+        await road.ask()
+        attempt = road.last.attempts[0]
+        assert (attempt.cost, attempt.estimated) == (attempt.reserved, True)

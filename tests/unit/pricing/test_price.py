@@ -14,7 +14,7 @@ from callgate.call import Candidate, Usage
 from callgate.config.policies import PricePolicy
 from callgate.config.values import parse_price
 from callgate.money import Money
-from callgate.pricing import Price, Rates, Tier, told_price
+from callgate.pricing import Price, Rates, Tier, served_price
 from callgate.pricing.table import PriceTable
 from callgate.testing.simulator.prices import BUILT_IN, PriceList, cost_nano_usd
 from callgate.testing.simulator.script import PriceTable as ScriptedPrice
@@ -134,7 +134,7 @@ ONE = Usage(input_tokens=1_000_000)
 def test_a_reply_costs_what_it_says_how_it_was_served(
     asked: str | None, told: str | None, dollars: str
 ) -> None:
-    price = told_price(TIERED.may_hold(asked), ONE, service_tier=told)
+    price = served_price(TIERED.may_hold(asked), ONE, service_tier=told)
     assert price is not None
     assert price.cost(ONE) == Money.dollars(dollars)
 
@@ -142,15 +142,15 @@ def test_a_reply_costs_what_it_says_how_it_was_served(
 def test_a_service_tier_without_a_price_is_unknown_and_never_the_standard_one() -> None:
     assert TIERED.at("ultrafast") is None
     assert TIERED.may_hold("ultrafast") == ()
-    assert told_price(TIERED.may_hold(None), ONE, service_tier="ultrafast") is None
-    assert told_price((), ONE, service_tier=None) is None
-    assert told_price((), ONE, service_tier="default") is None
+    assert served_price(TIERED.may_hold(None), ONE, service_tier="ultrafast") is None
+    assert served_price((), ONE, service_tier=None) is None
+    assert served_price((), ONE, service_tier="default") is None
 
 
 def test_a_write_for_longer_is_unknown_and_never_a_short_one() -> None:
     prices = (flat(2, short_writes_only=True),)
-    assert told_price(prices, Usage(cache_write_tokens=9), service_tier=None) == prices[0]
-    assert told_price(prices, Usage(cache_write_long_tokens=9), service_tier=None) is None
+    assert prices[0].covers(Usage(cache_write_tokens=9))
+    assert not prices[0].covers(Usage(cache_write_long_tokens=9))
 
 
 @pytest.mark.parametrize("nonsense", [None, 7, ["priority"], {"a": 1}])
@@ -163,5 +163,5 @@ def test_a_price_of_the_settings_holds_however_a_call_is_served() -> None:
     price = PriceTable({"a:m": policy}).find("openai", Candidate(provider="a", model="m"), at=NOW)
     assert price is not None
     for told in (None, "default", "priority", "ultrafast"):
-        assert told_price(price.may_hold("fast"), ONE, service_tier=told) == price
+        assert served_price(price.may_hold("fast"), ONE, service_tier=told) == price
     assert price.cost(ONE) == Money.dollars("3")

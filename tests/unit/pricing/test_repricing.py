@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from callgate.call import Candidate, Usage
 from callgate.config.policies import PricePolicy, ProviderPolicy
 from callgate.money import Money
-from callgate.pricing import told_price
+from callgate.pricing import served_price
 from callgate.pricing.repricing import KEPT, Repricer, WhyKept
 from callgate.pricing.snapshot import Snapshot
 from callgate.pricing.table import PriceTable
@@ -68,6 +68,7 @@ def test_it_costs_what_its_service_tier_costs() -> None:
         ({"unpriced": "web_search_requests"}, "unpriced"),
         ({"usage": None, "cost": Money()}, "no_usage"),
         ({"cost": None, "finished": False}, "no_usage"),
+        ({"cost": None, "usage": Usage(output_tokens=9)}, "no_usage"),
         ({"price_version": "reported by openrouter"}, "reported"),
         ({"candidate": Candidate(provider="p", model="other")}, "no_price"),
         ({"candidate": Candidate(provider="gone", model="m")}, "no_price"),
@@ -97,8 +98,8 @@ def test_the_same_prices_change_nothing(usage: Usage, tier: str | None, at: floa
     prices = listed(2, 3)
     price = prices.find("openai", ME, at=at)
     assert price is not None
-    told = told_price((price,), usage, service_tier=tier)
-    if told is None:
+    told = served_price((price,), usage, service_tier=tier)
+    if told is None or not usage.is_credible:
         return
     row = past(
         usage=usage,

@@ -152,8 +152,11 @@ def test_the_speed_that_costs_more_counts_as_a_service_tier(speed: str, tier: st
     assert request.service_tier == tier
 
 
-@pytest.mark.parametrize("usage", [None, {}, "many", {"input_tokens": None}])
-def test_usage_that_counts_nothing_is_unknown_and_never_zero(usage: Any) -> None:
+@pytest.mark.parametrize(
+    "usage",
+    [None, {}, "many", {"input_tokens": None}, {"input_tokens": 9}, {"output_tokens": 10**40}],
+)
+def test_usage_that_counts_no_output_is_unknown_and_never_zero(usage: Any) -> None:
     assert read({"type": "message", "usage": usage}).usage is None
 
 
@@ -189,8 +192,8 @@ SPENT = {"input_tokens": 1, "output_tokens": 2}
         ),
         (
             {"input_tokens": 1, "cache_creation_input_tokens": 7, "cache_creation": None,
-             "output_tokens_details": None},
-            Usage(input_tokens=1, cache_write_tokens=7),
+             "output_tokens": 2, "output_tokens_details": None},
+            Usage(input_tokens=1, cache_write_tokens=7, output_tokens=2),
         ),
         # More was written than the split by lifetime covers: the dearer one.
         (

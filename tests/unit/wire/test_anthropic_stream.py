@@ -59,6 +59,10 @@ def test_the_relay_and_the_meter_do_not_depend_on_the_chunks(data: st.DataObject
             Usage(input_tokens=40, cache_read_tokens=3, output_tokens=7),
         ),
         (
+            {"output_tokens": 7, "input_tokens": 0, "cache_read_input_tokens": 0},
+            Usage(input_tokens=10, cache_read_tokens=3, output_tokens=7),
+        ),
+        (
             {"output_tokens": 7, "output_tokens_details": {"thinking_tokens": 5}},
             Usage(input_tokens=10, cache_read_tokens=3, output_tokens=2, reasoning_tokens=5),
         ),
@@ -83,9 +87,11 @@ def test_repeated_counters_are_not_added_up() -> None:
     assert meter.usage == Usage(input_tokens=15, cache_read_tokens=3, output_tokens=7)
 
 
-def test_a_stream_that_never_counts_its_output_leaves_the_usage_unknown() -> None:
+@pytest.mark.parametrize("usage", [{}, {"server_tool_use": {"web_fetch_requests": 1}}])
+def test_a_stream_that_never_counts_its_output_leaves_the_usage_unknown(usage: Any) -> None:
     events = message_events()
-    events[5] = event({"type": "message_delta", "delta": {"stop_reason": "end_turn"}})
+    delta = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": usage}
+    events[5] = event(delta)
     scanned = scan(MESSAGES, REQUEST, events)
     assert (scanned.meter.finished, scanned.meter.usage, scanned.failure) == (True, None, None)
 

@@ -76,6 +76,7 @@ def test_the_larger_of_two_limits_is_the_bound() -> None:
         ({"max_tokens": 1.5}, "max_tokens must be a whole number from 0"),
         ({"max_tokens": "9"}, "max_tokens must be a whole number from 0"),
         ({"max_completion_tokens": 10**10}, "max_completion_tokens must be a whole number"),
+        ({"models": ["dear"]}, "models lets the provider fall back to models that nobody here has"),
         ({"stream_options": []}, "stream_options must be an object"),
         ({"stream_options": {"include_usage": 1}}, "stream_options.include_usage must be true"),
     ],
@@ -217,8 +218,14 @@ def test_a_plain_reply_tells_who_answered_and_what_it_used() -> None:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("usage", [None, {}, "many", {"prompt_tokens": "9"}, {"total_tokens": 5}])
-def test_usage_that_counts_nothing_is_unknown_and_never_zero(usage: Any) -> None:
+@pytest.mark.parametrize(
+    "usage",
+    [
+        None, {}, "many", {"prompt_tokens": "9"}, {"total_tokens": 5}, {"prompt_tokens": 9},
+        {"completion_tokens": 3}, {"prompt_tokens": 3, "completion_tokens": 10**40},
+    ],
+)  # fmt: skip
+def test_usage_that_is_not_told_whole_is_unknown_and_never_zero(usage: Any) -> None:
     assert read({"choices": [], "usage": usage}).usage is None
 
 
@@ -277,7 +284,7 @@ def test_an_error_with_a_status_of_200_is_an_error() -> None:
         ),
         ({"prompt_tokens": -5, "completion_tokens": 3.0}, Usage(output_tokens=3)),
         ({"completion_tokens": 3, "total_tokens": 8}, Usage(input_tokens=5, output_tokens=3)),
-        ({"prompt_tokens": 3, "completion_tokens": 10**40}, Usage(input_tokens=3)),
+        ({"prompt_tokens": 3, "total_tokens": 3}, Usage(input_tokens=3)),
     ],
 )  # fmt: skip
 def test_counters_become_buckets_that_do_not_overlap(counters: Any, usage: Usage) -> None:

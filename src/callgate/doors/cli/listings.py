@@ -17,6 +17,7 @@ from callgate.doors.cli.receipt import render
 from callgate.doors.cli.screen import (
     Column,
     dollars,
+    dollars_of,
     moment,
     out,
     print_json,
@@ -111,7 +112,7 @@ async def _tasks(agent: str | None, limit: int, json: bool, config: ConfigOption
     if any(row.estimated for row in rows):
         tell("~  partly estimated: a provider did not tell what it used")
     if any(row.unknown_costs for row in rows):
-        tell("+?  and what nobody knows: calls of models without a price")
+        tell("+?  and what nobody knows, which is in no sum: callgate calls shows of which calls")
 
 
 async def _unblock(task: str, config: ConfigOption) -> None:
@@ -273,11 +274,7 @@ def _unit_prices(row: AttemptRow, noted: Mapping[str, str]) -> dict[str, int] | 
 
 def _task_line(row: TaskRow) -> tuple[str, ...]:
     task = row.task
-    spent = (
-        dollars(row.spent.nano)
-        + ("~" if row.estimated else "")
-        + ("+?" if row.unknown_costs else "")
-    )
+    spent = dollars_of(row.spent.nano, unknown_costs=row.unknown_costs)
     return (
         task.id,
         task.type,
@@ -287,7 +284,7 @@ def _task_line(row: TaskRow) -> tuple[str, ...]:
         "running" if task.ended_at is None else "ended",
         str(row.calls),
         str(row.refused),
-        spent,
+        spent + ("~" if row.estimated else ""),
         dollars(row.held.nano),
         "" if task.budget is None else dollars(task.budget.nano),
     )

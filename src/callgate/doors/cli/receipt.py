@@ -14,7 +14,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from callgate.doors.cli.screen import WIDE, dollars, err
+from callgate.doors.cli.screen import WIDE, dollars, dollars_of, err
+from callgate.observe.difference import attempts
 from callgate.observe.receipt import ModelLine, Receipt, Refused
 
 LONGEST_REASON: Final = 400
@@ -70,7 +71,7 @@ def _facts(receipt: Receipt) -> Iterator[tuple[str, str]]:
     if receipt.held_nano_usd:
         yield "held", f"{dollars(receipt.held_nano_usd)} by calls that are still open"
     if receipt.unknown_costs:
-        yield "unknown", f"what {receipt.unknown_costs} attempts cost: their models have no price"
+        yield "unknown", f"what {attempts(receipt.unknown_costs)} cost, which is in no sum"
     if receipt.p50_seconds is not None and receipt.p99_seconds is not None:
         yield "latency", f"p50 {receipt.p50_seconds:.3f} s, p99 {receipt.p99_seconds:.3f} s"
     if receipt.counted:
@@ -82,7 +83,8 @@ def _facts(receipt: Receipt) -> Iterator[tuple[str, str]]:
 
 
 def _spent(receipt: Receipt) -> str:
-    spent = dollars(receipt.spent_nano_usd) + (" (partly estimated)" if receipt.estimated else "")
+    spent = dollars_of(receipt.spent_nano_usd, unknown_costs=receipt.unknown_costs)
+    spent += " (partly estimated)" if receipt.estimated else ""
     if receipt.budget_nano_usd is None:
         return f"{spent}, no budget"
     share = receipt.spent_nano_usd / receipt.budget_nano_usd if receipt.budget_nano_usd else 1.0
@@ -115,7 +117,7 @@ def _models(models: tuple[ModelLine, ...]) -> Table:
             f"{line.attempts:,}",
             f"{line.input_tokens:,}",
             f"{line.output_tokens:,}",
-            dollars(line.cost_nano_usd),
+            dollars_of(line.cost_nano_usd, unknown_costs=line.unknown_costs),
         )
     return table
 

@@ -104,6 +104,13 @@ def dollars(nano: int | None) -> str:
     return "unknown" if nano is None else str(Money(nano))
 
 
+def dollars_of(nano: int, *, unknown_costs: int) -> str:
+    """Return what several attempts cost for people; what nobody knows of it is shown, never as 0."""
+    if not unknown_costs:
+        return dollars(nano)
+    return f"{dollars(nano)}+?" if nano else "unknown"
+
+
 def moment(instant: float | None, zone: tzinfo = UTC) -> str:
     """Return an instant for people, to the second; nothing where there is none."""
     if instant is None:

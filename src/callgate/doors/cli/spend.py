@@ -21,9 +21,19 @@ from callgate.doors.cli.books import open_books
 from callgate.doors.cli.bounds import show_bounds
 from callgate.doors.cli.loop import run_loop
 from callgate.doors.cli.reconcile import reconcile_spending
-from callgate.doors.cli.screen import Column, dollars, moment, out, print_json, print_table, tell
+from callgate.doors.cli.screen import (
+    Column,
+    dollars,
+    dollars_of,
+    moment,
+    out,
+    print_json,
+    print_table,
+    tell,
+)
 from callgate.doors.cli.settings import ConfigOption, JsonOption
 from callgate.money import NANO_PER_DOLLAR, Money
+from callgate.observe.difference import attempts
 from callgate.observe.forecast import DAY_SECONDS, HOUR_SECONDS, Rate
 from callgate.observe.rollups import CapUse, MonthSoFar, Now, cap_uses, month_so_far, spending
 from callgate.observe.thresholds import Crossing
@@ -172,7 +182,7 @@ def _line(row: Spending, name: str | None = None) -> tuple[str, ...]:
         f"{row.calls:,}",
         f"{row.input_tokens:,}",
         f"{row.output_tokens:,}",
-        dollars(row.cost.nano),
+        dollars_of(row.cost.nano, unknown_costs=row.unknown_costs),
         _share(row.estimated, row.cost) if row.estimated.nano else "",
         f"{row.unknown_costs:,}" if row.unknown_costs else "",
         *map(about, (row.p50, row.p95, row.most)),
@@ -209,11 +219,7 @@ def _month_line(month: MonthSoFar, zone: ZoneInfo) -> str:
         f" {moment(month.window.ends_at, zone)[:16]}, if it goes on like the last"
         f" {_length(month.rate)} ({about(month.rate.over(DAY_SECONDS))} a day)."
     )
-    return (
-        f"{text} {unknown:,} attempts cost nobody knows what, and are in no sum."
-        if unknown
-        else text
-    )
+    return f"{text} Besides, nobody knows what {attempts(unknown)} cost." if unknown else text
 
 
 def _length(rate: Rate) -> str:
