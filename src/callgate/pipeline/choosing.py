@@ -47,9 +47,8 @@ class Performances:
         Raises:
             StoreDown: It does not tell.
         """
-        self.latest()
-        if self._reading is not None:
-            await self._reading
+        self._known = await self._store.performance(self._clock.now() - LOOK_BACK_SECONDS)
+        self._read_at = self._clock.monotonic()
 
     def latest(self) -> Mapping[Candidate, Performance]:
         """Return what is known; nobody waits for what is newer."""
