@@ -93,7 +93,7 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
 def _is_next_at_once(failure: Failed, passage: Passage) -> bool:
     """Whether another way is better than any wait: nobody may be asked here, or not by this key."""
     if isinstance(failure, BreakerOpen):
-        return passage.has_others()
+        return passage.has_other_key or passage.has_others()
     return isinstance(failure, RateLimited) and passage.has_other_key
 
 

@@ -38,6 +38,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
                 causes.append(cause)
                 if not _leads_on(cause, passage):
                     break
+                walk.pass_over(cause)
                 continue
             flaw = None if walk.kept else self.escalation.flaw(passage, reply)
             if flaw is None or not walk.has_other_candidate():

@@ -64,9 +64,9 @@ class Passage(msgspec.Struct, kw_only=True):
     key: str | None = None
     """route: the reference of the key that is used."""
     has_others: Callable[[], bool] = bool
-    """route: whether there is another way to an answer, with another candidate or key."""
+    """route: whether there is another way to an answer than by another key."""
     has_other_key: bool = False
-    """route: whether that is the same candidate with another key."""
+    """route: whether the same candidate is left with another key."""
     goes_on: bool = False
     """route: whether the call goes on though the attempt that ends now was answered."""
     attempts: int = 0

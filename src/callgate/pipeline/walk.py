@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 import msgspec
 
 from callgate.call import Candidate, Reply
-from callgate.errors import Refused
+from callgate.errors import (
+    BadCredential,
+    BreakerOpen,
+    Failed,
+    Quarantined,
+    RateLimited,
+    Refused,
+)
 from callgate.pipeline.drafting import Drafting
 from callgate.pipeline.stage import Draft, Passage
+
+OF_A_KEY: Final = (RateLimited, BreakerOpen, BadCredential, Quarantined)
+"""Failures of which another key may know nothing."""
 
 
 class Way(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +56,7 @@ class Walk:
     def __iter__(self) -> Iterator[Way]:
         """Give the ways; the passage is told of each before it is taken."""
         passage = self._passage
-        passage.has_others = self.has_more
+        passage.has_others = self.has_others
         while self.has_more():
             way = self._drawn.pop()
             passage.candidate, passage.draft = way.candidate, way.draft
@@ -61,10 +72,33 @@ class Walk:
                 self.unfit.append(unfit)
         return bool(self._drawn)
 
+    def has_others(self) -> bool:
+        """Whether a way is left besides those that only use another key."""
+        draft = self._passage.draft
+        if any(way.draft is not draft for way in self._drawn):
+            return True
+        others_keys, self._drawn = self._drawn, []
+        found = self.has_more()
+        self._drawn += others_keys
+        return found
+
     def has_other_candidate(self) -> bool:
-        """Whether another candidate is left, by any way."""
+        """Whether another candidate is left, by any way; its ways are all that are, from then on."""
         self._drawn = [way for way in self._drawn if way.candidate != self._passage.candidate]
         return self.has_more()
+
+    def pass_over(self, cause: Failed | Refused) -> None:
+        """Leave out the ways that would come to the same as the one that was taken last.
+
+        Args:
+            cause: What it came to. A refusal is one of the candidate, and most failures are too; some are
+                of the key alone.
+        """
+        if isinstance(cause, Refused):
+            self.has_other_candidate()
+        elif not isinstance(cause, OF_A_KEY):
+            draft = self._passage.draft
+            self._drawn = [way for way in self._drawn if way.draft is not draft]
 
     def escalate(self, flaw: str, kept: Reply) -> None:
         """Go on with the other candidates, as a reply has a flaw; that reply is kept.

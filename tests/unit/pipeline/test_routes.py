@@ -58,6 +58,40 @@ async def test_tasks_are_spread_over_the_keys_and_stay_with_theirs(tmp_path: Pat
         assert set(sent) == {"key-1", "key-1b"}
 
 
+async def test_what_is_no_matter_of_the_key_is_not_tried_with_another(tmp_path: Path) -> None:
+    async with open_road(tmp_path, OUT, OUT, OUT, **with_keys(tmp_path)) as road:
+        with pytest.raises(Transient):
+            await road.ask()
+        assert len(set(key_sent(road))) == 1
+
+
+async def test_a_wait_of_a_lone_candidate_is_waited_for_whatever_keys_there_are(
+    tmp_path: Path,
+) -> None:
+    slow = Transient("503", billed=False, retry_after_seconds=9)
+    async with open_road(tmp_path, slow, Answer(), **with_keys(tmp_path)) as road:
+        await road.ask()
+        assert road.clock.waits == [9]
+
+
+async def test_a_long_wait_with_another_candidate_is_not_waited_for_whatever_keys_there_are(
+    tmp_path: Path,
+) -> None:
+    slow = Transient("503", billed=False, retry_after_seconds=9)
+    changes = with_keys(tmp_path)
+    async with open_road(tmp_path, slow, second=(Answer(),), **changes) as road:
+        await road.ask("smart")
+        assert (asked(road), road.clock.waits) == (["first", "second"], [])
+
+
+async def test_a_limit_of_a_provider_is_no_matter_of_the_key(tmp_path: Path) -> None:
+    limits = (LimitPolicy(scope="provider:first", name="per_minute", value=0, waits=True),)
+    changes = with_keys(tmp_path)
+    async with open_road(tmp_path, second=(Answer(),), limits=limits, **changes) as road:
+        await road.ask("smart")
+        assert (asked(road), road.clock.waits) == (["second"], [])
+
+
 async def test_the_last_key_is_waited_for(tmp_path: Path) -> None:
     async with open_road(tmp_path, BUSY, BUSY, Answer(), **with_keys(tmp_path)) as road:
         await road.ask()
