@@ -170,6 +170,17 @@ async def test_a_tier_without_room_gives_way_to_the_usual_one(tmp_path: Path) ->
         assert tiers(road) == ["flex", None]
 
 
+async def test_a_long_wait_at_the_slow_tier_is_not_waited_for(tmp_path: Path) -> None:
+    slow = Transient("503", billed=False, retry_after_seconds=61)
+    task = TaskPolicy(
+        type="default", urgency="background", max_retry_wait_seconds=60, timeout_seconds=600
+    )
+    changes = {**background(tmp_path), "tasks": {"default": task}}
+    async with open_road(tmp_path, slow, Answer(), **changes) as road:
+        await road.ask("first:gpt-5.5")
+        assert (tiers(road), road.clock.waits) == (["flex", None], [])
+
+
 async def test_the_limit_is_the_gates_at_the_other_tier_too(tmp_path: Path) -> None:
     changes = background(tmp_path, max_output_tokens=77)
     body = b'{"model":"first:gpt-5.5","messages":[{"role":"user","content":"hi"}]}'
