@@ -110,7 +110,7 @@ def settle(cursor: Cursor, settlement: Settlement) -> Overrun | None:
     cursor.execute(SETTLE, (*_outcome(settlement, cost, estimated=estimated), seq))
     ended_at = micros(settlement.ended_at)
     _book(cursor, places, spent=(cost or 0) - before, held=held, at=ended_at)
-    if counted is not None and state == "running":
+    if counted is not None:
         _count(cursor, places, settlement, counted)
     _correct(cursor, settlement, call_id, sent_at=places[2], uncorrected=uncorrected is not None)
     if settlement.call is not None:

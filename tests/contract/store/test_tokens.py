@@ -93,6 +93,14 @@ async def test_what_nobody_knows_counts_as_expected(limited: Store) -> None:
     assert not await fits(limited, ask("c2", tokens=1))
 
 
+async def test_an_outcome_that_comes_late_counts_what_it_took(limited: Store) -> None:
+    assert await fits(limited, ask("c1", tokens=100))
+    lost = msgspec.structs.replace(make_settlement("c1.1", cost=None), state="unknown", usage=None)
+    for settlement in (lost, make_settlement("c1.1")):
+        await limited.settle(settlement)
+    assert used(limited) == USED
+
+
 async def test_more_than_a_minute_has_never_fits(limited: Store) -> None:
     error = await refused(limited, ask("c1", tokens=101))
     assert (error.retry_after_seconds, error.waits, error.reason.resets_at) == (inf, False, None)
