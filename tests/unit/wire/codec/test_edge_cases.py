@@ -9,6 +9,7 @@ import pytest
 from callgate.errors import BrokenReply, Malformed
 from callgate.wire.codec.canonical import ToolUse
 from callgate.wire.codec.losses import KINDS, grave
+from callgate.wire.codec.openai_responses.replies import usage_of
 from callgate.wire.codec.tool_ids import mint
 from callgate.wire.codec.translate import CODECS
 from tests.unit.wire.codec.test_ten_cases import call, called, chat, message, result, user
@@ -346,3 +347,10 @@ def test_the_arguments_of_a_call_stay_raw_in_the_canonical_form() -> None:
     part = prompt.turns[1].parts[0]
     assert isinstance(part, ToolUse)
     assert part.arguments == '{"n":1.0}'
+
+
+@pytest.mark.parametrize(
+    "told", [{"input_tokens": 9}, {"output_tokens": 3}, {"input_tokens": 9, "output_tokens": "?"}]
+)
+def test_a_response_that_leaves_out_a_side_of_its_usage_tells_none(told: dict[str, Any]) -> None:
+    assert usage_of(told) is None

@@ -56,15 +56,14 @@ NOT_MINE: Final = "only the provider that made it can read it"
 
 
 def usage_of(usage: dict[str, Any]) -> Usage | None:
-    """Return the counters of a response as disjoint buckets; None where they count nothing.
+    """Return the counters of a response as disjoint buckets; None where input or output is not told.
 
     Source: openai-python 3.57, ``ResponseUsage``; the input includes what a cache held, the output
     what was thought.
     """
     input, output = count(usage, "input_tokens"), count(usage, "output_tokens")
-    if input is None and output is None:
+    if input is None or output is None:
         return None
-    input, output = input or 0, output or 0
     details = member(usage, "input_tokens_details")
     read = min(input, count(details, "cached_tokens") or 0)
     written = min(input - read, count(details, "cache_write_tokens") or 0)
