@@ -8,7 +8,6 @@ it is refused under a budget rather than priced wrong, and nothing further down 
 from __future__ import annotations
 
 import datetime as dt
-import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
@@ -31,6 +30,7 @@ from callgate.pricing.listing import (
     read_package,
 )
 from callgate.pricing.snapshot import (
+    ALWAYS_SEARCHES,
     GROUPS,
     SHIPPED,
     Numbers,
@@ -67,9 +67,6 @@ SERVED: Final = frozenset({"service_tier", "speed"})
 
 BATCH: Final = "batch"
 """How a reply tells that it was made in a batch. Source: anthropic-python 2.13 (``Usage``)."""
-
-ALWAYS_SEARCHES: Final = re.compile(r"-search\b|deep-research")
-"""Models that search whatever they are asked. Source: OpenAI's documentation of web search."""
 
 KINDS: Final = ("audio", "image", "video")
 """What a model may take or make besides text."""

@@ -33,6 +33,12 @@ MATCHES: Final[Mapping[str, Callable[[str, str], bool]]] = {
 }
 """How a rule recognises a model's name, which is compared in lower case."""
 
+ALWAYS_SEARCHES: Final = re.compile(r"-search\b|deep-research|\bsonar\b")
+"""Models that search whatever they are asked, for a fee beside their tokens.
+
+Source: OpenAI's documentation of web search; Perplexity's of pricing ("request fee").
+"""
+
 GROUPS: Final[Mapping[str, Callable[[Iterable[bool]], bool]]] = {"or": any, "and": all}
 """How several rules are one."""
 

@@ -14,6 +14,7 @@ from callgate.call import Candidate
 from callgate.config.policies import PricePolicy, Settings
 from callgate.pricing import Numbered, Price, Rates, Tier
 from callgate.pricing.snapshot import (
+    ALWAYS_SEARCHES,
     Numbers,
     Period,
     Snapshot,
@@ -143,7 +144,9 @@ class PriceTable:
         policy = self._policies.get(candidate.name)
         if policy is not None:
             return (Dated(-inf, _from_settings(candidate, policy)),)
-        model = self.snapshot.find(source, candidate.model)
+        # By the name that is asked for: a list may take one that searches for one that does not.
+        searches = ALWAYS_SEARCHES.search(candidate.model.lower())
+        model = None if searches else self.snapshot.find(source, candidate.model)
         if model is None:
             return NOBODY_TELLS
         return prices_of(model, source, listed_in=self.snapshot.source)

@@ -165,6 +165,20 @@ def test_every_service_tier_costs_what_the_list_says() -> None:
     assert compared["batch"] > 80
 
 
+@pytest.mark.parametrize(
+    ("source", "model"),
+    [
+        ("openai", "gpt-4o-mini-search-preview"),
+        ("openai", "gpt-4o-mini-Search-preview-2025-03-11"),
+        ("openrouter", "perplexity/sonar-pro"),
+    ],
+)
+def test_a_model_that_searches_for_a_fee_has_no_price_by_whatever_name(
+    source: str, model: str
+) -> None:
+    assert find(source, model) is None
+
+
 def test_a_model_that_cannot_be_priced_keeps_its_names_from_the_next_one() -> None:
     """Further down ``starts_with gpt-4o`` would take it for a model that costs a tenth."""
     for name in ("gpt-4o-realtime-preview", "gpt-4o-search-preview", "o3-deep-research"):
