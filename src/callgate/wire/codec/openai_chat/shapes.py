@@ -96,6 +96,9 @@ class Call(Shape, frozen=True):
     type: str = "function"
     function: Function | None = None
     extra_content: Extra | None = None
+    index: msgspec.Raw = ABSENT
+    """What openai-python leaves in a call that it has put together from a stream; it says no more
+    than the order, and comes back with the message."""
     strange: Any = None
 
 
