@@ -73,6 +73,8 @@ class Function(Shape, frozen=True):
 
     name: str
     arguments: str = "{}"
+    parsed_arguments: msgspec.Raw = ABSENT
+    """The arguments again, as openai-python has parsed them for its caller."""
 
 
 class Google(Shape, frozen=True):
@@ -137,6 +139,8 @@ class Assistant(Shape, frozen=True, tag_field="role", tag="assistant"):
     tool_calls: list[Call] | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
+    parsed: msgspec.Raw = ABSENT
+    """The content again, as openai-python has parsed it for its caller."""
 
 
 class ToolMessage(Shape, frozen=True, tag_field="role", tag="tool"):
