@@ -28,10 +28,11 @@ FORMATS_OF_API: Final[Mapping[Api, tuple[str, ...]]] = {
 
 LossName = Literal[
     "arguments", "audio", "author", "cache_hint", "choices", "citations", "document", "effort",
-    "image", "image_detail", "json_mode", "label", "logprobs", "metadata", "opaque", "order",
-    "output_limit", "parallel", "place", "prefill", "region", "safety", "sampling", "schema",
-    "service_tier", "state", "stop", "storage", "strict", "system", "thinking", "thinking_view",
-    "tool", "tool_choice", "tool_image", "truncation", "unknown", "verbosity",
+    "image", "image_detail", "instruction_order", "json_mode", "label", "logprobs", "metadata",
+    "opaque", "order", "output_limit", "parallel", "place", "prefill", "region", "safety",
+    "sampling", "schema", "service_tier", "state", "stop", "storage", "strict", "system",
+    "thinking", "thinking_view", "tool", "tool_choice", "tool_image", "truncation", "unknown",
+    "verbosity",
 ]  # fmt: skip
 """What a request may lose on its way into another format, by name."""
 

@@ -19,6 +19,8 @@ IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}
 
 USE: dict[str, Any] = {"type": "tool_use", "id": "toolu_1", "name": "f", "input": {}}
 USES: dict[str, Any] = {"role": "assistant", "content": [USE]}
+SAID = {"role": "assistant", "content": "ok"}
+SYSTEM = {"role": "system", "content": "x"}
 USED = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_1"}]}
 MARKED = {"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}}
 
@@ -90,6 +92,12 @@ MESSAGES: list[tuple[dict[str, Any], str]] = [
         {"messages": [USER, USES, USED], "thinking": {"type": "enabled", "budget_tokens": 999}},
         "Expected `thinking` or `redacted_thinking`, but found `tool_use`",
     ),
+    ({"messages": [SYSTEM, USER]}, "messages.0: use the top-level 'system' parameter"),
+    ({"messages": [USER, SAID, SYSTEM]}, "messages.2: role 'system' must follow a 'user' message"),
+    (
+        {"messages": [USER, SYSTEM, USER]},
+        "messages.1: role 'system' must precede an 'assistant' message or end the array",
+    ),
 ]
 
 
@@ -105,8 +113,7 @@ async def test_anthropic_refuses_a_broken_conversation(
 
 
 async def test_anthropic_takes_turns_of_several_messages(sim: Simulator) -> None:
-    system = {"role": "system", "content": "x"}
-    messages = [USER, USER, {"role": "assistant", "content": "ok"}, USES, system, USED, USER]
+    messages = [USER, USER, SYSTEM, SAID, USES, USED, USER, SYSTEM]
     assert (await ask(sim, "anthropic", messages=messages)).status == 200
 
 

@@ -28,6 +28,10 @@ KINDS: Final[Mapping[str, Kind]] = {
     "effort": Kind(means="how hard the model should think"),
     "image": Kind(means="an image"),
     "image_detail": Kind(means="how finely an image is looked at", is_mild=True),
+    "instruction_order": Kind(
+        means="whether an instruction stands before or after the user's words beside it",
+        is_mild=True,
+    ),
     "json_mode": Kind(means="that the answer must be JSON of any shape"),
     "label": Kind(means="a name that only people and records see", is_mild=True),
     "logprobs": Kind(means="how likely each token was"),

@@ -1,18 +1,15 @@
-"""Two independent libraries translate the same requests; every disagreement has its reason here.
-
-They are no part of the project, and installed by hand where this is to run:
-``pip install llm-rosetta==0.13.0 martian-linguafranca==0.3.15``.
-"""
+"""Two independent libraries translate the same requests; every disagreement has its reason here."""
 
 from __future__ import annotations
 
 import copy
-import importlib
 import json
 import warnings
 from collections import Counter
 from typing import Any
 
+import linguafranca
+import llm_rosetta
 import pytest
 
 from callgate.wire.codec.canonical import File, Image, Prompt, Text, ToolResult, ToolUse
@@ -92,23 +89,20 @@ def _facts(part: Any, role: str) -> list[str]:
 
 
 def by_rosetta(source: str, target: str) -> dict[str, Any]:
-    library = pytest.importorskip("llm_rosetta")
     asked = copy.deepcopy(REQUESTS[source])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        told: dict[str, Any] = library.convert(
+        told: dict[str, Any] = llm_rosetta.convert(
             asked, ROSETTA[target], source_provider=ROSETTA[source]
         )
     return told
 
 
 def by_linguafranca(source: str, target: str) -> dict[str, Any]:
-    library = pytest.importorskip("linguafranca")
-    names = importlib.import_module("linguafranca").FormatName
-    result = library.convert_request(
+    result = linguafranca.convert_request(
         copy.deepcopy(REQUESTS[source]),
-        source_format=names(LINGUAFRANCA[source]),
-        target_format=names(LINGUAFRANCA[target]),
+        source_format=linguafranca.FormatName(LINGUAFRANCA[source]),
+        target_format=linguafranca.FormatName(LINGUAFRANCA[target]),
     )
     told: dict[str, Any] = result.value
     return told

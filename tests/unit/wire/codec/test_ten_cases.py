@@ -95,10 +95,35 @@ def test_3_empty_words_and_empty_arguments_become_nothing_and_an_empty_object() 
 
 
 def test_4_an_instruction_in_the_midst_of_a_conversation_stays_where_it_is() -> None:
-    said = (user("a"), {"role": "system", "content": "in French"}, user("b"))
+    later = {"role": "system", "content": "in French"}
+    said = (user("a"), later, {"role": "assistant", "content": "b"}, user("c"))
     got = put(chat(*said), CHAT, MESSAGES)
-    assert [each["role"] for each in got.page["messages"]] == ["user", "system", "user"]
-    assert got.lost == []
+    roles = [each["role"] for each in got.page["messages"]]
+    assert (roles, got.lost) == (["user", "system", "assistant", "user"], [])
+
+
+def test_4a_one_before_the_users_words_stands_after_them_where_anthropic_takes_it() -> None:
+    later = {"role": "developer", "content": "in French"}
+    said = (user("a"), {"role": "assistant", "content": "b"}, later, later, user("c"))
+    got = put(chat(*said), CHAT, MESSAGES)
+    last, instruction = got.page["messages"][-2:]
+    assert (last["content"], instruction["role"]) == ("c", "system")
+    assert [block["text"] for block in instruction["content"]] == ["in French", "in French"]
+    assert got.lost == ["instruction_order", "instruction_order"]
+
+
+def test_4c_one_that_no_user_speaks_before_gets_to_the_beginning_and_that_is_a_loss() -> None:
+    later = {"role": "developer", "content": "go on"}
+    said = (user("a"), {"role": "assistant", "content": "b"}, later)
+    got = put(chat(*said), CHAT, MESSAGES)
+    assert (got.page["system"], "place" in got.lost) == ("go on", True)
+    assert [each["role"] for each in got.page["messages"]] == ["user", "assistant"]
+
+
+def test_4d_one_before_the_first_words_is_where_instructions_are() -> None:
+    said = (user(" "), {"role": "system", "content": "in French"}, user("a"))
+    got = put(chat(*said), CHAT, MESSAGES)
+    assert (got.page["system"], got.page["messages"], got.lost) == ("in French", [user("a")], [])
 
 
 def test_4b_a_model_without_such_turns_gets_it_first_and_that_is_a_loss() -> None:

@@ -41,6 +41,8 @@ def refuse_broken_messages(body: Message, messages: Sequence[Message], seals: Se
         _refuse_empty(message, n, is_last=n == len(messages) - 1)
         for place, block in _blocks(message, n):
             _refuse_block(place, block, seals)
+        if message.get("role") == "system":
+            _refuse_misplaced(messages, n)
     turns = list(_turns(messages))
     _refuse_pairs(turns)
     if _thinks(body):
@@ -66,6 +68,23 @@ def _refuse_empty(message: Message, n: int, *, is_last: bool) -> None:
         return
     shown = "all messages must have non-empty content except for the optional final assistant"
     raise Problem(400, f"messages.{n}: {shown} message")
+
+
+def _refuse_misplaced(messages: Sequence[Message], n: int) -> None:
+    """Refuse an instruction that does not stand between the user's words and the model's.
+
+    Source:
+        The texts in anthropics/claude-code#73821 and LeenHawk/gproxy#209; that it must follow the
+        user is in Anthropic's guide, in other words than these.
+    """
+    if n == 0:
+        shown = "use the top-level 'system' parameter for the initial system prompt"
+        raise Problem(400, f"messages.{n}: {shown}")
+    if messages[n - 1].get("role") != "user":
+        raise Problem(400, f"messages.{n}: role 'system' must follow a 'user' message")
+    if n + 1 < len(messages) and messages[n + 1].get("role") != "assistant":
+        shown = "role 'system' must precede an 'assistant' message or end the array"
+        raise Problem(400, f"messages.{n}: {shown}")
 
 
 def _blocks(message: Message, n: int) -> Iterator[Placed]:

@@ -45,6 +45,7 @@ LEAST_BUDGET: Final = 1_024
 """Source: anthropic-python 2.13, ``ThinkingConfigEnabledParam.budget_tokens``."""
 
 FIELDS: Final = {"temperature": "temperature", "top_p": "top_p", "top_k": "top_k"}
+INSTRUCTING: Final = frozenset({"system", "developer"})
 APART: Final = frozenset({"parallel", "user", "service_tier"})
 NOT_MINE: Final = "only the provider that made it can read it"
 
@@ -52,11 +53,14 @@ NOT_MINE: Final = "only the provider that made it can read it"
 class Writer:
     """Writes one conversation."""
 
-    __slots__ = ("_ids", "_target", "losses", "system")
+    __slots__ = ("_held", "_ids", "_target", "losses", "system")
 
     def __init__(self, target: Target, losses: Losses) -> None:
         self._target = target
         self._ids = ToolIds(ALPHABETS[target.tool_ids or "anthropic"])
+        self._held: list[tuple[int, list[dict[str, Any]], tuple[int, int]]] = []
+        """Instructions that wait for their place: the number of the turn, the blocks, and where
+        they stood."""
         self.system: list[dict[str, Any]] = []
         self.losses = losses
 
@@ -65,20 +69,57 @@ class Writer:
         self.system = [_text(part) for part in prompt.system if part.text.strip()]
         messages: list[dict[str, Any]] = []
         for n, turn in enumerate(prompt.turns):
-            role = "system" if turn.role == "developer" else turn.role
             blocks = list(self._blocks(turn, n))
-            if role == "system" and "system_turns" in self._target.lacks:
-                self._hoist(blocks, n)
-            elif blocks and messages and messages[-1]["role"] == role:
+            if not blocks:
+                continue
+            if turn.role in INSTRUCTING:
+                self._instruct(blocks, n, messages)
+                continue
+            if turn.role == "assistant":
+                self._place(messages)
+            if messages and messages[-1]["role"] == turn.role:
                 messages[-1]["content"] += blocks
-            elif blocks:
-                messages.append({"role": role, "content": blocks})
+            else:
+                messages.append({"role": turn.role, "content": blocks})
+        self._place(messages)
         if not messages:
             msg = "the request has no words but instructions; Anthropic needs a message"
             raise malformed(msg, code="wrong_field")
         for message in messages:
             message["content"] = _collapsed(message["content"])
         return messages
+
+    def _instruct(
+        self, blocks: list[dict[str, Any]], n: int, messages: list[dict[str, Any]]
+    ) -> None:
+        """Hold an instruction until its place comes; before the first word it has it at once."""
+        if not messages:
+            self.system += blocks
+        elif "system_turns" in self._target.lacks:
+            self._hoist(blocks, n)
+        else:
+            self._held.append((n, blocks, _length(messages)))
+
+    def _place(self, messages: list[dict[str, Any]]) -> None:
+        """Put the instructions that are held where they may stand: last before the model speaks.
+
+        Source:
+            Anthropic's guide on system messages within a conversation: they follow the user, and
+            the model follows them or nobody ("role 'system' must precede an 'assistant' message
+            or end the array", anthropics/claude-code#73821).
+        """
+        held, self._held = self._held, []
+        if held and messages[-1]["role"] != "user":
+            for n, blocks, _ in held:
+                self._hoist(blocks, n)
+        elif held:
+            for n, _, stood in held:
+                if stood != _length(messages):
+                    why = "here it stands after the user's words, before the model answers"
+                    what = "an instruction"
+                    self.losses.add("instruction_order", f"$.turns[{n}]", what=what, why=why)
+            content = [block for _, blocks, _ in held for block in blocks]
+            messages.append({"role": "system", "content": content})
 
     def _hoist(self, blocks: list[dict[str, Any]], n: int) -> None:
         why = "the target takes instructions at the beginning only; it would stand there"
@@ -228,6 +269,11 @@ def _cached(block: dict[str, Any], cache: msgspec.Raw | None) -> dict[str, Any]:
     if cache is not None:
         block["cache_control"] = cache
     return block
+
+
+def _length(messages: list[dict[str, Any]]) -> tuple[int, int]:
+    """Return how much stands in messages that are not none: so many, and so much in the last."""
+    return len(messages), len(messages[-1]["content"])
 
 
 def _collapsed(blocks: list[dict[str, Any]]) -> Any:

@@ -73,6 +73,8 @@ class Function(Shape, frozen=True):
 
     name: str
     arguments: str = "{}"
+    parsed_arguments: msgspec.Raw = ABSENT
+    """The arguments again, as openai-python has parsed them for its caller."""
 
 
 class Google(Shape, frozen=True):
@@ -96,6 +98,9 @@ class Call(Shape, frozen=True):
     type: str = "function"
     function: Function | None = None
     extra_content: Extra | None = None
+    index: msgspec.Raw = ABSENT
+    """What openai-python leaves in a call that it has put together from a stream; it says no more
+    than the order, and comes back with the message."""
     strange: Any = None
 
 
@@ -134,6 +139,8 @@ class Assistant(Shape, frozen=True, tag_field="role", tag="assistant"):
     tool_calls: list[Call] | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
+    parsed: msgspec.Raw = ABSENT
+    """The content again, as openai-python has parsed it for its caller."""
 
 
 class ToolMessage(Shape, frozen=True, tag_field="role", tag="tool"):

@@ -1,0 +1,79 @@
+"""Conversations of four turns that a provider of another family serves, in whole or in part."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.doors.conversations import FAILED, FOUND, THOUGHT
+from tests.doors.gatehouse import Gatehouse, open_gatehouse
+from tests.doors.golden import EVERY, FOLDER, SCENES, Scene, play, shown
+
+# What openai-python says where a message that it has parsed is sent back.
+pytestmark = pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
+
+ID: Final = re.compile(r"\b(call|toolu)_[0-9a-f]{24}\b")
+STREAMING: Final = frozenset({"stream", "stream_options"})
+each_scene = pytest.mark.parametrize("scene", SCENES, ids=[scene.name for scene in SCENES])
+
+
+def written(scene: Scene) -> str:
+    """Return what is written down of a scene."""
+    return (FOLDER / f"{scene.name}.json").read_text()
+
+
+def assert_all_went_well(house: Gatehouse) -> None:
+    """Every call was answered, and is booked at what the provider charges."""
+    assert [row.state for row in house.rows] == ["ok"] * len(EVERY)
+    assert house.spent_nano_usd == house.simulator.bill().total_nano_usd > 0
+
+
+@each_scene
+async def test_each_turn_asks_what_is_written_down(tmp_path: Path, scene: Scene) -> None:
+    routes = {"voyage": scene.route}
+    async with open_gatehouse(tmp_path, scene.script, routes=routes) as house:
+        turns = await play(scene, house, streams=True)
+        assert shown(turns) == written(scene)
+        assert_all_went_well(house)
+
+
+def served(scene: Scene, turns: list[dict[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return what was asked of the stand-in, without what only a stream has, its ids numbered."""
+    asked = [turns[n]["asked"] for n in scene.out]
+    bodies = [{key: body[key] for key in body if key not in STREAMING} for body in asked]
+    ids: dict[str, str] = {}
+    text = ID.sub(lambda found: ids.setdefault(found[0], f"id {len(ids)}"), json.dumps(bodies))
+    told: list[Mapping[str, Any]] = json.loads(text)
+    return told
+
+
+@each_scene
+async def test_plain_turns_ask_for_the_same(tmp_path: Path, scene: Scene) -> None:
+    routes = {"voyage": scene.route}
+    async with open_gatehouse(tmp_path, scene.script, routes=routes) as house:
+        turns = await play(scene, house, streams=False)
+        assert served(scene, turns) == served(scene, json.loads(written(scene)))
+        assert_all_went_well(house)
+
+
+@each_scene
+def test_no_turn_has_lost_a_picture_an_argument_or_a_result(scene: Scene) -> None:
+    asked = [json.dumps(turn["asked"], ensure_ascii=False) for turn in json.loads(written(scene))]
+    for turn in asked:
+        assert "iVBORw0KGgo" in turn
+    for turn in asked[1:]:
+        for told in ("Hamburg ⚓", "2025", FOUND, FAILED):
+            assert told in turn
+
+
+def test_a_thought_goes_back_only_to_who_had_it() -> None:
+    turns = json.loads(written(Scene("messages", "chat", (1,))))
+    _, during, after, _ = [json.dumps(turn["asked"]) for turn in turns]
+    assert THOUGHT not in during
+    assert "signature" not in during
+    assert THOUGHT in after
