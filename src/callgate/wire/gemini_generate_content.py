@@ -73,7 +73,7 @@ STATUSES: Final[Mapping[int, str]] = {
 """Source: google.rpc.Code, by the HTTP status that Google's APIs map each to."""
 
 STATUS_BY_NAME: Final = {
-    **{name: status for status, name in reversed(STATUSES.items())},
+    **{name: status for status, name in sorted(STATUSES.items(), reverse=True)},
     "FAILED_PRECONDITION": 400,
 }
 """The HTTP status that an error inside a stream would have had as a plain answer."""
