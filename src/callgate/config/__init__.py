@@ -138,8 +138,9 @@ def builtin(environ: Mapping[str, str]) -> Settings:
 def _set_keys(environ: Mapping[str, str]) -> Iterator[tuple[Api, str]]:
     """Yield the apis whose key is in the environment, each with the variable that holds it."""
     for api, variables in KNOWN_KEYS.items():
-        named = [variable for variable in variables if environ.get(variable)]
-        yield from ((api, variable) for variable in named[:1])
+        named = next((variable for variable in variables if environ.get(variable)), None)
+        if named is not None:
+            yield api, named
 
 
 def _base_url(api: Api, environ: Mapping[str, str]) -> str:
