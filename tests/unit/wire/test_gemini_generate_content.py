@@ -46,7 +46,7 @@ def test_a_models_name_cannot_leave_its_place_in_the_address() -> None:
     assert path == "/models/x%3AcountTokens%3Fkey%3D1%23%2F..%2F%C3%A9:generateContent"
 
 
-CONFIGS = [
+CONFIGS: list[dict[str, Any]] = [
     {"generationConfig": {"maxOutputTokens": 1000.0, "candidateCount": 2}, "serviceTier": "FLEX"},
     {
         "generation_config": {"max_output_tokens": 1000, "candidate_count": 2},
@@ -71,21 +71,21 @@ def test_null_is_as_good_as_absent(tier: str | None) -> None:
     assert (request.service_tier, parse(body(generationConfig=None)).output_limit) == (None, None)
 
 
-@pytest.mark.parametrize(
-    ("fields", "code", "told"),
-    [
-        ({"contents": "hi"}, "wrong_field", "contents must be a list; found str 'hi'"),
-        ({"contents": ["hi"]}, "wrong_field", "contents must be a list of objects"),
-        ({"contents": [{"parts": "hi"}]}, "wrong_field", "parts must be a list; found str"),
-        ({"tools": 5}, "wrong_field", "tools must be a list; found int"),
-        ({"generationConfig": 5}, "wrong_field", "generationConfig must be an object"),
-        ({"generationConfig": {"maxOutputTokens": "9"}}, "wrong_field", "generationConfig.maxOutputTokens must"),
-        ({"generation_config": {"candidate_count": 0}}, "wrong_field", "generationConfig.candidate_count must"),
-        ({"generationConfig": {}, "generation_config": {}}, "duplicate_key", "the request has generationConfig and"),
-        ({"tools": [{"googleSearch": {}, "google_search": {}}]}, "duplicate_key", "the request has googleSearch"),
-        ({"model": "models/dear"}, "wrong_field", "the address names the model 'smart', and the body 'models/dear'"),
-    ],
-)  # fmt: skip
+UNREADABLE: list[tuple[dict[str, Any], str, str]] = [
+    ({"contents": "hi"}, "wrong_field", "contents must be a list; found str 'hi'"),
+    ({"contents": ["hi"]}, "wrong_field", "contents must be a list of objects"),
+    ({"contents": [{"parts": "hi"}]}, "wrong_field", "parts must be a list; found str"),
+    ({"tools": 5}, "wrong_field", "tools must be a list; found int"),
+    ({"generationConfig": 5}, "wrong_field", "generationConfig must be an object"),
+    ({"generationConfig": {"maxOutputTokens": "9"}}, "wrong_field", "generationConfig.maxOutputTokens must"),
+    ({"generation_config": {"candidate_count": 0}}, "wrong_field", "generationConfig.candidate_count must"),
+    ({"generationConfig": {}, "generation_config": {}}, "duplicate_key", "the request has generationConfig and"),
+    ({"tools": [{"googleSearch": {}, "google_search": {}}]}, "duplicate_key", "the request has googleSearch"),
+    ({"model": "models/dear"}, "wrong_field", "the address names the model 'smart', and the body 'models/dear'"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("fields", "code", "told"), UNREADABLE)
 def test_a_field_that_cannot_be_read_is_refused_by_its_name(
     fields: Any, code: str, told: str
 ) -> None:
@@ -140,7 +140,7 @@ def test_what_its_bytes_do_not_bound_is_named(part: Any, told: str) -> None:
 def test_images_are_counted_with_the_bytes_that_they_take_and_their_size() -> None:
     shown = {"mimeType": "image/png", "data": PNG}
     stored = {"mime_type": "image/webp", "file_uri": "https://x/files/1"}
-    given = {"name": "f", "response": {}, "parts": [{"inlineData": shown}]}
+    given: dict[str, Any] = {"name": "f", "response": {}, "parts": [{"inlineData": shown}]}
     request = holding({"text": "?", "inlineData": shown}, {"file_data": stored}, {"functionResponse": given})  # fmt: skip
     assert (request.opaque, request.image_sizes) == (None, ((10, 20), None, (10, 20)))
     sizes = [len(json.dumps(each, separators=(",", ":"))) for each in (shown, stored, shown)]
@@ -156,20 +156,20 @@ def test_one_object_stands_for_a_list_of_one() -> None:
     assert parse(body(systemInstruction={"parts": {"text": "be brief"}})).opaque is None
 
 
-@pytest.mark.parametrize(
-    ("fields", "opaque", "charged"),
-    [
-        ({"tools": [{"google_search": {}}]}, "tools[0] has googleSearch", "googleSearch"),
-        ({"tools": {"googleMaps": {}}}, "tools[0] has googleMaps", "googleMaps"),
-        ({"tools": [{"codeExecution": {}}]}, "tools[0] has codeExecution", None),
-        ({"tools": [{"functionDeclarations": []}]}, "", None),
-        ({"cachedContent": "cachedContents/1"}, "cachedContent adds", None),
-        ({"continuation_token": "t"}, "continuationToken adds", None),
-        ({"generationConfig": {"responseModalities": ["TEXT", "IMAGE"]}}, "generationConfig.resp", None),
-        ({"generationConfig": {"response_modalities": ["text"]}}, "", None),
-        ({"generationConfig": {"responseModalities": 5}}, "generationConfig.resp", None),
-    ],
-)  # fmt: skip
+BESIDE: list[tuple[dict[str, Any], str, str | None]] = [
+    ({"tools": [{"google_search": {}}]}, "tools[0] has googleSearch", "googleSearch"),
+    ({"tools": {"googleMaps": {}}}, "tools[0] has googleMaps", "googleMaps"),
+    ({"tools": [{"codeExecution": {}}]}, "tools[0] has codeExecution", None),
+    ({"tools": [{"functionDeclarations": []}]}, "", None),
+    ({"cachedContent": "cachedContents/1"}, "cachedContent adds", None),
+    ({"continuation_token": "t"}, "continuationToken adds", None),
+    ({"generationConfig": {"responseModalities": ["TEXT", "IMAGE"]}}, "generationConfig.resp", None),
+    ({"generationConfig": {"response_modalities": ["text"]}}, "", None),
+    ({"generationConfig": {"responseModalities": 5}}, "generationConfig.resp", None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("fields", "opaque", "charged"), BESIDE)
 def test_what_adds_input_or_cost_beside_the_bytes_is_named(
     fields: Any, opaque: str, charged: str | None
 ) -> None:
@@ -311,7 +311,7 @@ def test_a_reply_tells_how_it_was_served(told: dict[str, str], tier: str | None)
 def test_a_reply_that_rests_on_searches_costs_more_than_its_tokens() -> None:
     candidate = {"finishReason": "STOP", "groundingMetadata": {"webSearchQueries": ["x"]}}
     assert read(reply(candidates=[candidate])).unpriced == "groundingMetadata"
-    empty = {"finishReason": "STOP", "groundingMetadata": {}}
+    empty: dict[str, Any] = {"finishReason": "STOP", "groundingMetadata": {}}
     assert read(reply(candidates=[empty])).unpriced is None
 
 
