@@ -41,6 +41,7 @@ from callgate.pricing.table import PriceTable
 from callgate.providers import Provider
 from callgate.providers.anthropic import Anthropic
 from callgate.providers.counting import Counter, find_tokenizers
+from callgate.providers.gemini import Gemini
 from callgate.providers.http import Dialect, HttpProvider
 from callgate.providers.openai import OpenAI
 from callgate.secrets import Secrets
@@ -52,7 +53,11 @@ from callgate.task import Task
 from callgate.wire import Format
 from callgate.wire.formats import FORMATS
 
-DIALECTS: Mapping[str, Dialect] = {"openai": OpenAI(), "anthropic": Anthropic()}
+DIALECTS: Mapping[str, Dialect] = {
+    "openai": OpenAI(),
+    "anthropic": Anthropic(),
+    "gemini": Gemini(),
+}
 """What each ``api`` of the settings wants besides its format."""
 
 MakeProvider = Callable[[ProviderPolicy], Provider]

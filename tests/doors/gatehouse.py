@@ -35,14 +35,26 @@ base_url = "{anthropic}"
 key = "env:ANTHROPIC_API_KEY"
 read_timeout = "5s"
 
+[providers.gemini]
+api = "gemini"
+base_url = "{gemini}"
+key = "env:GEMINI_API_KEY"
+read_timeout = "5s"
+
 [models.smart]
 use = ["openai:gpt-5.5"]
 
 [models.careful]
 use = ["anthropic:claude-sonnet-5"]
 
+[models.quick]
+use = ["gemini:gemini-3.5-flash"]
+
 [agents.worker]
-models = [{routes}"smart", "careful", "openai:gpt-*", "anthropic:claude-*"]
+models = [
+  {routes}"smart", "careful", "quick", "openai:gpt-*", "openai:text-embedding-*",
+  "anthropic:claude-*", "gemini:gemini-*",
+]
 
 [tasks.default]
 budget = "$1"
@@ -51,7 +63,11 @@ budget = "$1"
 {models}
 """
 
-ENVIRON = {"OPENAI_API_KEY": "sk-real-openai-key", "ANTHROPIC_API_KEY": "sk-real-anthropic-key"}
+ENVIRON = {
+    "OPENAI_API_KEY": "sk-real-openai-key",
+    "ANTHROPIC_API_KEY": "sk-real-anthropic-key",
+    "GEMINI_API_KEY": "AIza-real-gemini-key",
+}
 
 
 @dataclass
@@ -128,6 +144,7 @@ async def open_gatehouse(
             SETTINGS.format(
                 openai=simulator.openai_url,
                 anthropic=simulator.anthropic_url,
+                gemini=simulator.gemini_url,
                 gate=gate_lines,
                 task=task_lines,
                 routes="".join(f'"{name}", ' for name in more),

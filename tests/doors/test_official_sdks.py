@@ -15,6 +15,17 @@ from openai import AsyncOpenAI, OpenAI
 
 from callgate.doors.python import open_gate
 from tests.doors.gatehouse import ENVIRON, Gatehouse, open_gatehouse
+from tests.doors.more_sdks import (
+    MORE_WAYS,
+    ask_gemini,
+    ask_responses,
+    embed_async,
+    stream_gemini,
+    stream_responses,
+)
+
+pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession")
+"""What google-genai does inside."""
 
 TOOL_CALLS = [
     {"name": "web_search", "arguments": {"query": "port of Hamburg"}},
@@ -52,7 +63,10 @@ TOOLS_OPENAI: Any = [
 TOOLS_ANTHROPIC: Any = [
     {"name": "web_search", "input_schema": {"type": "object", "properties": {}}}
 ]
-IDS = {"id", "created", "system_fingerprint", "request_id", "_request_id"}
+IDS = {
+    "id", "created", "system_fingerprint", "request_id", "_request_id", "item_id", "call_id",
+    "encrypted_content", "response_id", "thought_signature",
+}  # fmt: skip
 
 
 def without_ids(value: Any) -> Any:
@@ -176,6 +190,7 @@ WAYS = [
     stream_anthropic,
     count_anthropic,
     ask_anthropic_async,
+    *MORE_WAYS,
 ]
 
 
@@ -193,8 +208,12 @@ async def test_a_reply_through_the_gate_equals_the_reply_without_it(
 
 
 @pytest.mark.parametrize(
-    "way", [ask_openai, stream_openai_with_usage, ask_anthropic, stream_anthropic]
-)
+    "way",
+    [
+        ask_openai, stream_openai_with_usage, ask_anthropic, stream_anthropic, ask_responses,
+        stream_responses, embed_async, ask_gemini, stream_gemini,
+    ],
+)  # fmt: skip
 async def test_a_request_reaches_the_provider_byte_for_byte(
     tmp_path: Path, way: Callable[[str, str, str], Any]
 ) -> None:
@@ -228,12 +247,14 @@ async def test_the_agents_key_never_reaches_a_provider(tmp_path: Path) -> None:
     async with open_gatehouse(tmp_path, SCRIPT) as house:
         await asyncio.to_thread(ask_openai, house.url, house.key, "hi")
         await asyncio.to_thread(ask_anthropic, house.url, house.key, "hi")
+        await asyncio.to_thread(ask_gemini, house.url, house.key, "hi")
         sent = json.dumps(
             [[list(pair) for pair in r.raw_headers] for r in house.simulator.requests]
         )
         assert house.key not in sent
         assert "sk-real-openai-key" in sent
         assert "sk-real-anthropic-key" in sent
+        assert "AIza-real-gemini-key" in sent
 
 
 @pytest.mark.parametrize("way", WAYS)

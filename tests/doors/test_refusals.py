@@ -136,8 +136,8 @@ async def test_the_models_that_an_agent_may_use_are_listed_for_either_family(
         headers["anthropic-version"] = "2026-10-21"
         async with session.get(f"{house.url}/v1/models", headers=headers) as reply:
             anthropic = await reply.json()
-        assert [model["id"] for model in openai["data"]] == ["careful", "smart"]
-        assert [model["type"] for model in anthropic["data"]] == ["model", "model"]
+        assert [model["id"] for model in openai["data"]] == ["careful", "quick", "smart"]
+        assert [model["type"] for model in anthropic["data"]] == ["model"] * 3
 
 
 @pytest.mark.parametrize(

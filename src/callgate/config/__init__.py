@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,15 +31,20 @@ __all__ = [
 
 FILE_NAME = "callgate.toml"
 
-KNOWN_KEYS: Final[Mapping[Api, str]] = {
-    "openai": "OPENAI_API_KEY",
-    "anthropic": "ANTHROPIC_API_KEY",
+KNOWN_KEYS: Final[Mapping[Api, tuple[str, ...]]] = {
+    "openai": ("OPENAI_API_KEY",),
+    "anthropic": ("ANTHROPIC_API_KEY",),
+    "gemini": ("GOOGLE_API_KEY", "GEMINI_API_KEY"),
 }
-"""The usual variables of the providers' own SDKs."""
+"""The usual variables of the providers' own SDKs; of several that are set, the first.
+
+Source: google-genai 3.6 ("Both GOOGLE_API_KEY and GEMINI_API_KEY are set. Using GOOGLE_API_KEY.").
+"""
 
 BASE_URL_VARIABLES: Final[Mapping[Api, str]] = {
     "openai": "OPENAI_BASE_URL",
     "anthropic": "ANTHROPIC_BASE_URL",
+    "gemini": "GOOGLE_GEMINI_BASE_URL",
 }
 
 BUILTIN_BUDGET = Money.dollars("1")
@@ -113,8 +118,7 @@ def builtin(environ: Mapping[str, str]) -> Settings:
             key=f"env:{variable}",
             price_source=api,
         )
-        for api, variable in KNOWN_KEYS.items()
-        if environ.get(variable)
+        for api, variable in _set_keys(environ)
     }
     task = TaskPolicy(
         type=DEFAULT_TYPE, budget=BUILTIN_BUDGET, timeout_seconds=BUILTIN_TIMEOUT_SECONDS
@@ -129,6 +133,14 @@ def builtin(environ: Mapping[str, str]) -> Settings:
         prices={},
         price_file=_state_folder(environ) / PRICE_FILE,
     )
+
+
+def _set_keys(environ: Mapping[str, str]) -> Iterator[tuple[Api, str]]:
+    """Yield the apis whose key is in the environment, each with the variable that holds it."""
+    for api, variables in KNOWN_KEYS.items():
+        named = next((variable for variable in variables if environ.get(variable)), None)
+        if named is not None:
+            yield api, named
 
 
 def _base_url(api: Api, environ: Mapping[str, str]) -> str:

@@ -22,7 +22,7 @@ REMEDY: Final = "remove it: a setting that does not hold is worse than none"
 ALLOWED: Final = "nothing yet: this version does not enforce it"
 
 VALUES: Final[Mapping[str, frozenset[str]]] = {
-    "api": frozenset({"gemini", "azure", "bedrock"}),
+    "api": frozenset({"azure", "bedrock"}),
 }
 """By setting: values that the design has and this version does not."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import tzinfo
 from pathlib import Path
@@ -14,15 +15,17 @@ from callgate.config.values import parse_zone
 from callgate.money import Money
 from callgate.task import DEFAULT_TYPE
 
-Api = Literal["openai", "anthropic"]
+Api = Literal["openai", "anthropic", "gemini"]
 BASE_URLS: Final[Mapping[Api, str]] = {
     "openai": "https://api.openai.com/v1",
     "anthropic": "https://api.anthropic.com",
+    "gemini": "https://generativelanguage.googleapis.com/v1beta",
 }
 
 FORMATS_OF_API: Final[Mapping[Api, tuple[str, ...]]] = {
-    "openai": ("openai_chat",),
+    "openai": ("openai_chat", "openai_responses", "openai_embeddings"),
     "anthropic": ("anthropic_messages", "anthropic_count_tokens"),
+    "gemini": ("gemini_generate_content",),
 }
 """What each api takes as it comes; a request of another format is put into the first of them."""
 
@@ -40,6 +43,8 @@ Preference = Literal["order", "cost", "latency", "reliability"]
 
 Flaw = Literal["length", "schema"]
 """``length``: cut at its output limit; ``schema``: not what the request's JSON schema says."""
+
+GEMINI_VERSION: Final = re.compile(r"/v1(alpha|beta)?$")
 
 OnDisconnect = Literal["drain", "cancel"]
 
@@ -245,8 +250,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def base_url(api: Api, url: str | None) -> str:
-    """Return where an api is served: OpenAI's ends in ``/v1``, Anthropic's does not."""
+    """Return where an api is served: OpenAI's ends in ``/v1``, Anthropic's does not.
+
+    Gemini's ends in a version, which Google's SDK adds by itself, and so its address may lack.
+    """
     if url is None:
         return BASE_URLS[api]
     url = url.rstrip("/")
+    if api == "gemini":
+        return url if GEMINI_VERSION.search(url) else f"{url}/v1beta"
     return url.removesuffix("/v1") if api == "anthropic" else url

@@ -98,7 +98,7 @@ class GateTable(Table):
 class ProviderTable(LimitsTable):
     """Who serves models, and with which key."""
 
-    api: Literal["openai", "anthropic"] = Field(description="What it speaks.")
+    api: Literal["openai", "anthropic", "gemini"] = Field(description="What it speaks.")
     base_url: Url | None = Field(
         default=None, description="Where it is; the api's own address if left out."
     )

@@ -10,8 +10,8 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from callgate.doors import anthropic_api, control_api, models_api, openai_api
-from callgate.doors.exchange import ModelEndpoint
+from callgate.doors import anthropic_api, control_api, gemini_api, models_api, openai_api
+from callgate.doors.exchange import WORDS, Exchange, Family, ModelEndpoint
 from callgate.errors import CallgateError
 from callgate.gate import Gate
 
@@ -19,7 +19,7 @@ from callgate.gate import Gate
 def http_app(gate: Gate) -> ASGIApp:
     """Return the application that answers at every path of the gate."""
     models = {**openai_api.endpoints(gate), **anthropic_api.endpoints(gate)}
-    return Doors(models, rest=_rest(gate))
+    return Doors(models, gemini=gemini_api.endpoint(gate), rest=_rest(gate))
 
 
 class Doors:
@@ -28,17 +28,21 @@ class Doors:
     Most of what comes is a model call, and to look up its path costs a tenth of routing it.
     """
 
-    def __init__(self, models: Mapping[str, ASGIApp], *, rest: ASGIApp) -> None:
+    def __init__(self, models: Mapping[str, ASGIApp], *, gemini: ASGIApp, rest: ASGIApp) -> None:
         self._models = models
+        self._gemini = gemini
         self._rest = rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        model = self._models.get(scope["path"]) if scope["type"] == "http" else None
-        if model is not None and scope["method"] == "POST":
-            await model(scope, receive, send)
-        else:
-            await self._rest(scope, receive, send)
+        is_call = scope["type"] == "http" and scope["method"] == "POST"
+        model = self._model(scope["path"]) if is_call else None
+        await (model or self._rest)(scope, receive, send)
+
+    def _model(self, path: str) -> ASGIApp | None:
+        """Return who takes calls at a path: one that is written out, or one that names its model."""
+        known = self._models.get(path)
+        return self._gemini if known is None and gemini_api.is_called(path) else known
 
 
 def _rest(gate: Gate) -> Starlette:
@@ -57,19 +61,15 @@ class Elsewhere:
     """Answers at every other path, in the words of the family that seems to ask."""
 
     def __init__(self, gate: Gate) -> None:
-        formats = gate.formats
-        self._openai = ModelEndpoint(
-            gate, formats["openai_chat"], door=openai_api.DOOR, elsewhere=True
-        )
-        self._anthropic = ModelEndpoint(
-            gate, formats["anthropic_messages"], door=anthropic_api.DOOR, elsewhere=True
-        )
+        self._families: Mapping[Family, ModelEndpoint] = {
+            family: ModelEndpoint(gate, gate.formats[format], door=family, elsewhere=True)
+            for family, format in WORDS.items()
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        names = {name for name, _ in scope["headers"]}
-        anthropic = b"anthropic-version" in names or "/messages" in scope["path"]
-        await (self._anthropic if anthropic else self._openai)(scope, receive, send)
+        family = Exchange(scope, receive, send).family
+        await self._families[family](scope, receive, send)
 
 
 async def _healthy(_request: Request) -> PlainTextResponse:

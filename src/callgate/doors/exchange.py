@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from math import ceil
+from typing import Final, Literal
+from urllib.parse import parse_qs
 
 from starlette.types import Message, Receive, Scope, Send
 
 from callgate.call import Caller, Claims, Headers, ModelCall, Reply, new_id
 from callgate.errors import (
+    BadCredential,
     BreakerOpen,
     CallgateError,
     ClientLeft,
@@ -55,15 +58,45 @@ PASSED_ON = (400, 404, 408, 409, 413, 422, 425, 429, 500, 502, 503, 504, 529)
 """Statuses whose body of a provider tells the agent something; a 401 or 403 of ours would not."""
 
 
+Family = Literal["openai", "anthropic", "gemini"]
+"""Whose words a client understands; also the name of the door."""
+
+WORDS: Final[Mapping[Family, str]] = {
+    "openai": "openai_chat",
+    "anthropic": "anthropic_messages",
+    "gemini": "gemini_generate_content",
+}
+"""The format in which each family is told what is wrong."""
+
+SERVED: Final[Mapping[Family, str]] = {
+    "openai": "POST to /v1/chat/completions, /v1/responses and /v1/embeddings, and GET of /v1/models",
+    "anthropic": "POST to /v1/messages and /v1/messages/count_tokens, and GET of /v1/models",
+    "gemini": "POST to /v1beta/models/MODEL:generateContent and :streamGenerateContent, and GET of "
+    "/v1beta/models",
+}
+
+BASE_URLS: Final[Mapping[Family, str]] = {
+    "openai": "OPENAI_BASE_URL ends in /v1",
+    "anthropic": "ANTHROPIC_BASE_URL does not end in /v1",
+    "gemini": "GOOGLE_GEMINI_BASE_URL ends in no version",
+}
+
+GEMINI_VERSIONS: Final = ("/v1beta/", "/v1alpha/")
+
+
 class Exchange:
     """One request and its response."""
 
-    __slots__ = ("_first", "_receive", "_send", "headers", "path", "started")
+    __slots__ = (
+        "_first", "_query", "_receive", "_send", "headers", "method", "path", "started",
+    )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._receive = receive
         self._send = send
         self.path: str = scope["path"]
+        self.method: str = scope["method"]
+        self._query: bytes = scope["query_string"]
         self.headers: Headers = tuple(
             (name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]
         )
@@ -79,7 +112,25 @@ class Exchange:
     @property
     def key(self) -> str | None:
         """The caller's key, from wherever one of the families puts it."""
-        return key_of(self.header)
+        return key_of(self.header) or self.asked("key")
+
+    @property
+    def family(self) -> Family:
+        """Whose words the client seems to understand.
+
+        Anthropic's clients always name their version, Google's their kind of key.
+        """
+        if self.header("anthropic-version") is not None or "/messages" in self.path:
+            return "anthropic"
+        is_google = self.path.startswith(GEMINI_VERSIONS) or self.asked("key") is not None
+        return "gemini" if is_google or self.header("x-goog-api-key") is not None else "openai"
+
+    def asked(self, name: str) -> str | None:
+        """Return a parameter of the address; a key among them is not to be kept or passed on."""
+        if not self._query:
+            return None
+        named = parse_qs(self._query.decode("latin-1")).get(name)
+        return None if named is None else named[0]
 
     @property
     def claims(self) -> Claims:
@@ -155,7 +206,7 @@ def key_of(header: Callable[[str], str | None]) -> str | None:
     bearer = header("authorization")
     if bearer is not None and bearer[:7].lower() == "bearer ":
         return bearer[7:].strip()
-    return header("x-api-key") or header("api-key")
+    return header("x-api-key") or header("x-goog-api-key") or header("api-key")
 
 
 class Watch:
@@ -196,7 +247,7 @@ class ModelEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        exchange = Exchange(scope, receive, send)
+        exchange = self._exchange(scope, receive, send)
         try:
             caller = self._gate.authenticate(exchange.key)
         except Refused as stranger:
@@ -208,16 +259,26 @@ class ModelEndpoint:
             return
         await self._carry(exchange, passage)
 
+    def _exchange(self, scope: Scope, receive: Receive, send: Send) -> Exchange:
+        """Return the request, and how it is answered."""
+        return Exchange(scope, receive, send)
+
+    def _addressed(self, exchange: Exchange) -> tuple[str, bool]:
+        """Return what the address says: the model, and whether a stream is asked for."""
+        del exchange
+        return "", False
+
     async def _call(self, exchange: Exchange, caller: Caller) -> ModelCall:
         """Translate the request; what cannot be taken whole becomes the call's flaw."""
         started_at = self._gate.clock.now()
         body, flaw = b"", None
         try:
             if self._elsewhere:
-                raise _no_such_path(exchange.path)
+                raise _no_such_path(exchange)
             body = await exchange.body(self._gate.settings.gate.max_body_bytes)
         except Refused as refused:
             flaw = refused
+        model, stream = self._addressed(exchange)
         return ModelCall(
             id=new_id("call"),
             door=self._door,
@@ -227,6 +288,8 @@ class ModelEndpoint:
             flaw=flaw,
             format=self._format.name,
             body=body,
+            model=model,
+            stream=stream,
             headers=exchange.passed_on,
         )
 
@@ -286,7 +349,8 @@ async def answer_error(
 ) -> None:
     """Answer with an error in the words of the door's family."""
     answer = error.answer if isinstance(error, Failed) else None
-    if answer is not None and answer.status in PASSED_ON and not isinstance(error, OutOfCredit):
+    is_ours = isinstance(error, OutOfCredit | BadCredential)
+    if answer is not None and answer.status in PASSED_ON and not is_ours:
         status, headers, body = answer.status, answer.headers, answer.body
         headers = tuple(
             pair for pair in headers if pair[0] not in {"retry-after", "x-should-retry"}
@@ -347,15 +411,11 @@ def _too_large(size: int, most: int) -> TooLarge:
     )
 
 
-def _no_such_path(path: str) -> Unknown:
+def _no_such_path(exchange: Exchange) -> Unknown:
+    family = exchange.family
     msg = (
-        f"there is nothing at {path}; this gate serves /v1/chat/completions, /v1/messages, "
-        "/v1/messages/count_tokens and /v1/models"
+        f"this gate does not answer {exchange.method} {exchange.path}; in the words of {family} it "
+        f"answers {SERVED[family]}"
     )
-    return Unknown(
-        msg,
-        reason=Reason(
-            code="unknown_path",
-            fix="check the base URL: OPENAI_BASE_URL ends in /v1, ANTHROPIC_BASE_URL does not",
-        ),
-    )
+    fix = f"ask for one of these; if the path is wrong, check the base URL: {BASE_URLS[family]}"
+    return Unknown(msg, reason=Reason(code="unknown_path", fix=fix))

@@ -1,4 +1,4 @@
-"""The door of OpenAI's HTTP API: ``/v1/chat/completions``."""
+"""The door of OpenAI's HTTP API: Chat Completions, Responses and embeddings."""
 
 from __future__ import annotations
 
@@ -12,4 +12,12 @@ DOOR = "openai"
 
 def endpoints(gate: Gate) -> Mapping[str, ModelEndpoint]:
     """Return what answers at the paths of this door."""
-    return {"/v1/chat/completions": ModelEndpoint(gate, gate.formats["openai_chat"], door=DOOR)}
+    formats = {
+        "/v1/chat/completions": "openai_chat",
+        "/v1/responses": "openai_responses",
+        "/v1/embeddings": "openai_embeddings",
+    }
+    return {
+        path: ModelEndpoint(gate, gate.formats[format], door=DOOR)
+        for path, format in formats.items()
+    }

@@ -28,8 +28,15 @@ if TYPE_CHECKING:
 
 DOOR = "python"
 
-FORMAT_OF_API = {"openai": "openai_chat", "anthropic": "anthropic_messages"}
+FORMAT_OF_API = {
+    "openai": "openai_chat",
+    "anthropic": "anthropic_messages",
+    "gemini": "gemini_generate_content",
+}
 """The format in which a model is asked, by the api of who serves it."""
+
+ADDRESSED = frozenset({"gemini_generate_content"})
+"""Formats that have the model, and whether a stream is asked for, outside of the body."""
 
 PIECES_AHEAD = 64
 """How many pieces of a stream are read ahead of a slow reader before the provider waits."""
@@ -51,6 +58,9 @@ class ModelReply(msgspec.Struct, frozen=True, kw_only=True):
         """The text of the reply, without tool calls and thinking."""
         if "choices" in self.body:
             return str(self.body["choices"][0]["message"].get("content") or "")
+        if "candidates" in self.body:
+            parts = self.body["candidates"][0].get("content", {}).get("parts", [])
+            return "".join(part.get("text", "") for part in parts if not part.get("thought"))
         parts = self.body.get("content", [])
         return "".join(part["text"] for part in parts if part.get("type") == "text")
 
@@ -140,15 +150,21 @@ class TaskDoor:
         return policy.drain_seconds if policy.on_disconnect == "drain" else 0.0
 
     def _passage(self, name: str, fields: Mapping[str, object]) -> Passage:
-        task = self._task
+        task, format = self._task, self._format_for(name)
+        page, stream = {"model": name, **fields}, False
+        if format in ADDRESSED:
+            stream = page.pop("stream", False) is True
+            del page["model"]
         call = ModelCall(
             id=new_id("call"),
             door=DOOR,
             caller=Caller(agent=task.agent, task_id=task.id),
             claims=Claims(task_id=task.id),
             started_at=self._gate.clock.now(),
-            format=self._format_for(name),
-            body=msgspec.json.encode({"model": name, **fields}),
+            format=format,
+            body=msgspec.json.encode(page),
+            model=name,
+            stream=stream,
             headers=(("content-type", "application/json"),),
         )
         return Passage(call=call)

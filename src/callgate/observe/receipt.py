@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -13,6 +14,10 @@ from callgate.call import COUNTED
 from callgate.clock import rfc3339
 from callgate.config.policies import Settings
 from callgate.store import CallRow, Store, TaskRow
+from callgate.wire.replies import CUT
+
+LIMITED: Final = re.compile(r"max_(completion_|output_)?tokens=|maxOutputTokens=")
+"""What the changes of an attempt say where the gate chose its output limit, in every format."""
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,7 +170,6 @@ def _line(model: str, tries: Sequence[tuple[CallRow, int]]) -> ModelLine:
 def _was_limited(call: CallRow) -> bool:
     """Whether a reply ended at an output limit that the request itself had not named."""
     return any(
-        attempt.finish_reason in {"length", "max_tokens"}
-        and any("max_" in change for change in attempt.changes)
+        attempt.finish_reason in CUT and any(map(LIMITED.search, attempt.changes))
         for attempt in call.attempts
     )

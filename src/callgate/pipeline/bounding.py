@@ -134,7 +134,7 @@ class Bounding(msgspec.Struct, frozen=True, kw_only=True):
         request = draft.request
         window = None if _widens_window(draft.headers) else window_tokens(price)
         if self._strange(passage, candidate) is not None:
-            return policy.max_input_tokens or window
+            return policy.max_input_tokens or (window and window * request.inputs)
         by_bytes = input_bound_tokens(
             draft.body,
             parts=request.messages,
@@ -145,7 +145,7 @@ class Bounding(msgspec.Struct, frozen=True, kw_only=True):
                 tokens=self._image_tokens(request, candidate) or 0,
             ),
         )
-        return by_bytes if window is None else min(by_bytes, window)
+        return by_bytes if window is None else min(by_bytes, window * request.inputs)
 
     def _strange(self, passage: Passage, candidate: Candidate) -> str | None:
         """Return what in a request is bounded neither by its bytes nor by what is published."""

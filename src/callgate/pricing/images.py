@@ -78,12 +78,14 @@ PUBLISHED: Final[Mapping[str, Sequence[tuple[re.Pattern[str], Published]]]] = {
         (re.compile(r"gpt-5\.6|gpt-6"), _patches(PATCHES_AS_SENT_LATELY)),
     ),
     "anthropic": ((re.compile(r"claude-(3|[a-z]+-[45])"), Published(4_784, _in_claude)),),
+    "gemini": ((re.compile(r"gemini-3(\.[0-9]+)?"), Published(2_240)),),
 }
 """By price list, then by how a model's name begins, up to the end of a number.
 
 Source: OpenAI's guide "Images and vision" (tiles and patches, their multipliers, ``detail``);
 Anthropic's guide "Vision" (4,784 tokens at high resolution, 1,568 before; a token for 750 pixels,
-or for each square of 28).
+or for each square of 28); Google's page "Media resolution" (2,240 at ultra high resolution for Gemini
+3; for models before it there is no most).
 """
 
 VERSION_ENDS: Final = re.compile(r"(?![0-9.])")

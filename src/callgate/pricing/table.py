@@ -26,6 +26,7 @@ from callgate.pricing.snapshot import (
 
 GUESSES: Final[Mapping[str, Mapping[str, str]]] = {
     "openai": {"input": "$10.00", "output": "$50.00"},
+    "gemini": {"input": "$10.00", "output": "$50.00"},
     "anthropic": {
         "input": "$10.00", "cache_read": "$1.00", "cache_write": "$12.50",
         "cache_write_long": "$20.00", "output": "$50.00",

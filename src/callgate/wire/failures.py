@@ -58,6 +58,8 @@ class Complaint(msgspec.Struct, frozen=True, kw_only=True):
     """Whether its structured code says that there is no money, never its prose."""
     is_model: bool
     """Whether it says that it has no such model."""
+    is_key: bool = False
+    """Whether its structured code says that the key is wrong, whatever its status says."""
     began: bool = False
     """Whether it came after a status of 200, when work may have been done already."""
 
@@ -76,10 +78,11 @@ def failure_of(complaint: Complaint) -> Failed:
         return OutOfCredit(
             told, billed=False, answer=answer, reason=Reason(code="out_of_credit", fix=fix)
         )
-    if status in {401, 403}:
+    if complaint.is_key or status in {401, 403}:
         fix = "check the provider's key in the settings; the agent's own key is fine"
         msg = f"the provider rejects the gate's credential ({status}): {complaint.message}"
-        kind = BadCredential if status == UNAUTHENTICATED else Forbidden
+        is_key = complaint.is_key or status == UNAUTHENTICATED
+        kind = BadCredential if is_key else Forbidden
         return kind(msg, billed=False, answer=answer, reason=Reason(code="bad_credential", fix=fix))
     if status in TRANSIENT or status >= FIRST_SERVER_ERROR:
         return _transient(complaint, told, answer)

@@ -67,13 +67,18 @@ def is_set(name: str, value: object) -> bool:
 
 def count_of(document: Document, key: str, *, least: int) -> int | None:
     """Return a whole number; None where it is absent or null. ``1000.0`` is whole."""
-    value = document.get(key)
+    return whole_number(key, document.get(key), least=least)
+
+
+def whole_number(name: str, value: object, *, least: int) -> int | None:
+    """Return a whole number's value; None where it is null."""
     if value is None:
         return None
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if is_number and least <= value <= MOST_TOKENS and value == int(value):
-        return int(value)
-    raise wrong(key, f"a whole number from {least} to {MOST_TOKENS:,}", value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        is_counted = least <= value <= MOST_TOKENS
+        if is_counted and value == int(value):
+            return int(value)
+    raise wrong(name, f"a whole number from {least} to {MOST_TOKENS:,}", value)
 
 
 def items_of(
@@ -91,10 +96,21 @@ def items_of(
         Malformed: It is no list, or an item of it is no object.
     """
     raw = document.values.get(key, _ABSENT)
+    if needed and bytes(memoryview(raw)[:1]) in NOTHING:
+        raise wrong(key, "a list", None)
+    return items_in(key, raw, decoder)
+
+
+def items_in(
+    key: str, raw: msgspec.Raw | bytes, decoder: msgspec.json.Decoder[list[Item]]
+) -> list[Item]:
+    """Return the items of a list as it was written; none where it is absent or null.
+
+    Raises:
+        Malformed: It is no list, or an item of it is no object.
+    """
     first = bytes(memoryview(raw)[:1])
     if first in NOTHING:
-        if needed:
-            raise wrong(key, "a list", None)
         return []
     try:
         return decoder.decode(raw)
@@ -103,7 +119,7 @@ def items_of(
         raise malformed(msg) from None
     except msgspec.DecodeError as error:
         if first != b"[":
-            raise wrong(key, "a list", document.get(key)) from None
+            raise wrong(key, "a list", msgspec.json.decode(raw)) from None
         msg = f"{key} must be a list of objects: {error}"
         raise malformed(msg, code="wrong_field") from None
 

@@ -7,9 +7,20 @@ from typing import Final
 
 from callgate.wire import Format
 from callgate.wire.anthropic_messages import AnthropicMessages, CountTokens
+from callgate.wire.gemini_generate_content import GeminiGenerateContent
 from callgate.wire.openai_chat import OpenAIChat
+from callgate.wire.openai_embeddings import OpenAIEmbeddings
+from callgate.wire.openai_responses import OpenAIResponses
 
 FORMATS: Final[Mapping[str, Format]] = {
-    format.name: format for format in (OpenAIChat(), AnthropicMessages(), CountTokens())
+    format.name: format
+    for format in (
+        OpenAIChat(),
+        OpenAIResponses(),
+        OpenAIEmbeddings(),
+        AnthropicMessages(),
+        CountTokens(),
+        GeminiGenerateContent(),
+    )
 }
 """What the gate speaks."""

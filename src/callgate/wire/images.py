@@ -43,6 +43,12 @@ class UrlPart(msgspec.Struct):
     image_url: ImageUrl
 
 
+class InputPart(msgspec.Struct):
+    """A part of Responses that is an image."""
+
+    image_url: msgspec.Raw = msgspec.Raw()
+
+
 class Source(msgspec.Struct):
     """An image as Messages names it."""
 
@@ -56,16 +62,35 @@ class SourcePart(msgspec.Struct):
     source: Source
 
 
+class Blob(msgspec.Struct):
+    """Bytes as Gemini names them."""
+
+    data: msgspec.Raw = msgspec.Raw()
+
+
+_BLOB: Final = msgspec.json.Decoder(Blob)
 _URL_PART: Final = msgspec.json.Decoder(UrlPart)
+_INPUT_PART: Final = msgspec.json.Decoder(InputPart)
 _SOURCE_PART: Final = msgspec.json.Decoder(SourcePart)
 
 
 def size_of_url_part(written: bytes) -> Size | None:
     """Return the size of an image of Chat Completions; None where it is not known."""
     try:
-        url = _head(_URL_PART.decode(written).image_url.url)
+        return _size_at(_head(_URL_PART.decode(written).image_url.url))
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
+
+
+def size_of_input_part(written: bytes) -> Size | None:
+    """Return the size of an image of Responses; None where it is not known."""
+    try:
+        return _size_at(_head(_INPUT_PART.decode(written).image_url))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _size_at(url: bytes) -> Size | None:
     prefix = DATA_URL.match(url)
     return None if prefix is None else size_of(url[prefix.end() :])
 
@@ -77,6 +102,14 @@ def size_of_source_part(written: bytes) -> Size | None:
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     return size_of(_head(source.data)) if source.type == "base64" else None
+
+
+def size_of_blob(written: bytes) -> Size | None:
+    """Return the size of an image of Gemini; None where it is not known."""
+    try:
+        return size_of(_head(_BLOB.decode(written).data))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
 
 
 def _head(value: msgspec.Raw) -> bytes:

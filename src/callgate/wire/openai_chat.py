@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import re
-from functools import partial
 from typing import Any, Final, cast
 
 import msgspec
 
-from callgate.call import Headers, Meter, Usage
-from callgate.errors import CallgateError, Failed, Malformed
+from callgate.call import Meter, Usage
+from callgate.errors import CallgateError, Malformed
 from callgate.wire import Request, Rewrite
 from callgate.wire.document import Document
-from callgate.wire.failures import (
-    FIRST_ERROR,
-    JSON_HEADERS,
-    LAST_ERROR,
-    Complaint,
-    error_object,
-    failure_of,
-    own_words,
-    quote,
-    sentence_of,
-)
+from callgate.wire.failures import error_object, failure_of, own_words
 from callgate.wire.fields import (
     PARTS,
     Part,
@@ -39,6 +28,7 @@ from callgate.wire.fields import (
     wrong,
 )
 from callgate.wire.images import size_of_url_part
+from callgate.wire.openai import OpenAIFormat, buckets, charged_in, complaint_in, has_media
 from callgate.wire.replies import count, member, object_of, objects, text, unreadable
 from callgate.wire.reported import reported_cost
 from callgate.wire.scanner import EventScanner
@@ -46,35 +36,6 @@ from callgate.wire.sse import data_of
 
 LIMIT_FIELDS: Final = ("max_completion_tokens", "max_tokens")
 """The newer name first: it is the one that newer models of OpenAI accept alone."""
-
-MONEY_CODES: Final = frozenset({
-    "insufficient_quota", "credit_balance_exhausted", "billing_hard_limit_reached",
-    "billing_not_active", "exceeded_current_quota_error",
-})  # fmt: skip
-"""Structured codes that mean money, never a rate; prose is never matched.
-
-Source: OpenAI's error codes guide; ``exceeded_current_quota_error`` is Moonshot's.
-"""
-
-MODEL_CODES: Final = frozenset({
-    "model_not_found", "not_found_error", "NotFoundError", "DeploymentNotFound",
-})  # fmt: skip
-"""Codes of a 404 that mean the model: OpenAI, compatible servers, vLLM, Azure."""
-
-TYPES_BY_STATUS: Final = {
-    400: "invalid_request_error", 401: "authentication_error", 402: "insufficient_quota",
-    403: "permission_error", 404: "not_found_error", 413: "invalid_request_error",
-    429: "rate_limit_error",
-}  # fmt: skip
-
-STATUS_BY_CODE: Final = {
-    "invalid_request_error": 400, "context_length_exceeded": 400, "BadRequestError": 400,
-    "authentication_error": 401, "invalid_api_key": 401, "permission_error": 403,
-    "model_not_found": 404, "not_found_error": 404, "NotFoundError": 404,
-    "rate_limit_error": 429, "rate_limit_exceeded": 429, "slow_down": 429,
-    "server_is_overloaded": 503,
-}  # fmt: skip
-"""The status that an error inside a stream would have had as a plain answer."""
 
 PLAIN_PARTS: Final = frozenset({"text", "refusal"})
 """Parts of a message whose tokens are bounded by their bytes."""
@@ -99,18 +60,6 @@ CHARGED_FIELDS: Final = ("web_search_options", "search_parameters", "plugins", "
 
 Source: as above.
 """
-
-CHARGED_COUNTERS: Final = (
-    "tool_usage", "server_tool_use", "server_side_tool_usage", "server_side_tool_usage_details",
-    "num_sources_used", "num_search_queries",
-)  # fmt: skip
-"""What in a usage counts work that is charged by its uses.
-
-Source: openai-python 3.57 (``tool_usage``); the docs of OpenRouter (``server_tool_use``), xAI
-(``server_side_tool_usage``, ``num_sources_used``) and Perplexity (``num_search_queries``).
-"""
-
-MEDIA_COUNTERS: Final = ("audio_tokens", "image_tokens", "video_tokens")
 
 FINISHED: Final = re.compile(rb'"finish_reason"\s*:\s*"')
 USUAL_NULL_USAGE: Final = b',"usage":null'
@@ -168,12 +117,10 @@ _USAGE_ONLY: Final = msgspec.json.Decoder(UsageOnly)
 _PAGE: Final = msgspec.json.Decoder(Page)
 
 
-class OpenAIChat:
+class OpenAIChat(OpenAIFormat):
     """``/chat/completions``."""
 
     name = "openai_chat"
-    api = "openai"
-    costs_output = True
 
     def path(self, *, model: str, stream: bool) -> str:
         """Return where a provider serves it."""
@@ -247,20 +194,6 @@ class OpenAIChat:
         """Return a reader for a stream."""
         return ChatScanner(meter, hide_usage=not request.wants_usage)
 
-    def failure(self, status: int, headers: Headers, body: bytes, /) -> Failed:
-        """Say what a refusal means."""
-        return failure_of(_complaint(status, headers, body))
-
-    def error_body(self, error: CallgateError, /) -> bytes:
-        """Return OpenAI's error object, with ours beside it."""
-        told = {
-            "message": sentence_of(error),
-            "type": TYPES_BY_STATUS.get(error.status, "server_error"),
-            "param": None,
-            "code": error.reason.code,
-        }
-        return msgspec.json.encode({"error": told, "callgate": error.reason})
-
     def error_event(self, error: CallgateError, /) -> bytes:
         """Return the event that ends a stream; the provider's own words where it had any."""
         words = own_words(error)
@@ -297,7 +230,7 @@ class ChatScanner(EventScanner):
 
     def _relayed(self, event: bytes, chunk: Chunk) -> bytes:
         if _is_error(chunk):
-            raise failure_of(_complaint_in(data_of(event)))
+            raise failure_of(complaint_in(data_of(event)))
         choices = objects(chunk.choices)
         self._note(chunk, choices)
         if self._meter.believed is not None and b'"usage"' in event:
@@ -390,7 +323,7 @@ def _any_page(body: bytes) -> Page:
     page = object_of(body)
     if not isinstance(page.get("choices"), list):
         if error_object(body):
-            raise failure_of(_complaint_in(body))
+            raise failure_of(complaint_in(body))
         problem = "is no chat completion"
         raise unreadable(problem, body)
     choices = [Choice(finish_reason=each.get("finish_reason")) for each in objects(page["choices"])]
@@ -462,31 +395,16 @@ def _note(page: Chunk | Page, meter: Meter) -> None:
     if isinstance(page.usage, dict):
         usage = cast("dict[str, Any]", page.usage)
         meter.usage = usage_of(usage) or meter.usage
-        meter.unpriced = next(filter(partial(_counts, usage), CHARGED_COUNTERS), meter.unpriced)
-        meter.has_media = meter.has_media or _has_media(usage)
-
-
-def _counts(usage: dict[str, Any], key: str) -> bool:
-    """Whether a counter, or any of those inside it, is over 0."""
-    value = usage.get(key)
-    if isinstance(value, dict):
-        inside = cast("dict[str, Any]", value)
-        return any(_counts(inside, each) for each in inside)
-    return bool(value)
-
-
-def _has_media(usage: dict[str, Any]) -> bool:
-    details = (member(usage, f"{part}_tokens_details") for part in ("prompt", "completion"))
-    return any(count(each, kind) for each in details for kind in MEDIA_COUNTERS)
+        meter.unpriced = charged_in(usage) or meter.unpriced
+        details = (member(usage, f"{part}_tokens_details") for part in ("prompt", "completion"))
+        meter.has_media = meter.has_media or has_media(*details)
 
 
 def usage_of(usage: dict[str, Any]) -> Usage | None:
-    """Return OpenAI's counters as disjoint buckets; None where input or output is not told.
+    """Return the counters of a completion as disjoint buckets; None where input or output is not told.
 
-    ``prompt_tokens`` includes what was read from and written to a cache, ``completion_tokens``
-    includes reasoning. Where the total is more than both, the difference is reasoning that the
-    server leaves out of ``completion_tokens``. Details that add up to more than what they are
-    part of are cut to it, so that the sum of the buckets is the total that is billed.
+    Where the total is more than prompt and completion, the difference is reasoning that the server
+    leaves out of ``completion_tokens``.
 
     Source: openai-python 3.57 (``CompletionUsage``); xAI and Gemini's compatible API for totals
     that are more than prompt and completion.
@@ -498,45 +416,9 @@ def usage_of(usage: dict[str, Any]) -> Usage | None:
     total = total or 0
     if prompt is None:
         prompt = max(0, total - (completion or 0))
-    completion = max(completion or 0, total - prompt)
-    details = member(usage, "prompt_tokens_details")
-    read = min(prompt, count(details, "cached_tokens") or 0)
-    written = min(prompt - read, count(details, "cache_write_tokens") or 0)
-    by_lifetime = member(details, "cache_write_tokens_details")
-    long = min(written, count(by_lifetime, "ttl_12h_tokens") or 0)
-    told = count(member(usage, "completion_tokens_details"), "reasoning_tokens") or 0
-    reasoning = min(completion, told)
-    return Usage(
-        input_tokens=prompt - read - written,
-        cache_read_tokens=read,
-        cache_write_tokens=written - long,
-        cache_write_long_tokens=long,
-        output_tokens=completion - reasoning,
-        reasoning_tokens=reasoning,
+    return buckets(
+        prompt,
+        max(completion or 0, total - prompt),
+        of_input=member(usage, "prompt_tokens_details"),
+        of_output=member(usage, "completion_tokens_details"),
     )
-
-
-def _complaint(status: int, headers: Headers, body: bytes, *, began: bool = False) -> Complaint:
-    error = error_object(body)
-    codes = {str(error.get("code")), str(error.get("type"))}
-    return Complaint(
-        status=status,
-        headers=headers,
-        body=body,
-        message=quote(error, body),
-        is_money=bool(codes & MONEY_CODES),
-        is_model=bool(codes & MODEL_CODES) or error.get("param") == "model",
-        began=began,
-    )
-
-
-def _complaint_in(data: bytes) -> Complaint:
-    """Read an error that came with a status of 200, by the status that its code stands for."""
-    error = error_object(data)
-    status = 500
-    for code in (error.get("type"), error.get("code")):
-        if isinstance(code, int) and FIRST_ERROR <= code <= LAST_ERROR:
-            status = code
-        elif isinstance(code, str):
-            status = STATUS_BY_CODE.get(code, status)
-    return _complaint(status, JSON_HEADERS, data, began=True)

@@ -57,7 +57,11 @@ def unreadable(problem: str, data: bytes) -> BrokenReply:
 
 def member(page: dict[str, Any], key: str) -> dict[str, Any]:
     """Return an object inside an object; an empty one where there is none."""
-    value = page.get(key)
+    return mapping(page.get(key))
+
+
+def mapping(value: object) -> dict[str, Any]:
+    """Return an object; an empty one where a value is something else."""
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 

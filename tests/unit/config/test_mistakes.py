@@ -146,7 +146,7 @@ def test_what_the_design_has_and_this_version_does_not_enforce_is_refused(
 @pytest.mark.parametrize(
     ("setting", "missing"),
     [
-        ('[providers.x]\napi = "gemini"', "gemini"),
+        ('[providers.x]\napi = "bedrock"', "bedrock"),
         ('[providers.x]\napi = "openai"\nkey = "vault:a/b"', "vault:"),
     ],
 )

@@ -175,7 +175,7 @@ async def test_a_long_wait_at_the_slow_tier_is_not_waited_for(tmp_path: Path) ->
     task = TaskPolicy(
         type="default", urgency="background", max_retry_wait_seconds=60, timeout_seconds=600
     )
-    changes = {**background(tmp_path), "tasks": {"default": task}}
+    changes: dict[str, Any] = {**background(tmp_path), "tasks": {"default": task}}
     async with open_road(tmp_path, slow, Answer(), **changes) as road:
         await road.ask("first:gpt-5.5")
         assert (tiers(road), road.clock.waits) == (["flex", None], [])

@@ -25,10 +25,17 @@ class Scanned(msgspec.Struct, kw_only=True):
     failure: Failed | None
 
 
-def scan(format: Format, request: bytes, chunks: Sequence[bytes]) -> Scanned:
+def scan(
+    format: Format,
+    request: bytes,
+    chunks: Sequence[bytes],
+    *,
+    model: str = "",
+    stream: bool = False,
+) -> Scanned:
     """Put a stream through a scanner, as a provider does: what comes before content is held."""
     meter = Meter()
-    scanner = format.scanner(format.parse(request), meter)
+    scanner = format.scanner(format.parse(request, model=model, stream=stream), meter)
     relayed, failure = b"", None
     try:
         for chunk in chunks:

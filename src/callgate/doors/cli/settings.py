@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -35,10 +36,8 @@ def describe(settings: Settings) -> str:
     """Return where the settings came from."""
     if settings.path is not None:
         return str(settings.path)
-    names = (
-        ", ".join(settings.providers)
-        or f"none, as neither {' nor '.join(KNOWN_KEYS.values())} is set"
-    )
+    variables = " nor ".join(chain.from_iterable(KNOWN_KEYS.values()))
+    names = ", ".join(settings.providers) or f"none, as neither {variables} is set"
     return f"built in (no callgate.toml here or above); providers: {names}"
 
 

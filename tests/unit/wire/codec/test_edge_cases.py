@@ -9,9 +9,9 @@ import pytest
 from callgate.errors import BrokenReply, Malformed
 from callgate.wire.codec.canonical import ToolUse
 from callgate.wire.codec.losses import KINDS, grave
-from callgate.wire.codec.openai_responses.replies import usage_of
 from callgate.wire.codec.tool_ids import mint
 from callgate.wire.codec.translate import CODECS
+from callgate.wire.openai_responses import usage_of
 from tests.unit.wire.codec.test_ten_cases import call, called, chat, message, result, user
 from tests.unit.wire.codec.translating import (
     AWAY,

@@ -30,26 +30,10 @@ from callgate.wire.codec.replies import (
     unsayable,
 )
 from callgate.wire.codec.tool_ids import ALPHABETS, ToolIds, mint
-from callgate.wire.replies import count, member, objects, text, unreadable
+from callgate.wire.gemini_generate_content import FINISH, is_blocked, usage_of
+from callgate.wire.replies import member, objects, text, unreadable
 
 FORMAT: Final = "gemini_generate_content"
-
-FINISH: Final[Mapping[str, Finish]] = {
-    "STOP": "stop",
-    "MAX_TOKENS": "length",
-    "SAFETY": "content_filter",
-    "RECITATION": "content_filter",
-    "LANGUAGE": "content_filter",
-    "BLOCKLIST": "content_filter",
-    "PROHIBITED_CONTENT": "content_filter",
-    "SPII": "content_filter",
-    "IMAGE_SAFETY": "content_filter",
-    "IMAGE_PROHIBITED_CONTENT": "content_filter",
-    "IMAGE_RECITATION": "content_filter",
-    "MODEL_ARMOR": "content_filter",
-}
-"""Source: google-genai 3.6, ``FinishReason``; its other values say that the model failed, with a
-status of 200 and often without content, and are no end of an answer."""
 
 WORDS: Final[Mapping[Finish, str]] = {
     "stop": "STOP",
@@ -63,25 +47,6 @@ WORDS: Final[Mapping[Finish, str]] = {
 
 CUT: Final = frozenset({"length", "context"})
 NOT_MINE: Final = "only the provider that made it can read it"
-
-
-def usage_of(usage: dict[str, Any]) -> Usage | None:
-    """Return Gemini's counters as disjoint buckets; None where they count nothing.
-
-    Source: google-genai 3.6, ``GenerateContentResponseUsageMetadata``: the prompt includes what a
-    cache held, the candidates exclude what was thought, and what tools put in is besides.
-    """
-    prompt, said = count(usage, "promptTokenCount"), count(usage, "candidatesTokenCount")
-    if prompt is None and said is None:
-        return None
-    prompt = prompt or 0
-    read = min(prompt, count(usage, "cachedContentTokenCount") or 0)
-    return Usage(
-        input_tokens=prompt - read + (count(usage, "toolUsePromptTokenCount") or 0),
-        cache_read_tokens=read,
-        output_tokens=said or 0,
-        reasoning_tokens=count(usage, "thoughtsTokenCount") or 0,
-    )
 
 
 def write_usage(usage: Usage) -> dict[str, Any]:
@@ -111,11 +76,6 @@ def finish_in(word: object) -> Finish:
     return finish
 
 
-def is_blocked(page: dict[str, Any]) -> bool:
-    """Whether the prompt was blocked, so that there is no candidate."""
-    return bool(member(page, "promptFeedback").get("blockReason"))
-
-
 def read_reply(body: bytes, origin: Origin) -> Completion:
     """Read a reply."""
     page = page_of(body)
@@ -123,7 +83,7 @@ def read_reply(body: bytes, origin: Origin) -> Completion:
     losses = Losses()
     for n in range(1, len(candidates)):
         losses.append(another_answer(n))
-    if not candidates and not is_blocked(page):
+    if not candidates and not is_blocked(member(page, "promptFeedback")):
         problem = "has no candidate"
         raise unreadable(problem, body)
     first = candidates[0] if candidates else {}

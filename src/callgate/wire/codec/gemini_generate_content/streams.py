@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -34,46 +33,21 @@ from callgate.wire.codec.gemini_generate_content.replies import (
     another_answer,
     arguments_for,
     finish_in,
-    is_blocked,
     note_cut,
     note_signature,
     note_sources,
     read_part,
-    usage_of,
     write_candidate,
     write_usage,
 )
 from callgate.wire.codec.losses import Loss, Losses
-from callgate.wire.codec.replies import broken, finish_of, object_of
+from callgate.wire.codec.replies import bare, broken, finish_of, object_of
 from callgate.wire.codec.streams import EventReader
 from callgate.wire.codec.tool_ids import mint
-from callgate.wire.failures import error_object, quote, sentence_of
+from callgate.wire.failures import error_object, quote
+from callgate.wire.gemini_generate_content import GeminiGenerateContent, is_blocked, usage_of
 from callgate.wire.replies import member, objects, text
 from callgate.wire.sse import data_of
-
-STATUSES: Final[Mapping[int, str]] = {
-    400: "INVALID_ARGUMENT",
-    401: "UNAUTHENTICATED",
-    402: "FAILED_PRECONDITION",
-    403: "PERMISSION_DENIED",
-    404: "NOT_FOUND",
-    413: "INVALID_ARGUMENT",
-    429: "RESOURCE_EXHAUSTED",
-    499: "CANCELLED",
-    503: "UNAVAILABLE",
-    504: "DEADLINE_EXCEEDED",
-}
-"""Source: google.rpc.Code, by the HTTP status that Google's APIs map each to."""
-
-
-def write_error(error: CallgateError) -> bytes:
-    """Return Google's error object, with ours beside it."""
-    told = {
-        "code": error.status,
-        "message": sentence_of(error),
-        "status": STATUSES.get(error.status, "INTERNAL"),
-    }
-    return msgspec.json.encode({"error": told, "callgate": error.reason})
 
 
 class ContentReader(EventReader):
@@ -118,7 +92,7 @@ class ContentReader(EventReader):
             id = text(page, "responseId") or self._origin.seed
             self._add(Began(id=id, model=text(page, "modelVersion") or ""))
         self._usage = usage_of(member(page, "usageMetadata")) or self._usage
-        if is_blocked(page):
+        if is_blocked(member(page, "promptFeedback")):
             self._finish = "content_filter"
         for candidate in objects(page.get("candidates")):
             if not candidate.get("index"):
@@ -235,7 +209,7 @@ class ContentWriter:
 
     def fail(self, error: CallgateError, /) -> bytes:
         """Return the event that ends the stream."""
-        return b"data: %b\r\n\r\n" % write_error(error)
+        return GeminiGenerateContent().error_event(bare(error))
 
     def _event(self, candidate: dict[str, Any], usage: Usage | None = None) -> bytes:
         page: dict[str, Any] = {"candidates": [candidate]}

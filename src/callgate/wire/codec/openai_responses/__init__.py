@@ -11,12 +11,12 @@ from callgate.wire.codec.openai_responses.replies import read_reply, write_reply
 from callgate.wire.codec.openai_responses.streams import ResponseReader, ResponseWriter
 from callgate.wire.codec.openai_responses.write import write_request
 from callgate.wire.codec.replies import bare
-from callgate.wire.openai_chat import OpenAIChat
+from callgate.wire.openai_responses import OpenAIResponses
 
 
 def _error_body(error: CallgateError) -> bytes:
-    """Return OpenAI's error object, with ours beside it: both of its formats have the same."""
-    return OpenAIChat().error_body(bare(error))
+    """Return OpenAI's error object, with ours beside it."""
+    return OpenAIResponses().error_body(bare(error))
 
 
 RESPONSES: Final = Codec(

@@ -32,7 +32,8 @@ from callgate.wire.codec.replies import (
 )
 from callgate.wire.codec.tool_ids import ALPHABETS, ToolIds, mint
 from callgate.wire.failures import quote
-from callgate.wire.replies import count, member, objects, text, unreadable
+from callgate.wire.openai_responses import usage_of
+from callgate.wire.replies import member, objects, text, unreadable
 
 INCOMPLETE: Final[Mapping[str, Finish]] = {
     "max_output_tokens": "length",
@@ -53,32 +54,6 @@ WORDS: Final[Mapping[Finish, str | None]] = {
 """Why a response is incomplete, by how it ended; None for one that is complete."""
 
 NOT_MINE: Final = "only the provider that made it can read it"
-
-
-def usage_of(usage: dict[str, Any]) -> Usage | None:
-    """Return the counters of a response as disjoint buckets; None where input or output is not told.
-
-    Source: openai-python 3.57, ``ResponseUsage``; the input includes what a cache held, the output
-    what was thought.
-    """
-    input, output = count(usage, "input_tokens"), count(usage, "output_tokens")
-    if input is None or output is None:
-        return None
-    details = member(usage, "input_tokens_details")
-    read = min(input, count(details, "cached_tokens") or 0)
-    written = min(input - read, count(details, "cache_write_tokens") or 0)
-    lives = member(details, "cache_write_tokens_details")
-    long = min(written, count(lives, "ttl_12h_tokens") or 0)
-    thought = count(member(usage, "output_tokens_details"), "reasoning_tokens") or 0
-    thought = min(output, thought)
-    return Usage(
-        input_tokens=input - read - written,
-        cache_read_tokens=read,
-        cache_write_tokens=written - long,
-        cache_write_long_tokens=long,
-        output_tokens=output - thought,
-        reasoning_tokens=thought,
-    )
 
 
 def write_usage(usage: Usage) -> dict[str, Any]:

@@ -34,7 +34,6 @@ from callgate.wire.codec.openai_responses.replies import (
     note_annotations,
     read_thought,
     read_use,
-    usage_of,
     write_end,
     write_part,
     write_response,
@@ -52,6 +51,7 @@ from callgate.wire.codec.replies import (
 from callgate.wire.codec.streams import EventReader, Sequencer
 from callgate.wire.codec.tool_ids import ALPHABETS, ToolIds, mint
 from callgate.wire.failures import error_object, quote, sentence_of
+from callgate.wire.openai_responses import usage_of
 from callgate.wire.replies import count, member, objects, text
 from callgate.wire.sse import data_of
 
