@@ -266,6 +266,15 @@ async def test_older_models_need_no_signature(client: genai.client.AsyncClient) 
     assert (await generate(client, history(parts), model="gemini-2.5-flash")).text is not None
 
 
+async def test_a_turn_may_be_in_several_contents_as_chats_leave_a_stream(
+    client: genai.client.AsyncClient,
+) -> None:
+    first, said, results = history(parts_of(await generate(client)))
+    pieces = [types.Content(role="model", parts=[part]) for part in said.parts or []]
+    assert len(pieces) > 1
+    assert (await generate(client, [first, *pieces, results])).candidates
+
+
 async def test_a_call_that_lacks_a_result_is_refused(client: genai.client.AsyncClient) -> None:
     turns = history(parts_of(await generate(client)))
     turns[-1].parts = (turns[-1].parts or [])[:1]

@@ -158,10 +158,24 @@ def refuse_broken_contents(
     for n, tool in _each(field(body, "tools")):
         for index, declared in _each(field(tool, "functionDeclarations")):
             _refuse_declaration(declared, f"tools[{n}].function_declarations[{index}]")
-    _refuse_unpaired(contents)
-    _refuse_foreign_signatures(contents, asked)
+    turns = _turns(contents)
+    _refuse_unpaired(turns)
+    _refuse_foreign_signatures(turns, asked)
     if not UNSIGNED.fullmatch(asked.model):
-        _refuse_unsigned(contents)
+        _refuse_unsigned(turns)
+
+
+def _turns(contents: Sequence[Content]) -> list[Content]:
+    """Return the turns: contents of one side in a row, as the SDK's chats leave a stream, are one."""
+    turns: list[Content] = []
+    for content in contents:
+        role = content.get("role", "user")
+        parts: list[object] = list(parts_of(content))
+        if turns and turns[-1]["role"] == role:
+            turns[-1] = {"role": role, "parts": [*parts_of(turns[-1]), *parts]}
+        else:
+            turns.append({"role": role, "parts": parts})
+    return turns
 
 
 def _refuse_declaration(declared: object, place: str) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any, Final, cast
 
 import msgspec
@@ -65,10 +66,19 @@ class Reader:
         self.losses = losses
 
     def turns(self, contents: list[shapes.Content]) -> Iterator[Turn]:
-        """Yield the turns of a conversation."""
+        """Yield the turns of a conversation; what a model said in a row is one."""
+        said: list[Part] = []
         for n, content in enumerate(contents):
-            parts = tuple(self.parts(content.parts or (), f"$.contents[{n}].parts"))
-            yield Turn(role="assistant" if content.role == "model" else "user", parts=parts)
+            parts = self.parts(content.parts or (), f"$.contents[{n}].parts")
+            if content.role == "model":
+                said += parts
+                continue
+            if said:
+                yield Turn(role="assistant", parts=tuple(_joined(said)))
+                said = []
+            yield Turn(role="user", parts=tuple(parts))
+        if said:
+            yield Turn(role="assistant", parts=tuple(_joined(said)))
 
     def parts(self, parts: Sequence[shapes.Part], where: str) -> Iterator[Part]:
         """Yield the parts of a content; one that this version does not know has been noted."""
@@ -160,6 +170,40 @@ class Reader:
         return File(
             media_type=kind, file_id=file.file_uri, minted_by=minter, name=file.display_name
         )
+
+
+def _joined(parts: Sequence[Part]) -> Iterator[Part]:
+    """Yield what a model said, with the pieces of each text and thought put together.
+
+    Source:
+        google-genai 3.6, ``chats``: the history of a stream has a content for each of its events.
+    """
+    for kind, run in groupby(parts, type):
+        if kind is Text:
+            text = "".join([part.text for part in run if isinstance(part, Text)])
+            if text:
+                yield Text(text=text)
+        elif kind is Thinking:
+            yield from _whole(part for part in run if isinstance(part, Thinking))
+        else:
+            yield from run
+
+
+def _whole(thoughts: Iterable[Thinking]) -> Iterator[Thinking]:
+    """Yield thoughts put together from their pieces, of which the last one is signed, if any."""
+    pieces: list[Thinking] = []
+    for thought in thoughts:
+        pieces.append(thought)
+        if thought.signature is not None:
+            yield _of(pieces)
+            pieces = []
+    if pieces:
+        yield _of(pieces)
+
+
+def _of(pieces: Sequence[Thinking]) -> Thinking:
+    text = "".join([piece.text for piece in pieces])
+    return msgspec.structs.replace(pieces[-1], text=text)
 
 
 def _words(response: msgspec.Raw) -> tuple[list[str], bool]:

@@ -252,8 +252,13 @@ def write_candidate(parts: list[dict[str, Any]], *, finish: Finish | None = None
 
     Raises:
         BrokenReply: The format has no word for how it ended.
+
+    Source:
+        google-genai 3.6, ``chats``: a reply with an event without parts is no valid one, and
+        neither it nor what it answers goes into the history that the next request sends.
     """
-    candidate: dict[str, Any] = {"content": {"parts": parts, "role": "model"}}
+    told = parts or [{"text": ""}]
+    candidate: dict[str, Any] = {"content": {"parts": told, "role": "model"}}
     if finish is not None:
         if finish not in WORDS:
             raise unsayable(finish, FORMAT)
