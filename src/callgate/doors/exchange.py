@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable
-from math import ceil
+from contextlib import suppress
+from math import ceil, inf
 
 from starlette.types import Message, Receive, Scope, Send
 
@@ -40,6 +41,12 @@ KEPT_FROM_PROVIDERS = frozenset({
 
 Source: RFC 9110 §7.6.1. ``accept-encoding`` too: a compressed reply could not be metered.
 """
+
+PATIENCE = ("x-stainless-read-timeout", "x-stainless-timeout", "x-server-timeout")
+"""Request headers that say how many seconds a client waits; the first that is there counts."""
+
+DIGITS = 6
+"""Of the largest count of retries that is believed."""
 
 KEPT_PREFIXES = ("callgate-", "x-forwarded-")
 
@@ -91,6 +98,28 @@ class Exchange:
             user=said("callgate-user") or None,
             parent=said("callgate-parent-task") or None,
         )
+
+    @property
+    def client_retry(self) -> int:
+        """How often the client's library says that it has sent this request before.
+
+        Source: the official OpenAI and Anthropic SDKs, which count from 0.
+        """
+        said = self.header("x-stainless-retry-count") or ""
+        return int(said) if said.isascii() and said.isdecimal() and len(said) <= DIGITS else 0
+
+    @property
+    def patience_seconds(self) -> float | None:
+        """How long the client's library says that it waits for a reply to begin.
+
+        Source: the official OpenAI and Anthropic SDKs (``x-stainless-…``) and google-genai.
+        """
+        for name in PATIENCE:
+            with suppress(ValueError):
+                said = float(self.header(name) or "")
+                if 0 < said < inf:
+                    return said
+        return None
 
     @property
     def passed_on(self) -> Headers:
@@ -224,6 +253,8 @@ class ModelEndpoint:
             caller=caller,
             claims=exchange.claims,
             started_at=started_at,
+            client_retry=exchange.client_retry,
+            patience_seconds=exchange.patience_seconds,
             flaw=flaw,
             format=self._format.name,
             body=body,
