@@ -100,9 +100,9 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
         left = _left_seconds(passage.task, now=now)
         if passage.expiry is None and left is not None:
             passage.expire(left)
-        left = _patience_seconds(passage.call, now=now)
-        if passage.patience is None and left is not None:
-            passage.await_beginning(left)
+        patience = _patience_seconds(passage.call, now=now)
+        if patience is not None:
+            passage.await_beginning(patience)
 
     def _wait(self, passage: Passage, tries: int, failure: Failed) -> float | None:
         """Return the seconds to wait before the next try, or None to give up."""
@@ -120,10 +120,9 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
             return None
         wait = max(backoff_seconds(tries, self.rng), asked)
         now = self.clock.now()
-        ends = (_left_seconds(task, now=now), _patience_seconds(passage.call, now=now))
-        if wait >= min(
-            (end for end in ends if end is not None), default=LONGEST_WITHOUT_DEADLINE_SECONDS
-        ):
+        left, patience = _left_seconds(task, now=now), _patience_seconds(passage.call, now=now)
+        longest = LONGEST_WITHOUT_DEADLINE_SECONDS if left is None else left
+        if wait >= (longest if patience is None else min(longest, patience)):
             return None
         return None if self.store.count_retries(task.id) >= policy.max_retries else wait
 

@@ -121,6 +121,7 @@ class Passage(msgspec.Struct, kw_only=True):
 
     def await_beginning(self, seconds: float) -> None:
         """Let the call end by itself in so many seconds, unless its reply has begun by then."""
+        self.begin()
         self.patience = asyncio.get_running_loop().call_later(seconds, self._lose_patience)
 
     def begin(self) -> None:

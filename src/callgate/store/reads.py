@@ -62,13 +62,16 @@ SENT_IN_TASK = "SELECT task_id FROM calls WHERE task_id = ? AND fingerprint = ? 
 
 # A task that a caller has named is found by its name, and never by what was asked in it.
 UNNAMED = """
-    SELECT task_id FROM calls WHERE agent = ? AND fingerprint = ? AND started_at >= ?
+    SELECT task_id, seq FROM calls WHERE agent = ? AND fingerprint = ? AND started_at >= ?
         AND coalesce("user", '') = ? AND task_type = ? AND task_id LIKE 'task~_%' ESCAPE '~'
 """
 
-SENT_AND_LOST = f"{UNNAMED} AND state <> 'ok' AND state <> 'running' ORDER BY seq DESC LIMIT 1"
-
-SENT_AND_RUNS = f"{UNNAMED} AND state = 'running' ORDER BY seq DESC LIMIT 1"
+# One statement: a call that ends meanwhile is in one of both.
+SENT = f"""
+    SELECT task_id FROM (
+        {UNNAMED} AND state <> 'ok' AND state <> 'running' UNION ALL {UNNAMED} AND state = 'running'
+    ) AS sent ORDER BY seq DESC LIMIT 1
+"""
 
 ATTEMPTS = "attempts LEFT JOIN repriced ON attempt_seq = seq"
 
@@ -137,7 +140,7 @@ class Reader:
             row = self._one(SENT_IN_TASK, (resent.task_id, alike, agent))
         else:
             given = (agent, alike, since, resent.user or "", resent.task_type)
-            row = self._one(SENT_AND_LOST, given) or self._one(SENT_AND_RUNS, given)
+            row = self._one(SENT, (*given, *given))
         return None if row is None else str(row[0])
 
     def task_row(self, task_id: str, /) -> TaskRow | None:

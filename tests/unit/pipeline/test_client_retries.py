@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from callgate.errors import Looping, TimedOut, Transient
+from callgate.errors import Looping, RateLimited, TimedOut, Transient
 from callgate.pipeline import Passage
 from callgate.store import CallRow
 from callgate.testing.clocks import Turn
@@ -167,3 +167,11 @@ async def test_a_client_waits_for_the_beginning_of_a_reply_and_not_for_its_end(
             assert passage.patience.cancelled()
             assert reply.chunks is not None
             assert [chunk async for chunk in reply.chunks] == [b"a", b"b"]
+
+
+async def test_a_client_that_waits_long_does_not_lengthen_the_longest_wait(tmp_path: Path) -> None:
+    slow = RateLimited("429", billed=False, retry_after_seconds=300)
+    async with open_road(tmp_path, slow) as road:
+        with pytest.raises(RateLimited):
+            await road.read(hurried(road, 600))
+        assert road.clock.waits == []
