@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 from math import ceil, inf
 
+import msgspec
 from starlette.types import Message, Receive, Scope, Send
 
 from callgate.call import Caller, Claims, Headers, ModelCall, Reply, new_id
@@ -60,6 +61,10 @@ log = logging.getLogger("callgate")
 
 PASSED_ON = (400, 404, 408, 409, 413, 422, 425, 429, 500, 502, 503, 504, 529)
 """Statuses whose body of a provider tells the agent something; a 401 or 403 of ours would not."""
+
+
+OWN_ADVICE = frozenset({"retry-after", "retry-after-ms", "x-should-retry"})
+"""What a provider says of coming back, which the gate has heeded already and answers for itself."""
 
 
 class Exchange:
@@ -317,15 +322,24 @@ async def answer_error(
 ) -> None:
     """Answer with an error in the words of the door's family."""
     answer = error.answer if isinstance(error, Failed) else None
-    if answer is not None and answer.status in PASSED_ON and not isinstance(error, OutOfCredit):
-        status, headers, body = answer.status, answer.headers, answer.body
-        headers = tuple(
-            pair for pair in headers if pair[0] not in {"retry-after", "x-should-retry"}
-        )
+    if isinstance(error, OutOfCredit) or (answer and answer.status not in PASSED_ON):
+        answer = None
+    status = error.status if answer is None else answer.status
+    if answer is not None and _is_readable(answer.body):
+        body = answer.body
+        headers = tuple(pair for pair in answer.headers if pair[0] not in OWN_ADVICE)
     else:
-        status, body = error.status, format.error_body(error)
+        body = format.error_body(error)
         headers = (("content-type", "application/json"),)
     await exchange.answer(status, [*_headers(passage, headers), *_retry_headers(error)], body)
+
+
+def _is_readable(body: bytes) -> bool:
+    """Whether a client can read an error: a page of some proxy on the way tells it nothing."""
+    try:
+        return isinstance(msgspec.json.decode(body), dict | list)
+    except ValueError:
+        return False
 
 
 def _retry_headers(error: CallgateError) -> list[tuple[str, str]]:
