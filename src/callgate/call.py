@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator, Callable
+from hashlib import blake2b
 from itertools import count
 from typing import Final, Literal
 
@@ -21,6 +22,9 @@ CostReport = Literal["openrouter", "x-ai"]
 
 COUNTED: Final = "bound=counted"
 """What the changes of an attempt say where it holds a count and no proven bound."""
+
+FINGERPRINT_BYTES: Final = 16
+"""Enough that two requests of one task never look alike by chance."""
 
 _BIRTHS: Final = count(secrets.randbits(47))
 
@@ -166,6 +170,10 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     claims: Claims = Claims()
     started_at: float
     """Seconds since 1970."""
+    client_retry: int = 0
+    """How often the library of the client says that it has sent this very request before."""
+    patience_seconds: float | None = None
+    """How long the client waits for its reply to begin, where it says so."""
     flaw: Refused | None = None
     """Why the door could not take the request whole (too large, no such path); the road refuses
     with it, so that this too leaves a row."""
@@ -183,3 +191,10 @@ class ModelCall(Call, frozen=True, kw_only=True):
     """Whether a stream is asked for, where the format has that outside of the body (Gemini)."""
     headers: Headers = ()
     """The client's headers that a provider may see; never its key or cookies."""
+
+    @property
+    def fingerprint(self) -> bytes:
+        """A digest of what is asked, the same for the same request."""
+        digest = blake2b(self.body, digest_size=FINGERPRINT_BYTES)
+        digest.update(f"{self.model} {self.stream}".encode())
+        return digest.digest()

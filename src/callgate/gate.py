@@ -361,6 +361,7 @@ class Gate:
             Route: self._route(settings, prices),
             Retry: Retry(store=store, clock=clock, rng=self._rng),
             Breaker: Breaker(
+                settings=settings,
                 resolver=secrets,
                 health=self._health,
                 settled=frozenset(c for route in settings.models.values() for c in route.use),

@@ -27,7 +27,7 @@ store = "sqlite:callgate.db"
 api = "openai"
 base_url = "{openai}"
 key = "env:OPENAI_API_KEY"
-read_timeout = "5s"
+{openai_lines}
 
 [providers.anthropic]
 api = "anthropic"
@@ -124,6 +124,7 @@ async def open_gatehouse(
     make_provider: MakeProvider | None = None,
     task_lines: str = "retries = 0",
     routes: Mapping[str, str] | None = None,
+    openai_lines: str = 'read_timeout = "5s"',
     clock: Clock | None = None,
 ) -> AsyncGenerator[Gatehouse]:
     """Start a provider that plays ``script``, and a gate before it.
@@ -135,6 +136,7 @@ async def open_gatehouse(
         make_provider: Who answers instead of a provider.
         task_lines: Lines of the only task type.
         routes: Lines of more routes, by name.
+        openai_lines: More lines of the provider of OpenAI's models.
         clock: The time, where a test moves it.
     """
     more = routes or {}
@@ -145,6 +147,7 @@ async def open_gatehouse(
                 openai=simulator.openai_url,
                 anthropic=simulator.anthropic_url,
                 gemini=simulator.gemini_url,
+                openai_lines=openai_lines,
                 gate=gate_lines,
                 task=task_lines,
                 routes="".join(f'"{name}", ' for name in more),

@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from math import ceil
+from contextlib import suppress
+from math import ceil, inf
 from typing import Final, Literal
 from urllib.parse import parse_qs
 
+import msgspec
 from starlette.types import Message, Receive, Scope, Send
 
 from callgate.call import Caller, Claims, Headers, ModelCall, Reply, new_id
@@ -43,6 +45,12 @@ KEPT_FROM_PROVIDERS = frozenset({
 
 Source: RFC 9110 §7.6.1. ``accept-encoding`` too: a compressed reply could not be metered.
 """
+
+PATIENCE = ("x-stainless-read-timeout", "x-stainless-timeout", "x-server-timeout")
+"""Request headers that say how many seconds a client waits; the first that is there counts."""
+
+DIGITS = 6
+"""Of the largest count of retries that is believed."""
 
 KEPT_PREFIXES = ("callgate-", "x-forwarded-")
 
@@ -82,6 +90,9 @@ BASE_URLS: Final[Mapping[Family, str]] = {
 }
 
 GEMINI_VERSIONS: Final = ("/v1beta/", "/v1alpha/")
+
+OWN_ADVICE = frozenset({"retry-after", "retry-after-ms", "x-should-retry"})
+"""What a provider says of coming back, which the gate has heeded already and answers for itself."""
 
 
 class Exchange:
@@ -142,6 +153,28 @@ class Exchange:
             user=said("callgate-user") or None,
             parent=said("callgate-parent-task") or None,
         )
+
+    @property
+    def client_retry(self) -> int:
+        """How often the client's library says that it has sent this request before.
+
+        Source: the official OpenAI and Anthropic SDKs, which count from 0.
+        """
+        said = self.header("x-stainless-retry-count") or ""
+        return int(said) if said.isascii() and said.isdecimal() and len(said) <= DIGITS else 0
+
+    @property
+    def patience_seconds(self) -> float | None:
+        """How long the client's library says that it waits for a reply to begin.
+
+        Source: the official OpenAI and Anthropic SDKs (``x-stainless-…``) and google-genai.
+        """
+        for name in PATIENCE:
+            with suppress(ValueError):
+                said = float(self.header(name) or "")
+                if 0 < said < inf:
+                    return said
+        return None
 
     @property
     def passed_on(self) -> Headers:
@@ -285,6 +318,8 @@ class ModelEndpoint:
             caller=caller,
             claims=exchange.claims,
             started_at=started_at,
+            client_retry=exchange.client_retry,
+            patience_seconds=exchange.patience_seconds,
             flaw=flaw,
             format=self._format.name,
             body=body,
@@ -349,16 +384,26 @@ async def answer_error(
 ) -> None:
     """Answer with an error in the words of the door's family."""
     answer = error.answer if isinstance(error, Failed) else None
-    is_ours = isinstance(error, OutOfCredit | BadCredential)
-    if answer is not None and answer.status in PASSED_ON and not is_ours:
-        status, headers, body = answer.status, answer.headers, answer.body
-        headers = tuple(
-            pair for pair in headers if pair[0] not in {"retry-after", "x-should-retry"}
-        )
+    if isinstance(error, OutOfCredit | BadCredential) or (
+        answer and answer.status not in PASSED_ON
+    ):
+        answer = None
+    status = error.status if answer is None else answer.status
+    if answer is not None and _is_readable(answer.body):
+        body = answer.body
+        headers = tuple(pair for pair in answer.headers if pair[0] not in OWN_ADVICE)
     else:
-        status, body = error.status, format.error_body(error)
+        body = format.error_body(error)
         headers = (("content-type", "application/json"),)
     await exchange.answer(status, [*_headers(passage, headers), *_retry_headers(error)], body)
+
+
+def _is_readable(body: bytes) -> bool:
+    """Whether a client can read an error: a page of some proxy on the way tells it nothing."""
+    try:
+        return isinstance(msgspec.json.decode(body), dict | list)
+    except ValueError:
+        return False
 
 
 def _retry_headers(error: CallgateError) -> list[tuple[str, str]]:

@@ -68,6 +68,8 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[ModelLine, ...]
     counted: int
     """Attempts that held a count of their tokens, as a proven bound did not fit into a budget."""
+    resent: int
+    """Calls that the library of the client had sent before, and the gate had admitted."""
     limited: int
     """Replies that ended at an output limit which the gate had chosen."""
     settings: Literal["built in", "file"] | None
@@ -122,6 +124,7 @@ def _receipt(row: TaskRow, calls: Sequence[CallRow], settings: Settings | None) 
         p99_seconds=percentile(lengths, 0.99),
         models=_models(calls),
         counted=sum(COUNTED in attempt.changes for call in calls for attempt in call.attempts),
+        resent=sum(call.client_retry > 0 for call in calls),
         limited=sum(_was_limited(call) for call in calls),
         settings=_source(settings),
     )

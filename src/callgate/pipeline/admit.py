@@ -7,7 +7,6 @@ import logging
 from asyncio import Future
 from collections.abc import AsyncGenerator
 from contextlib import suppress
-from hashlib import blake2b
 from math import inf
 
 import msgspec
@@ -27,9 +26,6 @@ from callgate.pricing.noted import NotedPrices
 from callgate.pricing.table import PriceTable
 from callgate.store import Bill, Grant, Intent, Overrun, Settlement, Store
 from callgate.store.calendar import Calendar
-
-FINGERPRINT_BYTES = 16
-"""Enough that two requests of one task never look alike by chance."""
 
 log = logging.getLogger("callgate")
 
@@ -250,5 +246,6 @@ def _intent(
         sent_at=now,
         windows=tuple(calendar.windows(now).values()),
         tokens=tokens,
-        fingerprint=blake2b(call.body, digest_size=FINGERPRINT_BYTES).digest(),
+        fingerprint=call.fingerprint,
+        client_retry=passage.client_retry,
     )

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 import msgspec
 
 from callgate.call import Candidate, Reply
+from callgate.config.policies import Settings
 from callgate.errors import BadCredential, Failed, Forbidden
 from callgate.pipeline.health import Asked, Health
 from callgate.pipeline.stage import Next, Passage, staged
@@ -16,6 +17,7 @@ from callgate.secrets import Secrets
 class Breaker(msgspec.Struct, frozen=True, kw_only=True):
     """Keep attempts from providers that fail, and from keys that are rejected."""
 
+    settings: Settings
     resolver: Secrets
     health: Health
     settled: frozenset[Candidate]
@@ -45,7 +47,8 @@ class Breaker(msgspec.Struct, frozen=True, kw_only=True):
             raise
         self.health.went_well(asked, probed)
         if not self.health.blocks_nobody:
-            self.health.note_keys(candidate.provider, {mark})
+            keys = self.settings.providers[candidate.provider].keys
+            self.health.note_keys(candidate.provider, {mark, *map(self._mark, keys)})
 
     def _is_renewed(self, failure: Failed, reference: str | None, asked: Asked) -> bool:
         """Note whether another key stands by now in the place of one that was rejected."""

@@ -12,7 +12,7 @@ from callgate.config.policies import Settings, TaskPolicy
 from callgate.errors import Denied, Malformed, Reason, Unknown
 from callgate.money import Money
 from callgate.pipeline.stage import Passage
-from callgate.store import Store
+from callgate.store import Resent, Store
 from callgate.task import Task
 
 Limit = TypeVar("Limit", Money, float)
@@ -23,6 +23,13 @@ LONGEST_ID = 128
 
 MOST_KNOWN = 4096
 """Tasks that are not looked up again; the one that was found first is forgotten first."""
+
+
+LONGEST_RETRYING_SECONDS = 3600.0
+"""How long after a call its client may still send it again, when it names no task.
+
+Source: three tries of ten minutes each, which is what the official SDKs wait, and room.
+"""
 
 
 class Identify(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,12 +43,39 @@ class Identify(msgspec.Struct, frozen=True, kw_only=True):
     def guard(self, passage: Passage, /) -> None:
         """Name the task of a call before anything else is decided."""
         call = passage.call
-        task = self._stored(call)
+        task = self._resent(passage) if call.client_retry else self._stored(call)
         if task is None:
             task = new_task(self.settings, call.caller, call.claims, started_at=call.started_at)
             passage.own_task = call.claims.task_id is None
         passage.task = task
         passage.policy = task_policy(self.settings, task.type)
+
+    def _resent(self, passage: Passage) -> Task | None:
+        """Return the task of a call that its client sends again: that of the earlier one.
+
+        Whoever says so and was never admitted before, as it was to come back later, or is not known
+        any more, makes a first try.
+        """
+        call = passage.call
+        task = self._stored(call)
+        if task is None and call.claims.task_id is not None:
+            return None
+        agent = self.settings.agents.get(call.caller.agent)
+        resent = Resent(
+            agent=call.caller.agent,
+            user=call.claims.user,
+            task_type=call.claims.task_type or (None if agent is None else agent.task_type),
+            task_id=None if task is None else task.id,
+            fingerprint=call.fingerprint,
+            since=call.started_at - LONGEST_RETRYING_SECONDS,
+        )
+        earlier = self.store.find_earlier(resent)
+        if earlier is None:
+            return task
+        passage.client_retry = call.client_retry
+        if task is None:
+            task, passage.own_task = self._found(earlier), True
+        return task
 
     def _stored(self, call: Call) -> Task | None:
         bound, claims = call.caller.task_id, call.claims

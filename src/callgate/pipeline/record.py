@@ -119,5 +119,6 @@ def _refusal(passage: Passage, end: CallEnd) -> Refusal:
         target=request.model if request else None,
         stream=request.stream if request else False,
         request_bytes=len(call.body),
+        client_retry=passage.client_retry,
         started_at=call.started_at,
     )

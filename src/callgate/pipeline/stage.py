@@ -53,6 +53,8 @@ class Passage(msgspec.Struct, kw_only=True):
     """identify: what holds for tasks of that type."""
     own_task: bool = False
     """identify: whether the task exists for this one call, and ends with it."""
+    client_retry: int = 0
+    """identify: how often its client had sent the same before, where an earlier one was admitted."""
     request: Request | None = None
     """parse: what the request says about itself."""
     candidates: tuple[Candidate, ...] = ()
@@ -95,6 +97,10 @@ class Passage(msgspec.Struct, kw_only=True):
     """retry: what will cancel the runner at the deadline of its task."""
     expired: bool = False
     """Whether it did."""
+    patience: asyncio.TimerHandle | None = None
+    """retry: what will cancel the runner when its client waits no longer for a reply to begin."""
+    exhausted_patience: bool = False
+    """Whether it did."""
 
     def leave(self, drain_seconds: float) -> None:
         """Say that nobody reads any more; the road reads on to learn the usage.
@@ -113,15 +119,31 @@ class Passage(msgspec.Struct, kw_only=True):
         """Let the call end by itself in so many seconds, wherever it is then."""
         self.expiry = asyncio.get_running_loop().call_later(seconds, self._expire)
 
+    def await_beginning(self, seconds: float) -> None:
+        """Let the call end by itself in so many seconds, unless its reply has begun by then."""
+        self.begin()
+        self.patience = asyncio.get_running_loop().call_later(seconds, self._lose_patience)
+
+    def begin(self) -> None:
+        """Say that the reply has begun."""
+        if self.patience is not None:
+            self.patience.cancel()
+
     def stop_clock(self) -> None:
-        """Say that the call's outcome is known: from now on its deadline ends nothing."""
-        if self.expiry is not None:
-            self.expiry.cancel()
+        """Say that the call's outcome is known: from now on no timer of its own ends it."""
+        for timer in (self.expiry, self.patience):
+            if timer is not None:
+                timer.cancel()
 
     def _expire(self) -> None:
         # The timer ends with the road.
         assert self.runner is not None
         self.expired = True
+        self.runner.cancel()
+
+    def _lose_patience(self) -> None:
+        assert self.runner is not None
+        self.exhausted_patience = True
         self.runner.cancel()
 
     def cause(self, error: BaseException) -> BaseException:
@@ -130,6 +152,8 @@ class Passage(msgspec.Struct, kw_only=True):
             return error
         if self.expired:
             return self._deadline_passed()
+        if self.exhausted_patience:
+            return self._too_late()
         if self.left:
             return ClientLeft("the client hung up, and the provider did not finish in time")
         return error
@@ -146,10 +170,18 @@ class Passage(msgspec.Struct, kw_only=True):
         )
         return TimedOut(msg, billed=True, reason=reason)
 
+    def _too_late(self) -> TimedOut:
+        waits = self.call.patience_seconds
+        fix = "raise the timeout of the client, or ask a faster model"
+        msg = f"the client waits {waits:g} s for a reply, which had not begun by then; {fix}"
+        return TimedOut(
+            msg, billed=True, reason=Reason(code="client_timeout", limit=f"{waits:g} s", fix=fix)
+        )
+
     def arrive(self) -> None:
         """Say that the road has come to its end: there is nobody left to cancel."""
         self.runner = None
-        for timer in (self.drain, self.expiry):
+        for timer in (self.drain, self.expiry, self.patience):
             if timer is not None:
                 timer.cancel()
 

@@ -8,6 +8,8 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Protocol
 
+import msgspec
+
 from callgate.call import Headers, Meter, Reply
 from callgate.config.policies import ProviderPolicy
 from callgate.errors import BrokenReply, Failed, TimedOut, Transient
@@ -116,21 +118,28 @@ class HttpProvider:
 
     async def _failure(self, format: Format, response: Response) -> Failed:
         try:
-            body = await response.read()
+            body = _decoded(await response.read(), response.headers)
         except Failed:
             # The status has said no already; half of its explanation does not change that.
             body = b""
-        return format.failure(response.status, _passed_on(response.headers), body)
+        # A date to come back at is reckoned from the reply's own, which is not passed on.
+        failure = format.failure(response.status, response.headers, body)
+        if failure.answer is not None:
+            headers = tuple(
+                pair for pair in _passed_on(failure.answer.headers) if pair[0] != "content-encoding"
+            )
+            failure.answer = msgspec.structs.replace(failure.answer, headers=headers)
+        return failure
 
 
 async def _read_plain(outgoing: Outgoing, response: Response) -> Reply:
+    meter = Meter(believed=outgoing.believed)
     try:
         body = await response.read()
+        text = _decoded(body, response.headers)
+        outgoing.format.read(text, meter)
     except BrokenReply as error:
         raise _nothing_passed_on(error) from error
-    meter = Meter(believed=outgoing.believed)
-    text = _decoded(body, response.headers)
-    outgoing.format.read(text, meter)
     headers = _passed_on(response.headers)
     if outgoing.way_back is not None:
         body, headers = outgoing.way_back.reply(text), JSON_HEADERS

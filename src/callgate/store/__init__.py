@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from asyncio import Future
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -26,6 +26,11 @@ from callgate.store.accounts import Hold as Hold
 from callgate.store.accounts import Imbalance as Imbalance
 from callgate.store.accounts import LimitRow as LimitRow
 from callgate.store.accounts import Spending as Spending
+from callgate.store.audited import AttemptRow as AttemptRow
+from callgate.store.audited import AttemptState as AttemptState
+from callgate.store.audited import CallRow as CallRow
+from callgate.store.audited import CallState as CallState
+from callgate.store.audited import TaskRow as TaskRow
 from callgate.store.blocks import Block as Block
 from callgate.store.blocks import Blocks
 from callgate.store.blocks import Probe as Probe
@@ -45,12 +50,6 @@ from callgate.store.watched import Performance as Performance
 from callgate.store.watched import Raised as Raised
 from callgate.store.watched import Watched
 from callgate.task import Task
-
-CallState = Literal["running", "ok", "refused", "failed", "left"]
-"""``left``: the reader hung up before the end."""
-
-AttemptState = Literal["running", "ok", "failed", "left", "unknown"]
-"""``unknown``: its owner died; it is booked at its reservation."""
 
 
 class Bill(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,6 +101,8 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: bytes | None = None
     """A digest of what the request asks, the same for the same request; None takes no part in
     ``max_repeats``."""
+    client_retry: int = 0
+    """How often its client had sent the same before, where an earlier one was admitted."""
     changes: tuple[str, ...] = ()
     """What the attempt's row says of it from the first on; its settlement says it again."""
 
@@ -181,7 +182,21 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     target: str | None
     stream: bool
     request_bytes: int
+    client_retry: int = 0
     started_at: float
+
+
+class Resent(msgspec.Struct, frozen=True, kw_only=True):
+    """A request of which a client says that it has sent it before."""
+
+    agent: str
+    user: str | None
+    task_type: str | None
+    task_id: str | None
+    """None where the request names no task: then it was one of its own."""
+    fingerprint: bytes
+    since: float
+    """How far back the earlier one may lie, seconds since 1970."""
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
@@ -196,81 +211,6 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     created_at: float
     expires_at: float | None = None
     revoked_at: float | None = None
-
-
-class TaskRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A task with its ledger, as listings show it."""
-
-    task: Task
-    spent: Money
-    """What it has cost, with all the tasks below it; as is ``held``."""
-    held: Money
-    calls: int
-    refused: int
-    estimated: bool
-    """Whether any cost in ``spent`` is an estimate."""
-    unknown_costs: int
-    """Attempts whose cost nobody knows (no price and no budget); they are in no sum."""
-
-
-class CallRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One call of the audit log, with the sums of its attempts."""
-
-    id: str
-    task_id: str | None
-    task_type: str | None
-    agent: str
-    user: str | None
-    door: str
-    kind: str
-    target: str | None
-    stream: bool
-    state: CallState
-    status: int | None
-    code: str | None
-    message: str | None
-    rule: str | None
-    started_at: float
-    ended_at: float | None
-    request_bytes: int
-    attempts: tuple[AttemptRow, ...] = ()
-
-    @property
-    def cost(self) -> Money:
-        """What its attempts cost together, as far as it is known."""
-        return Money(sum(a.cost.nano for a in self.attempts if a.cost is not None))
-
-
-class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt of the audit log."""
-
-    id: str
-    n: int
-    provider: str
-    model: str
-    state: AttemptState
-    reserved: Money | None
-    output_tokens_limit: int | None
-    cost: Money | None
-    estimated: bool
-    usage: Usage | None
-    price_version: str | None
-    sent_at: float
-    first_byte_at: float | None
-    ended_at: float | None
-    http_status: int | None
-    error: str | None
-    answered_by: str | None
-    """The model that says it answered."""
-    reply_id: str | None
-    finish_reason: str | None
-    changes: tuple[str, ...]
-    service_tier: str | None = None
-    """How the reply says that it was served."""
-    unpriced: str | None = None
-    """What it has used that no price tells: why its cost is unknown, or an estimate."""
-    first: FirstPrice | None = None
-    """What it was booked at before it was priced anew; None where it never was."""
 
 
 class Store(Watched, Priced, Blocks, Protocol):
@@ -446,7 +386,11 @@ class Store(Watched, Priced, Blocks, Protocol):
         ...
 
     def count_retries(self, task_id: str, /) -> int:
-        """Return how many attempts of a task's calls were not the first of their call."""
+        """Return how often something was tried again for a task, by the gate or by its client."""
+        ...
+
+    def find_earlier(self, resent: Resent, /) -> str | None:
+        """Return the task of an earlier call that a client sends again; None where there is none."""
         ...
 
     def task_row(self, task_id: str, /) -> TaskRow | None:

@@ -32,6 +32,7 @@ from callgate.store import (
     Probe,
     Raised,
     Refusal,
+    Resent,
     Settlement,
     Spending,
     TaskRow,
@@ -301,8 +302,12 @@ class DatabaseStore:
         return self._reader.find_task(task_id)
 
     def count_retries(self, task_id: str, /) -> int:
-        """Return how many attempts of a task's calls were not the first of their call."""
+        """Return how often something was tried again for a task."""
         return self._reader.count_retries(task_id)
+
+    def find_earlier(self, resent: Resent, /) -> str | None:
+        """Return the task of an earlier call that a client sends again."""
+        return self._reader.find_earlier(resent)
 
     def task_row(self, task_id: str, /) -> TaskRow | None:
         """Return a task with its ledger."""

@@ -13,6 +13,7 @@ from callgate.store import (
     GateRow,
     Key,
     LimitRow,
+    Resent,
     TaskRow,
 )
 from callgate.store.calendar import Window
@@ -50,6 +51,26 @@ TASK_ROWS = f"""
         (SELECT count(*) FROM calls c JOIN attempts a ON a.call_seq = c.seq
             WHERE c.task_id = t.id AND a.state <> 'running' AND a.cost_nano IS NULL)
     FROM tasks t JOIN ledger l ON l.scope = 'task:' || t.id AND l."window" = 'all'
+"""
+
+RETRIES = """
+    SELECT (SELECT count(*) FROM attempts WHERE task_id = ? AND n > 1)
+        + (SELECT count(*) FROM calls WHERE task_id = ? AND client_retry > 0 AND owner IS NOT NULL)
+"""
+
+SENT_IN_TASK = "SELECT task_id FROM calls WHERE task_id = ? AND fingerprint = ? AND agent = ?"
+
+# A task that a caller has named is found by its name, and never by what was asked in it.
+UNNAMED = """
+    SELECT task_id, seq FROM calls WHERE agent = ? AND fingerprint = ? AND started_at >= ?
+        AND coalesce("user", '') = ? AND task_type = ? AND task_id LIKE 'task~_%' ESCAPE '~'
+"""
+
+# One statement: a call that ends meanwhile is in one of both.
+SENT = f"""
+    SELECT task_id FROM (
+        {UNNAMED} AND state <> 'ok' AND state <> 'running' UNION ALL {UNNAMED} AND state = 'running'
+    ) AS sent ORDER BY seq DESC LIMIT 1
 """
 
 ATTEMPTS = "attempts LEFT JOIN repriced ON attempt_seq = seq"
@@ -108,11 +129,19 @@ class Reader:
         return None if row is None else task_of(row)
 
     def count_retries(self, task_id: str, /) -> int:
-        """Return how many attempts were not the first of their call."""
-        (count,) = self._all(
-            "SELECT count(*) FROM attempts WHERE task_id = ? AND n > 1", (task_id,)
-        )[0]
+        """Return how often something was tried again for a task."""
+        (count,) = self._all(RETRIES, (task_id, task_id))[0]
         return int(count)
+
+    def find_earlier(self, resent: Resent, /) -> str | None:
+        """Return the task of an earlier call that a client sends again."""
+        agent, alike, since = resent.agent, resent.fingerprint, micros(resent.since)
+        if resent.task_id is not None:
+            row = self._one(SENT_IN_TASK, (resent.task_id, alike, agent))
+        else:
+            given = (agent, alike, since, resent.user or "", resent.task_type)
+            row = self._one(SENT, (*given, *given))
+        return None if row is None else str(row[0])
 
     def task_row(self, task_id: str, /) -> TaskRow | None:
         """Return a task with its ledger."""

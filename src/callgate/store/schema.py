@@ -299,6 +299,14 @@ MIGRATIONS: Final[Sequence[Sequence[str]]] = (
             WHERE c.task_id = substr(ledger.scope, 6))
         WHERE scope LIKE 'task:%'
         """,
+        # How often a client's library had sent a call before. Calls that went wrong are those that it
+        # sends again, and the only ones that this index costs anything.
+        "ALTER TABLE calls ADD COLUMN client_retry INTEGER NOT NULL DEFAULT 0",
+        "CREATE INDEX calls_resent ON calls (task_id) WHERE client_retry > 0",
+        """
+        CREATE INDEX calls_lost ON calls (agent, fingerprint)
+        WHERE state <> 'ok' AND state <> 'running' AND fingerprint IS NOT NULL
+        """,
         "CREATE UNIQUE INDEX alerts_open ON alerts (fingerprint) WHERE resolved_at IS NULL",
     ),
 )

@@ -46,6 +46,8 @@ async def test_a_rejected_key_gives_way_to_the_next_and_is_not_used_again(tmp_pa
         await road.ask()
         bad, *good = key_sent(road)
         assert [bad != each for each in good] == [True, True]
+        await road.settled()
+        assert [alert.resolved_at for alert in road.store.alerts()] == [None]
 
 
 async def test_tasks_are_spread_over_the_keys_and_stay_with_theirs(tmp_path: Path) -> None:

@@ -76,6 +76,11 @@ def _facts(receipt: Receipt) -> Iterator[tuple[str, str]]:
         yield "latency", f"p50 {receipt.p50_seconds:.3f} s, p99 {receipt.p99_seconds:.3f} s"
     if receipt.counted:
         yield "counted", f"{receipt.counted} attempts held a count of tokens, which is an estimate"
+    if receipt.resent:
+        yield (
+            "resent",
+            f"{receipt.resent} calls were tries of the client's own library, after others",
+        )
     if receipt.limited:
         yield "limited", f"{receipt.limited} replies ended at an output limit that the gate set"
     if receipt.settings == "built in":

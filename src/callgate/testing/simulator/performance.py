@@ -28,6 +28,8 @@ JSON: Final = ("content-type", "application/json")
 GZIP: Final = ("content-encoding", "gzip")
 UNPACED: Final = PaceTable()
 UNSCRIPTED: Final = AnswerTable()
+RECKONED: Final = frozenset({"date", "reset"})
+"""Forms of a wait that name an instant, which is reckoned from the date of the answer."""
 TOLD_LIMIT: Final = 50
 """The limit that reset headers of a scripted fault name."""
 
@@ -192,6 +194,8 @@ def _send_status(scene: Scene, fault: FaultTable) -> None:
     spec, body = error_body(scene, fault)
     body, encoding = _encoded(body, fault.encoding)
     headers = dict([JSON, *scene.headers, *encoding, *_retry_after(scene, fault)])
+    if fault.retry_after_form in RECKONED:
+        headers["date"] = formatdate(scene.clock.now(), usegmt=True)
     headers.update({name.lower(): value for name, value in fault.headers.items()})
     told = msgspec.structs.replace(spec, retry_after_seconds=fault.retry_after_seconds)
     scene.entry.refuse(told, scene.clock.monotonic())
