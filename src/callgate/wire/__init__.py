@@ -151,6 +151,10 @@ class Format(Protocol):
         """Say what a reply with a status of 400 or more means."""
         ...
 
+
+class ClientFormat(Format, Protocol):
+    """A format that clients speak too: it can tell them of an error."""
+
     def error_body(self, error: CallgateError, /) -> bytes:
         """Return the body that tells a client of this format about ``error``."""
         ...

@@ -64,6 +64,8 @@ class Complaint(msgspec.Struct, frozen=True, kw_only=True):
     """Whether its structured code says that a model was asked what to think of the input."""
     began: bool = False
     """Whether it came after a status of 200, when work may have been done already."""
+    counts_as: int | None = None
+    """The status that its structured code stands for, where that is not the one it came with."""
 
 
 def failure_of(complaint: Complaint) -> Failed:
@@ -75,9 +77,9 @@ def failure_of(complaint: Complaint) -> Failed:
 
     Source: Microsoft's "Manage costs for Azure OpenAI" (HTTP error response codes and billing).
     """
-    status = complaint.status
-    answer = Answer(status=status, headers=complaint.headers, body=complaint.body)
-    told = f"the provider answered {status}: {complaint.message}"
+    status = complaint.counts_as or complaint.status
+    answer = Answer(status=complaint.status, headers=complaint.headers, body=complaint.body)
+    told = f"the provider answered {complaint.status}: {complaint.message}"
     if complaint.is_money or status == NO_CREDIT:
         fix = "top up the account at the provider, or route to another one"
         return OutOfCredit(
@@ -85,24 +87,26 @@ def failure_of(complaint: Complaint) -> Failed:
         )
     if complaint.is_key or status in {401, 403}:
         fix = "check the provider's key in the settings; the agent's own key is fine"
-        msg = f"the provider rejects the gate's credential ({status}): {complaint.message}"
+        msg = (
+            f"the provider rejects the gate's credential ({complaint.status}): {complaint.message}"
+        )
         is_key = complaint.is_key or status == UNAUTHENTICATED
         kind = BadCredential if is_key else Forbidden
         return kind(msg, billed=False, answer=answer, reason=Reason(code="bad_credential", fix=fix))
     if status in TRANSIENT or status >= FIRST_SERVER_ERROR:
-        return _transient(complaint, told, answer)
+        return _transient(complaint, status, told, answer)
     if status == NOT_FOUND and complaint.is_model:
         return NoSuchModel(told, billed=False, answer=answer)
     return BadRequest(told, billed=complaint.is_filtered, answer=answer)
 
 
-def _transient(complaint: Complaint, told: str, answer: Answer) -> Failed:
+def _transient(complaint: Complaint, status: int, told: str, answer: Answer) -> Failed:
     wait = retry_after_seconds(complaint.headers)
     if wait is None:
         wait = hinted_seconds(error_object(complaint.body))
-    if complaint.status == TOO_MANY:
+    if status == TOO_MANY:
         return RateLimited(told, billed=False, answer=answer, retry_after_seconds=wait)
-    is_timeout = complaint.status in TIMEOUTS
+    is_timeout = status in TIMEOUTS
     kind = TimedOut if is_timeout else Transient
     billed = is_timeout or complaint.began
     return kind(told, billed=billed, answer=answer, retry_after_seconds=wait)

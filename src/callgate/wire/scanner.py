@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from callgate.call import Meter
 from callgate.errors import BrokenReply, Failed
 from callgate.wire.failures import broken
-from callgate.wire.sse import Splitter
+from callgate.wire.sse import Cutter, Splitter
 
 
 class EventScanner(ABC):
@@ -18,9 +18,9 @@ class EventScanner(ABC):
     end_event: str
     """How a whole reply ends."""
 
-    def __init__(self, meter: Meter) -> None:
+    def __init__(self, meter: Meter, cutter: Cutter | None = None) -> None:
         self._meter = meter
-        self._splitter = Splitter()
+        self._splitter: Cutter = Splitter() if cutter is None else cutter
         self._failure: Failed | None = None
         self.has_content = False
 

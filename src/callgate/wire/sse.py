@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
-from typing import Any, Final
+from collections.abc import AsyncIterator, Iterable
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -23,6 +23,23 @@ LONGEST_END: Final = 4
 
 LARGEST_EVENT_BYTES: Final = 64 * 1024 * 1024
 """An event that is still open after this much is no event."""
+
+
+class Cutter(Protocol):
+    """Cuts a stream of bytes into events."""
+
+    def feed(self, chunk: bytes) -> Iterable[bytes]:
+        """Return the events that are complete now.
+
+        Raises:
+            BrokenReply: What comes next can be no event.
+        """
+        ...
+
+    @property
+    def rest(self) -> bytes:
+        """What has come since the last complete event."""
+        ...
 
 
 class Splitter:

@@ -209,6 +209,8 @@ def _usage(asked: Asked, answer: AnswerTable, said: Generation) -> Usage:
         plain, short, long = plain + short + long, 0, 0
     elif asked.format == "openai_chat":
         short, long = short + long, 0
+    elif asked.format == "bedrock_converse":
+        output, reasoning = output + reasoning, 0
     return Usage(
         input_tokens=plain,
         cache_read_tokens=told.cache_read_tokens,

@@ -74,7 +74,7 @@ class Scene(msgspec.Struct, kw_only=True):
 def refuse(scene: Scene, problem: Problem) -> None:
     """Answer with the provider's error for ``problem``; nothing is charged."""
     spec = ErrorSpec.of(problem, scene.asked)
-    headers = [JSON, *scene.headers]
+    headers = [JSON, *scene.headers, *scene.format.error_headers(spec)]
     if problem.retry_after_seconds is not None and not scene.format.tells_waits_in_body:
         headers.append(("retry-after", f"{-(-problem.retry_after_seconds // 1):.0f}"))
     scene.entry.refuse(spec, scene.clock.monotonic())
@@ -193,12 +193,13 @@ def error_body(scene: Scene, fault: FaultTable) -> tuple[ErrorSpec, bytes]:
 def _send_status(scene: Scene, fault: FaultTable) -> None:
     spec, body = error_body(scene, fault)
     body, encoding = _encoded(body, fault.encoding)
-    headers = dict([JSON, *scene.headers, *encoding, *_retry_after(scene, fault)])
+    told = scene.format.error_headers(spec)
+    headers = dict([JSON, *scene.headers, *told, *encoding, *_retry_after(scene, fault)])
     if fault.retry_after_form in RECKONED:
         headers["date"] = formatdate(scene.clock.now(), usegmt=True)
     headers.update({name.lower(): value for name, value in fault.headers.items()})
-    told = msgspec.structs.replace(spec, retry_after_seconds=fault.retry_after_seconds)
-    scene.entry.refuse(told, scene.clock.monotonic())
+    asking = msgspec.structs.replace(spec, retry_after_seconds=fault.retry_after_seconds)
+    scene.entry.refuse(asking, scene.clock.monotonic())
     scene.connection.send(spec.status, headers.items(), body)
 
 

@@ -9,8 +9,10 @@ from urllib.parse import parse_qs, unquote
 
 import msgspec
 
+from callgate.testing.simulator.aws_signature import SCHEME, access_key_in
 from callgate.testing.simulator.connection import Incoming
 from callgate.testing.simulator.formats.anthropic_messages import AnthropicMessages
+from callgate.testing.simulator.formats.bedrock import Bedrock
 from callgate.testing.simulator.formats.format import Format
 from callgate.testing.simulator.formats.gemini import Gemini
 from callgate.testing.simulator.formats.openai_chat import OpenAIChat
@@ -24,6 +26,7 @@ RESPONSES: Final = OpenAIResponses()
 EMBEDDINGS: Final = OpenAIEmbeddings()
 MESSAGES: Final = AnthropicMessages()
 GEMINI: Final = Gemini()
+BEDROCK: Final = Bedrock()
 
 POSTS: Final[Mapping[str, tuple[Format, Endpoint]]] = {
     "/v1/chat/completions": (CHAT, "generate"),
@@ -39,6 +42,7 @@ GEMINI_ACTIONS: Final[Mapping[str, Endpoint]] = {
     "streamGenerateContent": "generate",
     "countTokens": "count_tokens",
 }
+BEDROCK_PATH: Final = re.compile(r"/model/([^/]+)/(converse|converse-stream)")
 MODELS: Final = re.compile(r"/(v1|v1beta|v1alpha)/models(?:/([^:]+))?")
 RETRIEVED: Final = re.compile(r"/v1/responses/([^/]+)(/input_items)?")
 
@@ -61,7 +65,11 @@ def find_route(incoming: Incoming) -> Route:
     found = POSTS.get(incoming.path)
     if found is not None:
         return Route(format=found[0], endpoint=found[1])
-    return _gemini(incoming) or _models(incoming) or _retrieved(incoming) or _unknown(incoming)
+    for find in (_gemini, _bedrock, _models, _retrieved):
+        route = find(incoming)
+        if route is not None:
+            return route
+    return _unknown(incoming)
 
 
 def _gemini(incoming: Incoming) -> Route | None:
@@ -75,6 +83,19 @@ def _gemini(incoming: Incoming) -> Route | None:
         name=unquote(model),
         streams=action == "streamGenerateContent",
         is_known=action in GEMINI_ACTIONS,
+    )
+
+
+def _bedrock(incoming: Incoming) -> Route | None:
+    match = BEDROCK_PATH.fullmatch(incoming.path)
+    if match is None:
+        return None
+    model, action = match.groups()
+    return Route(
+        format=BEDROCK,
+        endpoint="generate",
+        name=unquote(model),
+        streams=action == "converse-stream",
     )
 
 
@@ -135,5 +156,7 @@ def key_of(incoming: Incoming) -> str | None:
     scheme, _, token = (incoming.header("authorization") or "").partition(" ")
     if scheme.lower() == "bearer" and token:
         return token.strip()
+    if scheme == SCHEME:
+        return access_key_in(token)
     given = parse_qs(incoming.query).get("key") if "key=" in incoming.query else None
     return given[0] if given else None

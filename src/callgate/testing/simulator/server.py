@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from callgate.clock import Clock, SystemClock
+from callgate.testing.simulator.aws_signature import check_signature
 from callgate.testing.simulator.bill import Bill, Entry, make_bill
 from callgate.testing.simulator.clock import CLOCKS
 from callgate.testing.simulator.connection import Connection, Incoming, listen
@@ -146,6 +147,16 @@ class Simulator:
         return self.url
 
     @property
+    def bedrock_url(self) -> str:
+        """What ``AWS_ENDPOINT_URL_BEDROCK_RUNTIME`` wants; it has no path."""
+        return self.url
+
+    @property
+    def azure_url(self) -> str:
+        """What a client of Azure's v1 API wants; it ends in ``/openai/v1``."""
+        return f"{self.url}/openai/v1"
+
+    @property
     def clock(self) -> Clock:
         """What delays, rate limits and dates go by."""
         return self._clock
@@ -277,6 +288,8 @@ class Simulator:
         asked = scene.asked
         if self._script.keys is not None and asked.key not in self._script.keys:
             raise scene.format.wrong_key(asked)
+        if scene.format.api == "bedrock" and self._script.aws_keys is not None:
+            check_signature(incoming, self._script.aws_keys)
         if incoming.too_large:
             raise Problem(413)
         check_method(route, incoming)

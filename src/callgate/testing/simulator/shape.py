@@ -32,7 +32,7 @@ def shaped(events: Sequence[Event], shape: ShapeTable, format: Format) -> Sequen
     """
     count = format.ends_with_done if shape.done is None else shape.done
     done = [DONE] * count
-    if shape is USUAL or shape == USUAL:
+    if shape is USUAL or shape == USUAL or not format.has_lines:
         return [*events, *done] if done else events
     return [_dressed(event, n, shape) for n, event in _inserted([*events, *done], shape, format)]
 

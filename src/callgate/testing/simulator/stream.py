@@ -80,7 +80,7 @@ class _Stream:
     async def _send(self, n: int, event: Event) -> None:
         if n and self._pace.event_seconds:
             await wait(self._scene, self._pace.event_seconds)
-        data = _maim(event.data) if n == self._break_at else event.data
+        data = self._scene.format.maimed(event.data) if n == self._break_at else event.data
         size = self._pace.chunk_bytes or len(data)
         for start in range(0, len(data), size):
             self._connection.send_chunk(data[start : start + size])
@@ -106,12 +106,12 @@ class _Stream:
     def _error(self, fault: FaultTable) -> bytes:
         """Return the event with which an error is told; a text of the script goes as it is."""
         scene, n = self._scene, self._break_at or 0
-        _, body = error_body(scene, fault)
+        spec, body = error_body(scene, fault)
         if isinstance(fault.body, str):
             return body
         if fault.how == "failed_event":
             return scene.format.failed_event(scene.asked, body, n)
-        return scene.format.error_event(scene.asked, body, n)
+        return scene.format.broken_off(scene.asked, spec, body, n)
 
 
 def _break_at(fault: FaultTable | None, events: Sequence[Event]) -> int | None:
@@ -124,11 +124,6 @@ def _break_at(fault: FaultTable | None, events: Sequence[Event]) -> int | None:
     if fault.after_events is None:
         return last if fault.how == "end" else min(1, last)
     return min(fault.after_events, last)
-
-
-def _maim(data: bytes) -> bytes:
-    """Return an event whose JSON ends in its middle."""
-    return data[: len(data) * 2 // 3].rstrip(b"\r\n") + b"\n\n"
 
 
 def _cut_in_character(data: bytes) -> bytes:

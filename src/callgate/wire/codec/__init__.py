@@ -39,6 +39,8 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     """Who made the signed parts in it."""
     seed: str
     """What ids are made of that the reply lacks; unlike that of any other reply."""
+    model: str = ""
+    """The model that was asked, where the reply does not name it (Bedrock)."""
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,19 +119,24 @@ class StreamWriter(Protocol):
         ...
 
 
-class Codec(msgspec.Struct, frozen=True, kw_only=True):
-    """One format, to and from the canonical form: what reads it and what writes it."""
+class Upstream(msgspec.Struct, frozen=True, kw_only=True):
+    """A format that providers speak, and perhaps no client: what writes it to them and reads them."""
 
     name: str
-    """The format's name, such as ``openai_chat``."""
-    read_request: Callable[[bytes, Home], Prompt]
-    """Raises Malformed where it cannot be read."""
+    """The format's name, such as ``bedrock_converse``."""
     write_request: Callable[[Prompt, Target], Written]
     read_reply: Callable[[bytes, Origin], Completion]
     """Raises BrokenReply where it is not what this format answers with."""
+    reader: Callable[[Origin], StreamReader]
+
+
+class Codec(Upstream, frozen=True, kw_only=True):
+    """A format that clients speak too, to and from the canonical form."""
+
+    read_request: Callable[[bytes, Home], Prompt]
+    """Raises Malformed where it cannot be read."""
     write_reply: Callable[[Completion, Client], Written]
     """Raises BrokenReply where what it says cannot be said in this format."""
-    reader: Callable[[Origin], StreamReader]
     writer: Callable[[Client], StreamWriter]
     error_body: Callable[[CallgateError], bytes]
     """Returns the body that tells a client of this format about an error."""

@@ -23,7 +23,7 @@ from callgate.wire.codec.canonical import (
     ToolUse,
 )
 from callgate.wire.codec.replies import broken, object_in, whole
-from callgate.wire.sse import Splitter
+from callgate.wire.sse import Cutter, Splitter
 
 FIRST_HALF: Final = ("\ud800", "\udbff")
 """The first halves of characters beyond U+FFFF."""
@@ -44,8 +44,8 @@ class EventReader(ABC):
     end_event: str
     """How a whole stream ends."""
 
-    def __init__(self) -> None:
-        self._splitter = Splitter()
+    def __init__(self, cutter: Cutter | None = None) -> None:
+        self._splitter: Cutter = Splitter() if cutter is None else cutter
         self._events: list[Event] = []
         self._is_over = False
         self._next = 0

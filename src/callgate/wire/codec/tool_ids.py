@@ -37,12 +37,14 @@ ALPHABETS: Final[Mapping[str, Alphabet]] = {
     "openai": Alphabet(pattern=r".+", longest=40),
     "openai_responses": Alphabet(pattern=r".+", longest=64),
     "gemini": Alphabet(pattern=r".+", longest=200),
+    "bedrock": Alphabet(pattern=r"[a-zA-Z0-9_-]+", longest=64),
     "mistral": Alphabet(pattern=r"[a-zA-Z0-9]{9}", longest=9, holds_others=False, digest_letters=9),
 }
 """By family, and by the servers that differ from theirs.
 
 Source: Anthropic's and Mistral's own error texts; OpenAI's for the longest id
-("string too long. Expected a string with maximum length 40", 64 for ``call_id``).
+("string too long. Expected a string with maximum length 40", 64 for ``call_id``); botocore 1.44,
+``ToolUseId``, which also takes dots and colons, though Claude behind it does not.
 """
 
 

@@ -14,9 +14,11 @@ from callgate.wire.codec import (
     StreamReader,
     StreamWriter,
     Target,
+    Upstream,
     Written,
 )
 from callgate.wire.codec.anthropic_messages import MESSAGES
+from callgate.wire.codec.bedrock_converse import CONVERSE
 from callgate.wire.codec.canonical import Began, Event
 from callgate.wire.codec.gemini_generate_content import GENERATE_CONTENT
 from callgate.wire.codec.losses import Loss
@@ -28,7 +30,10 @@ from callgate.wire.codec.streams import HALF_A_NAME
 CODECS: Final[Mapping[str, Codec]] = {
     codec.name: codec for codec in (CHAT, MESSAGES, RESPONSES, GENERATE_CONTENT)
 }
-"""Every codec by the name of its format."""
+"""The formats that clients speak, by name."""
+
+UPSTREAMS: Final[Mapping[str, Upstream]] = {**CODECS, CONVERSE.name: CONVERSE}
+"""The formats that providers speak, by name."""
 
 
 def translate_request(body: bytes, source: str, *, target: str, home: Home, to: Target) -> Written:
@@ -44,7 +49,7 @@ def translate_request(body: bytes, source: str, *, target: str, home: Home, to: 
     Raises:
         Malformed: It cannot be read.
     """
-    return CODECS[target].write_request(CODECS[source].read_request(body, home), to)
+    return UPSTREAMS[target].write_request(CODECS[source].read_request(body, home), to)
 
 
 def translate_reply(
@@ -55,7 +60,7 @@ def translate_reply(
     Raises:
         BrokenReply: It cannot be read, or not be said.
     """
-    return CODECS[target].write_reply(CODECS[source].read_reply(body, origin), client)
+    return CODECS[target].write_reply(UPSTREAMS[source].read_reply(body, origin), client)
 
 
 class Translator:
@@ -128,4 +133,4 @@ def translator(source: str, *, target: str, origin: Origin, client: Client) -> T
         origin: Where the stream comes from.
         client: Who gets it.
     """
-    return Translator(CODECS[source].reader(origin), CODECS[target].writer(client))
+    return Translator(UPSTREAMS[source].reader(origin), CODECS[target].writer(client))

@@ -9,7 +9,7 @@ import msgspec
 from callgate.call import Headers
 from callgate.errors import Answer, BrokenReply, CallgateError, Failed, Transient
 from callgate.wire import Scanner
-from callgate.wire.codec import Client, Codec, Origin
+from callgate.wire.codec import Client, Codec, Origin, Upstream
 from callgate.wire.codec.losses import Loss
 from callgate.wire.codec.translate import Translator
 from callgate.wire.failures import JSON_HEADERS
@@ -20,7 +20,7 @@ STREAM_HEADERS: Headers = (("content-type", "text/event-stream; charset=utf-8"),
 class WayBack(msgspec.Struct, kw_only=True):
     """How replies of one attempt come back, and what does not come with them."""
 
-    source: Codec
+    source: Upstream
     """The provider's format."""
     target: Codec
     """The client's."""

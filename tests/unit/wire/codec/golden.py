@@ -20,9 +20,10 @@ from tests.unit.wire.codec.translating import (
     FROM_HOME,
     GEMINI,
     MESSAGES,
-    PAIRS,
     RESPONSES,
     TO_AWAY,
+    WAYS_BACK,
+    WAYS_OUT,
     put_stream,
 )
 from tests.unit.wire.codec.upstreams import REPLIES, STREAMS
@@ -292,10 +293,11 @@ REQUESTS: Final[dict[str, dict[str, Any]]] = {
 
 def pages() -> Iterator[tuple[str, bytes]]:
     """Yield the name of each file and what it must hold."""
-    for source, target in PAIRS:
+    for source, target in WAYS_OUT:
         body = json.dumps(REQUESTS[source], ensure_ascii=False).encode()
         asked = translate_request(body, source, target=target, home=FROM_HOME, to=TO_AWAY)
         yield f"{source}-{target}-request.txt", _page(asked.body, asked.losses)
+    for source, target in WAYS_BACK:
         said = json.dumps(REPLIES[source], ensure_ascii=False).encode()
         told = translate_reply(said, source, target=target, origin=FROM_AWAY, client=CLIENT)
         yield f"{source}-{target}-reply.txt", _page(told.body, told.losses)

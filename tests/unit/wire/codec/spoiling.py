@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from typing import Any, Final, cast
 
+from callgate.testing.simulator.formats.event_frames import frame
+from callgate.wire.event_stream import Frames, read_message
+from tests.unit.wire.codec.translating import BEDROCK
 from tests.unit.wire.codec.upstreams import STREAMS
 
 JUNK: Final[tuple[Any, ...]] = (
@@ -37,11 +41,15 @@ def spoil(chance: random.Random, value: Any) -> Any:
 
 def spoiled_stream(chance: random.Random, source: str) -> tuple[list[bytes], int]:
     """Return a stream in pieces, in which little is as it should be, and how many events it has."""
-    end = b"\r\n\r\n" if b"\r\n\r\n" in STREAMS[source] else b"\n\n"
-    events = STREAMS[source].split(end)[:-1]
+    if source == BEDROCK:
+        events = list(Frames().feed(STREAMS[source]))
+        spoiled = _spoiled_frame
+    else:
+        events = re.findall(rb".*?(?:\n\n|\r\n\r\n)", STREAMS[source], re.DOTALL)
+        spoiled = _spoiled_event
     if chance.random() < SHUFFLED:
         events = chance.choices(events, k=len(events))
-    stream = b"".join([_spoiled_event(chance, event) + end for event in events])
+    stream = b"".join([spoiled(chance, event) for event in events])
     if chance.random() < SHUFFLED:
         at = chance.randrange(len(stream))
         stream = stream[:at] + chance.randbytes(chance.randrange(3)) + stream[at + 2 :]
@@ -53,5 +61,17 @@ def spoiled_stream(chance: random.Random, source: str) -> tuple[list[bytes], int
 def _spoiled_event(chance: random.Random, event: bytes) -> bytes:
     head, _, text = event.partition(b"data: ")
     if text.startswith(b"{") and chance.random() < CHANGED:
-        text = json.dumps(spoil(chance, json.loads(text))).encode()
+        told = text.rstrip()
+        text = json.dumps(spoil(chance, json.loads(told))).encode() + text[len(told) :]
     return head + b"data: " + text
+
+
+def _spoiled_frame(chance: random.Random, event: bytes) -> bytes:
+    message = read_message(event)
+    headers = {name: str(value) for name, value in message.headers.items()}
+    payload = message.payload
+    if chance.random() < CHANGED:
+        payload = json.dumps(spoil(chance, json.loads(payload))).encode()
+    if chance.random() < CHANGED / 4:
+        headers[":message-type"] = chance.choice(["exception", "error", "x"])
+    return frame(headers, payload)

@@ -21,8 +21,8 @@ from tests.unit.wire.codec.translating import (
     GEMINI,
     HOME,
     MESSAGES,
-    PAIRS,
     RESPONSES,
+    WAYS_OUT,
     put,
     put_reply,
     put_stream,
@@ -195,7 +195,7 @@ def test_a_grave_loss_needs_leave_by_its_name() -> None:
     assert grave(got.losses, allowed={"sampling"}) == []
 
 
-@pytest.mark.parametrize(("source", "target"), PAIRS)
+@pytest.mark.parametrize(("source", "target"), WAYS_OUT)
 def test_every_loss_has_a_name_that_settings_can_allow(source: str, target: str) -> None:
     asked = {CHAT: chat(user()), MESSAGES: message(user()), GEMINI: content()}.get(source)
     strange = {**(asked or {"model": "m", "input": "go"}), "tools": None, "odd": 1}

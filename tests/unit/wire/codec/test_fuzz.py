@@ -12,16 +12,17 @@ from hypothesis import strategies as st
 
 from callgate.errors import BrokenReply, Malformed
 from callgate.wire.codec.canonical import Broke, Finished
-from callgate.wire.codec.translate import CODECS
+from callgate.wire.codec.translate import CODECS, UPSTREAMS
 from tests.unit.wire.codec.spoiling import spoil, spoiled_stream
 from tests.unit.wire.codec.test_conversations import QUESTIONS, go_on
 from tests.unit.wire.codec.translating import (
     CLIENT,
-    FORMATS,
     FROM_AWAY,
     FROM_HOME,
-    PAIRS,
+    SOURCES,
     TO_AWAY,
+    WAYS_BACK,
+    WAYS_OUT,
     events_of,
     put_stream,
 )
@@ -41,13 +42,13 @@ def translate_spoiled_stream(chance: random.Random, source: str, target: str) ->
     return events
 
 
-@pytest.mark.parametrize(("source", "target"), PAIRS)
+@pytest.mark.parametrize(("source", "target"), WAYS_BACK)
 @given(seed=SEEDS)
 def test_a_spoiled_stream_ends_whole_or_with_an_error(source: str, target: str, seed: int) -> None:
     translate_spoiled_stream(random.Random(seed), source, target)
 
 
-@pytest.mark.parametrize("source", FORMATS)
+@pytest.mark.parametrize("source", SOURCES)
 @given(seed=SEEDS)
 def test_a_spoiled_stream_does_not_depend_on_how_it_is_cut(source: str, seed: int) -> None:
     pieces, _ = spoiled_stream(random.Random(seed), source)
@@ -56,29 +57,29 @@ def test_a_spoiled_stream_does_not_depend_on_how_it_is_cut(source: str, seed: in
     assert type(cut[-1]) is type(whole[-1])
 
 
-@pytest.mark.parametrize("source", FORMATS)
+@pytest.mark.parametrize("source", SOURCES)
 @given(chunks=st.lists(st.binary(max_size=30), max_size=5))
 def test_random_bytes_are_no_stream(source: str, chunks: list[bytes]) -> None:
     assert isinstance(events_of(chunks, source)[-1], Broke)
 
 
-@pytest.mark.parametrize(("source", "target"), PAIRS)
+@pytest.mark.parametrize(("source", "target"), WAYS_BACK)
 @given(seed=SEEDS)
 def test_a_spoiled_reply_is_read_or_a_typed_error(source: str, target: str, seed: int) -> None:
     body = json.dumps(spoil(random.Random(seed), REPLIES[source])).encode()
     with suppress(BrokenReply):
-        completion = CODECS[source].read_reply(body, FROM_AWAY)
+        completion = UPSTREAMS[source].read_reply(body, FROM_AWAY)
         assert CODECS[target].write_reply(completion, CLIENT).body
 
 
-@pytest.mark.parametrize(("source", "target"), PAIRS)
+@pytest.mark.parametrize(("source", "target"), WAYS_OUT)
 @given(seed=SEEDS)
 def test_a_spoiled_request_is_read_or_a_typed_error(source: str, target: str, seed: int) -> None:
     asked = go_on(QUESTIONS[source], REPLIES[source], source)
     body = json.dumps(spoil(random.Random(seed), asked)).encode()
     with suppress(Malformed):
         prompt = CODECS[source].read_request(body, FROM_HOME)
-        assert CODECS[target].write_request(prompt, TO_AWAY).body
+        assert UPSTREAMS[target].write_request(prompt, TO_AWAY).body
 
 
 @pytest.mark.soak
@@ -87,5 +88,5 @@ def test_ten_million_events_of_spoiled_streams_crash_nothing() -> None:
     chance = random.Random(20261125)
     seen = 0
     while seen < 10_000_000:
-        source, target = chance.choice(PAIRS)
+        source, target = chance.choice(WAYS_BACK)
         seen += translate_spoiled_stream(chance, source, target)

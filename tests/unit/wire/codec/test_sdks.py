@@ -14,11 +14,11 @@ from callgate.wire.codec.translate import translator
 from tests.unit.wire.codec.translating import (
     CHAT,
     CLIENT,
-    FORMATS,
     FROM_AWAY,
     GEMINI,
     MESSAGES,
     RESPONSES,
+    SOURCES,
     put_reply,
     put_stream,
 )
@@ -32,8 +32,8 @@ TEXT = "Look: 🌦"
 
 
 def others(format: str) -> list[str]:
-    """Return every format but one."""
-    return [each for each in FORMATS if each != format]
+    """Return every format of replies but one."""
+    return [each for each in SOURCES if each != format]
 
 
 def streamed(source: str, target: str) -> bytes:

@@ -17,7 +17,7 @@ from tests.unit.wire.codec.translating import (
     CLIENT,
     FROM_AWAY,
     MESSAGES,
-    PAIRS,
+    WAYS_BACK,
     data_in,
     events_of,
     put_stream,
@@ -132,7 +132,7 @@ def test_usage_goes_to_a_chat_client_only_if_it_asked() -> None:
     assert not any("usage" in page for page in silent)
 
 
-@pytest.mark.parametrize(("source", "target"), PAIRS)
+@pytest.mark.parametrize(("source", "target"), WAYS_BACK)
 def test_a_stream_that_stops_before_its_end_ends_with_an_error(source: str, target: str) -> None:
     stream = STREAMS[source]
     cut_off = stream[: len(stream) * 2 // 3]

@@ -14,6 +14,7 @@ from callgate.wire.codec.canonical import Event, Minter, Prompt
 from callgate.wire.codec.losses import Loss
 from callgate.wire.codec.translate import (
     CODECS,
+    UPSTREAMS,
     translate_reply,
     translate_request,
     translator,
@@ -22,13 +23,20 @@ from callgate.wire.codec.translate import (
 FORMATS: Final = tuple(CODECS)
 CHAT, MESSAGES = "openai_chat", "anthropic_messages"
 RESPONSES, GEMINI = "openai_responses", "gemini_generate_content"
+BEDROCK: Final = "bedrock_converse"
+SOURCES: Final = tuple(UPSTREAMS)
+"""The formats of replies: also those that no client speaks."""
 PAIRS: Final = [(one, other) for one in FORMATS for other in FORMATS if one != other]
+WAYS_OUT: Final = [*PAIRS, *((one, BEDROCK) for one in FORMATS)]
+"""From whose format a request may go into whose."""
+WAYS_BACK: Final = [*PAIRS, *((BEDROCK, one) for one in FORMATS)]
+"""From whose format a reply may come back into whose."""
 
 HOME: Final = Minter(provider="home", account="key-1")
 AWAY: Final = Minter(provider="away", account="key-2")
 FROM_HOME: Final = Home(minter=HOME, model="asked", stream=False)
 TO_AWAY: Final = Target(minter=AWAY, model="served", output_tokens=900)
-FROM_AWAY: Final = Origin(minter=AWAY, seed="call_1")
+FROM_AWAY: Final = Origin(minter=AWAY, seed="call_1", model="served")
 CLIENT: Final = Client(minter=HOME, seed="call_1", created=1_790_000_000)
 
 
@@ -90,7 +98,7 @@ def read(page: dict[str, Any], source: str) -> Prompt:
 
 def events_of(chunks: Iterable[bytes], source: str) -> list[Event]:
     """Read a stream into canonical events."""
-    reader = CODECS[source].reader(FROM_AWAY)
+    reader = UPSTREAMS[source].reader(FROM_AWAY)
     events: list[Event] = []
     for chunk in chunks:
         events += reader.feed(chunk)

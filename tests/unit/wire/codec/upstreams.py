@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from tests.unit.wire.codec.translating import CHAT, GEMINI, MESSAGES, RESPONSES
+from callgate.testing.simulator.formats.event_frames import event_frame
+from tests.unit.wire.codec.translating import BEDROCK, CHAT, GEMINI, MESSAGES, RESPONSES
 
 DONE: Final = b"data: [DONE]\n\n"
 
@@ -170,7 +171,55 @@ def gemini_stream(*parts: dict[str, Any], finish: str | None = "STOP") -> bytes:
     return "".join([f"data: {text}\r\n\r\n" for text in texts]).encode()
 
 
+TOKENS: Final[dict[str, dict[str, Any]]] = {
+    BEDROCK: {"inputTokens": 9, "outputTokens": 4, "totalTokens": 13},
+    CHAT: {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13},
+    MESSAGES: {"input_tokens": 9, "output_tokens": 4},
+    RESPONSES: {"input_tokens": 9, "output_tokens": 4, "total_tokens": 13},
+    GEMINI: {"promptTokenCount": 9, "candidatesTokenCount": 4, "totalTokenCount": 13},
+}
+
+
+def converse_events(index: int, block: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Return the messages of one block of Converse, its words in two pieces."""
+    at = {"contentBlockIndex": index}
+    deltas: list[dict[str, Any]] = []
+    events: list[tuple[str, dict[str, Any]]] = []
+    if "toolUse" in block:
+        use = block["toolUse"]
+        start = {"toolUse": {"toolUseId": use["toolUseId"], "name": use["name"]}}
+        events.append(("contentBlockStart", {**at, "start": start}))
+        words = json.dumps(use["input"], ensure_ascii=False)
+        deltas = [{"toolUse": {"input": half}} for half in halves(words)]
+    elif "reasoningContent" in block:
+        thought = block["reasoningContent"]["reasoningText"]
+        deltas = [{"reasoningContent": {"text": half}} for half in halves(thought["text"])]
+        deltas.append({"reasoningContent": {"signature": thought["signature"]}})
+    else:
+        deltas = [{"text": half} for half in halves(block["text"])]
+    events += [("contentBlockDelta", {**at, "delta": delta}) for delta in deltas]
+    return [*events, ("contentBlockStop", at)]
+
+
+def converse_stream(*blocks: dict[str, Any], stop: str = "end_turn", **metadata: Any) -> bytes:
+    """Return a whole stream of Converse."""
+    told = {"usage": TOKENS[BEDROCK], "metrics": {"latencyMs": 1}, **metadata}
+    events: list[tuple[str, dict[str, Any]]] = [("messageStart", {"role": "assistant"})]
+    for n, block in enumerate(blocks):
+        events += converse_events(n, block)
+    events += [("messageStop", {"stopReason": stop}), ("metadata", told)]
+    return b"".join([event_frame(kind, json.dumps(page).encode()) for kind, page in events])
+
+
+CONVERSED: Final[list[dict[str, Any]]] = [
+    {"reasoningContent": {"reasoningText": {"text": "höm 🤔", "signature": "c2ln"}}},
+    {"text": "Look: 🌦"},
+    {"toolUse": {"toolUseId": "a", "name": "sun", "input": {"in": "Köln 🌞"}}},
+    {"toolUse": {"toolUseId": "b", "name": "rain", "input": {}}},
+]
+
 STREAMS: Final[dict[str, bytes]] = {
+    BEDROCK: converse_stream(*CONVERSED, stop="tool_use"),
     CHAT: chat_stream(
         chat_event({"reasoning_content": "höm 🤔"}),
         chat_event({"content": "Lo"}),
@@ -216,14 +265,13 @@ STREAMS: Final[dict[str, bytes]] = {
 }
 """A thought, words and two calls, in every format."""
 
-TOKENS: Final[dict[str, dict[str, Any]]] = {
-    CHAT: {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13},
-    MESSAGES: {"input_tokens": 9, "output_tokens": 4},
-    RESPONSES: {"input_tokens": 9, "output_tokens": 4, "total_tokens": 13},
-    GEMINI: {"promptTokenCount": 9, "candidatesTokenCount": 4, "totalTokenCount": 13},
-}
-
 REPLIES: Final[dict[str, dict[str, Any]]] = {
+    BEDROCK: {
+        "output": {"message": {"role": "assistant", "content": CONVERSED}},
+        "stopReason": "tool_use",
+        "usage": TOKENS[BEDROCK],
+        "metrics": {"latencyMs": 1},
+    },
     CHAT: {
         "id": "c1",
         "object": "chat.completion",

@@ -135,6 +135,8 @@ class Format(ABC):
     """Whether an error's body tells how long to wait, and no header does."""
     keepalive: ClassVar[bytes] = b'event: ping\ndata: {"type":"ping"}\n\n'
     """An event that says nothing; not every format has one of its own."""
+    has_lines: ClassVar[bool] = True
+    """Whether a stream is lines of text, which a script may dress otherwise."""
 
     @abstractmethod
     def read(self, body: dict[str, object], asked: Asked, *, strict: bool) -> None:
@@ -185,6 +187,20 @@ class Format(ABC):
     @abstractmethod
     def model(self, name: str) -> bytes:
         """Return what is known of one model."""
+
+    def error_headers(self, spec: ErrorSpec) -> Headers:
+        """Return the headers that tell an error besides its body."""
+        del spec
+        return []
+
+    def broken_off(self, asked: Asked, spec: ErrorSpec, body: bytes, n: int) -> bytes:
+        """Return the event that ends a stream with an error; see :meth:`error_event`."""
+        del spec
+        return self.error_event(asked, body, n)
+
+    def maimed(self, event: bytes) -> bytes:
+        """Return an event whose JSON ends in its middle."""
+        return event[: len(event) * 2 // 3].rstrip(b"\r\n") + b"\n\n"
 
     def failed_event(self, asked: Asked, body: bytes, n: int) -> bytes:
         """Return the event with which a generation says that it failed."""

@@ -16,8 +16,9 @@ How: TypeAlias = Literal[
     "failed_event", "mid_utf8", "mid_json",
 ]  # fmt: skip
 Kind: TypeAlias = Literal[
-    "rate", "tokens", "day", "ramp", "slow_down", "money", "credential", "context", "policy"
-]
+    "rate", "tokens", "day", "ramp", "slow_down", "money", "credential", "context", "policy",
+    "signature",
+]  # fmt: skip
 RetryAfterForm: TypeAlias = Literal["seconds", "float", "date", "ms", "reset", "body"]
 Place: TypeAlias = Literal["before_headers", "after_headers"]
 WITHOUT_STATUS: Final = [how for how in typing.get_args(How) if how != "status"]

@@ -137,6 +137,8 @@ class Script(Table):
 
     keys: Names | None = None
     """The keys it accepts; None accepts every key and none."""
+    aws_keys: dict[str, str] | None = None
+    """Bedrock's access keys and their secrets: what is signed, or not signed, otherwise is refused."""
     models: Names | None = None
     """The models it has; None answers for every name."""
     strict: bool = False

@@ -90,10 +90,11 @@ Json: TypeAlias = Annotated[dict[str, object], BeforeValidator(_plain)]
 Pattern: TypeAlias = Annotated[str | None, AfterValidator(_regex)]
 Names: TypeAlias = Annotated[tuple[str, ...], Field(strict=False), AfterValidator(some)]
 
-Api: TypeAlias = Literal["openai", "anthropic", "gemini"]
+Api: TypeAlias = Literal["openai", "anthropic", "gemini", "bedrock"]
 FormatName: TypeAlias = Literal[
-    "openai_chat", "openai_responses", "openai_embeddings", "anthropic_messages", "gemini"
-]
+    "openai_chat", "openai_responses", "openai_embeddings", "anthropic_messages", "gemini",
+    "bedrock_converse",
+]  # fmt: skip
 Finish: TypeAlias = Literal[
     "stop", "length", "tool_calls", "refusal", "pause", "stop_sequence", "context"
 ]
