@@ -40,6 +40,8 @@ from callgate.pricing.noted import NotedPrices
 from callgate.pricing.table import PriceTable
 from callgate.providers import Provider
 from callgate.providers.anthropic import Anthropic
+from callgate.providers.azure import Azure
+from callgate.providers.bedrock import Bedrock
 from callgate.providers.counting import Counter, find_tokenizers
 from callgate.providers.gemini import Gemini
 from callgate.providers.http import Dialect, HttpProvider
@@ -50,13 +52,15 @@ from callgate.store.calendar import Calendar
 from callgate.store.limits import Limit
 from callgate.store.opening import open_store
 from callgate.task import Task
-from callgate.wire import Format
-from callgate.wire.formats import FORMATS
+from callgate.wire import ClientFormat
+from callgate.wire.formats import CLIENT_FORMATS, FORMATS
 
-DIALECTS: Mapping[str, Dialect] = {
-    "openai": OpenAI(),
-    "anthropic": Anthropic(),
-    "gemini": Gemini(),
+DIALECTS: Mapping[str, Callable[[ProviderPolicy], Dialect]] = {
+    "openai": lambda _: OpenAI(),
+    "anthropic": lambda _: Anthropic(),
+    "gemini": lambda _: Gemini(),
+    "azure": lambda _: Azure(),
+    "bedrock": Bedrock,
 }
 """What each ``api`` of the settings wants besides its format."""
 
@@ -97,7 +101,7 @@ class Gate:
     ) -> None:
         self.store = store
         self.clock = clock
-        self.formats: Mapping[str, Format] = FORMATS
+        self.formats: Mapping[str, ClientFormat] = CLIENT_FORMATS
         self._environ = environ
         self._rng = rng
         self._make_provider = make_provider
@@ -386,7 +390,7 @@ class Gate:
             choosing=Choosing(
                 settings=settings, prices=prices, performances=self._performances, clock=clock
             ),
-            drafting=Drafting(settings=settings, formats=self.formats, prices=prices, clock=clock),
+            drafting=Drafting(settings=settings, formats=FORMATS, prices=prices, clock=clock),
             escalation=Escalation(settings=settings),
         )
 
@@ -422,7 +426,7 @@ def _prices(settings: Settings) -> PriceTable:
 
 def http_provider(policy: ProviderPolicy) -> Provider:
     """Return a provider of the settings, over HTTP."""
-    return HttpProvider(policy, DIALECTS[policy.api])
+    return HttpProvider(policy, DIALECTS[policy.api](policy))
 
 
 def _agent_keys(settings: Settings, secrets: Secrets) -> Mapping[bytes, str]:

@@ -41,6 +41,8 @@ base_url = "{gemini}"
 key = "env:GEMINI_API_KEY"
 read_timeout = "5s"
 
+{providers}
+
 [models.smart]
 use = ["openai:gpt-5.5"]
 
@@ -124,7 +126,7 @@ async def open_gatehouse(
     make_provider: MakeProvider | None = None,
     task_lines: str = "retries = 0",
     routes: Mapping[str, str] | None = None,
-    openai_lines: str = 'read_timeout = "5s"',
+    providers: Mapping[str, str] | None = None,
     clock: Clock | None = None,
 ) -> AsyncGenerator[Gatehouse]:
     """Start a provider that plays ``script``, and a gate before it.
@@ -136,10 +138,11 @@ async def open_gatehouse(
         make_provider: Who answers instead of a provider.
         task_lines: Lines of the only task type.
         routes: Lines of more routes, by name.
-        openai_lines: More lines of the provider of OpenAI's models.
+        providers: Lines of more providers by name, and of OpenAI's own; ``URL`` stands for where
+            the simulator is.
         clock: The time, where a test moves it.
     """
-    more = routes or {}
+    others = dict(providers or {})
     async with Simulator(script=script, seed=1) as simulator:
         config = path / "callgate.toml"
         config.write_text(
@@ -147,11 +150,12 @@ async def open_gatehouse(
                 openai=simulator.openai_url,
                 anthropic=simulator.anthropic_url,
                 gemini=simulator.gemini_url,
-                openai_lines=openai_lines,
+                openai_lines=others.pop("openai", 'read_timeout = "5s"'),
                 gate=gate_lines,
                 task=task_lines,
-                routes="".join(f'"{name}", ' for name in more),
-                models="\n".join(f"[models.{name}]\n{lines}" for name, lines in more.items()),
+                providers=_tables("providers", others).replace("URL", simulator.url),
+                routes="".join(f'"{name}", ' for name in routes or {}),
+                models=_tables("models", routes),
             )
         )
         settings = load(config, environ=ENVIRON)
@@ -166,3 +170,8 @@ async def open_gatehouse(
         finally:
             await server.stop()
             await gate.close()
+
+
+def _tables(section: str, lines: Mapping[str, str] | None) -> str:
+    """Return the tables of a section, from the lines of each."""
+    return "\n".join(f"[{section}.{name}]\n{each}" for name, each in (lines or {}).items())

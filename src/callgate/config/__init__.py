@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from callgate.config.addresses import base_url
 from callgate.config.policies import (
     BASE_URLS,
     PRICE_FILE,
@@ -16,7 +17,6 @@ from callgate.config.policies import (
     ProviderPolicy,
     Settings,
     TaskPolicy,
-    base_url,
 )
 from callgate.config.problems import InvalidSettings, Problem
 from callgate.config.starter import starter

@@ -85,6 +85,10 @@ def _read_url(value: object) -> str:
     return _text(URL)(value).rstrip("/")
 
 
+def _read_base_url(value: object) -> str:
+    return _text(BASE_URL)(value).rstrip("/")
+
+
 def _read_candidate(value: object) -> tuple[str, str]:
     text = _text(CANDIDATE)(value)
     provider, _, model = (text if ":" in text else text.replace("/", ":", 1)).partition(":")
@@ -93,6 +97,7 @@ def _read_candidate(value: object) -> tuple[str, str]:
 
 NUMBER: Final = r"[0-9]+(\.[0-9]+)?"
 URL: Final = r"^https?://[^\s/?#]+[^\s?#]*$"
+BASE_URL: Final = r"^https?://[^\s/?#]+[^\s?#]*(\?api-version=[\w.-]+)?$"
 REFERENCE: Final = r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:[^\x00]+)$"
 STORE: Final = (
     r"^(sqlite:[^\x00]+"
@@ -180,6 +185,18 @@ Url = Annotated[
         secret=True,
     ),
 ]
+BaseUrl = Annotated[
+    str,
+    Kind(
+        _read_base_url,
+        'a URL, such as "https://host/v1"; only Azure\'s may end in ?api-version=',
+        name="URL",
+        schema={"type": "string", "pattern": BASE_URL},
+        # It may hold a password.
+        secret=True,
+    ),
+]
+AwsRegion = Annotated[str, Field(pattern=r"^[a-z]{2,}(-[a-z]+)+-[0-9]+$")]
 StorePlace = Annotated[
     str,
     Kind(

@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from callgate.call import Candidate
+from callgate.config.addresses import api_version_in, aws_region_in, base_url
 from callgate.config.limits import limit_problems, limits_of
 from callgate.config.lines import Lines
 from callgate.config.loose_ends import loose_ends, split_name
@@ -23,9 +24,9 @@ from callgate.config.policies import (
     RoutePolicy,
     Settings,
     TaskPolicy,
-    base_url,
 )
 from callgate.config.problems import InvalidSettings, Problem
+from callgate.config.provider_checks import provider_problems
 from callgate.config.schema import (
     AgentTable,
     File,
@@ -60,6 +61,7 @@ def read_settings(text: str, path: Path) -> Settings:
         *loose_ends(page, lines),
         *limit_problems(page, lines),
         *zone_problems(page, lines),
+        *provider_problems(page, lines),
     ]
     file, found = _checked(page, lines)
     named = {problem.key for problem in problems}
@@ -117,16 +119,20 @@ def _gate(table: GateTable, path: Path) -> GatePolicy:
 
 
 def _provider(name: str, table: ProviderTable, path: Path) -> ProviderPolicy:
+    aws_region = table.aws_region or aws_region_in(table.base_url)
     return ProviderPolicy(
         name=name,
         api=table.api,
-        base_url=base_url(table.api, table.base_url),
+        base_url=base_url(table.api, table.base_url, aws_region=aws_region),
         key=table.keys[0] if table.keys else table.key,
         more_keys=tuple(table.keys[1:]) if table.keys else (),
         region=table.region,
         price_source=table.price_source or table.api,
         reported_cost=table.reported_cost,
         limit_field=table.limit_field,
+        api_version=api_version_in(table.base_url),
+        aws_profile=table.aws_profile,
+        aws_region=aws_region,
         ca_file=None if table.ca_file is None else path.parent / table.ca_file,
         proxy=table.proxy,
         connect_timeout_seconds=table.connect_timeout,

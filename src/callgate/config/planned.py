@@ -21,9 +21,7 @@ PLANNED: Final[Mapping[str, frozenset[str]]] = {
 REMEDY: Final = "remove it: a setting that does not hold is worse than none"
 ALLOWED: Final = "nothing yet: this version does not enforce it"
 
-VALUES: Final[Mapping[str, frozenset[str]]] = {
-    "api": frozenset({"azure", "bedrock"}),
-}
+VALUES: Final[Mapping[str, frozenset[str]]] = {}
 """By setting: values that the design has and this version does not."""
 
 PREFIXES: Final[Mapping[str, tuple[str, ...]]] = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import tzinfo
 from pathlib import Path
@@ -15,17 +14,20 @@ from callgate.config.values import parse_zone
 from callgate.money import Money
 from callgate.task import DEFAULT_TYPE
 
-Api = Literal["openai", "anthropic", "gemini"]
+Api = Literal["openai", "anthropic", "gemini", "azure", "bedrock"]
 BASE_URLS: Final[Mapping[Api, str]] = {
     "openai": "https://api.openai.com/v1",
     "anthropic": "https://api.anthropic.com",
     "gemini": "https://generativelanguage.googleapis.com/v1beta",
 }
+"""Where an api is served that has one address for everybody."""
 
 FORMATS_OF_API: Final[Mapping[Api, tuple[str, ...]]] = {
     "openai": ("openai_chat", "openai_responses", "openai_embeddings"),
     "anthropic": ("anthropic_messages", "anthropic_count_tokens"),
     "gemini": ("gemini_generate_content",),
+    "azure": ("openai_chat", "openai_responses", "openai_embeddings"),
+    "bedrock": ("bedrock_converse",),
 }
 """What each api takes as it comes; a request of another format is put into the first of them."""
 
@@ -43,8 +45,6 @@ Preference = Literal["order", "cost", "latency", "reliability"]
 
 Flaw = Literal["length", "schema"]
 """``length``: cut at its output limit; ``schema``: not what the request's JSON schema says."""
-
-GEMINI_VERSION: Final = re.compile(r"/v1(alpha|beta)?$")
 
 OnDisconnect = Literal["drain", "cancel"]
 
@@ -113,6 +113,11 @@ class ProviderPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """What it takes as it comes; what its ``api`` does, if left out."""
     limit_field: str | None = None
     """The field for an inserted output limit, where the server knows only one of several."""
+    api_version: str | None = None
+    """Azure's, where its older addresses are meant, which name the deployment."""
+    aws_profile: str | None = None
+    aws_region: str | None = None
+    """What Bedrock's requests are signed for."""
     ca_file: Path | None = None
     proxy: str | None = None
     connect_timeout_seconds: float = 5.0
@@ -133,6 +138,17 @@ class ProviderPolicy(msgspec.Struct, frozen=True, kw_only=True):
     def takes(self) -> tuple[str, ...]:
         """The formats that it takes as they come; others are put into the first."""
         return self.formats or FORMATS_OF_API[self.api]
+
+    def url(self, path: str, *, model: str) -> str:
+        """Return where a request goes.
+
+        Args:
+            path: Where the format is served, below the base URL.
+            model: The model's name at the provider.
+        """
+        if self.api_version is None:
+            return self.base_url + path
+        return f"{self.base_url}/deployments/{model}{path}?api-version={self.api_version}"
 
 
 class RoutePolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -247,16 +263,3 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Every limit of the file."""
     alert_at: tuple[float, ...] = ALERT_AT
     """Shares of a budget or a cap, rising, at which somebody is told."""
-
-
-def base_url(api: Api, url: str | None) -> str:
-    """Return where an api is served: OpenAI's ends in ``/v1``, Anthropic's does not.
-
-    Gemini's ends in a version, which Google's SDK adds by itself, and so its address may lack.
-    """
-    if url is None:
-        return BASE_URLS[api]
-    url = url.rstrip("/")
-    if api == "gemini":
-        return url if GEMINI_VERSION.search(url) else f"{url}/v1beta"
-    return url.removesuffix("/v1") if api == "anthropic" else url

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from callgate.call import CostReport
 from callgate.config.kinds import (
     Amount,
+    AwsRegion,
+    BaseUrl,
     Count,
     Duration,
     Name,
@@ -98,12 +100,26 @@ class GateTable(Table):
 class ProviderTable(LimitsTable):
     """Who serves models, and with which key."""
 
-    api: Literal["openai", "anthropic", "gemini"] = Field(description="What it speaks.")
-    base_url: Url | None = Field(
-        default=None, description="Where it is; the api's own address if left out."
+    api: Literal["openai", "anthropic", "gemini", "azure", "bedrock"] = Field(
+        description="What it speaks. Bedrock is asked in Converse, whatever the agent speaks."
+    )
+    base_url: BaseUrl | None = Field(
+        default=None,
+        description="Where it is; the api's own address if left out. Azure's is that of your resource;"
+        " one that ends in `?api-version=…` means its older addresses.",
     )
     key: Reference | None = Field(
-        default=None, description="Where its key is: `env:NAME` or `file:PATH`."
+        default=None,
+        description="Where its key is: `env:NAME` or `file:PATH`. A provider of the api `bedrock`"
+        " without one signs with AWS's own credentials.",
+    )
+    aws_profile: str | None = Field(
+        default=None,
+        description="Bedrock: the profile whose credentials sign; AWS's own order if left out.",
+    )
+    aws_region: AwsRegion | None = Field(
+        default=None,
+        description='Bedrock: the region of AWS, such as `"eu-central-1"`, if `base_url` names none.',
     )
     keys: Annotated[list[Reference], Field(min_length=1)] | None = Field(
         default=None,

@@ -33,7 +33,7 @@ from callgate.errors import (
 )
 from callgate.gate import Gate
 from callgate.pipeline import Passage
-from callgate.wire import Format
+from callgate.wire import ClientFormat
 from callgate.wire.replies import CUT
 
 KEPT_FROM_PROVIDERS = frozenset({
@@ -272,7 +272,9 @@ class Watch:
 class ModelEndpoint:
     """Takes model calls of one format at one path; an ASGI application."""
 
-    def __init__(self, gate: Gate, format: Format, *, door: str, elsewhere: bool = False) -> None:
+    def __init__(
+        self, gate: Gate, format: ClientFormat, *, door: str, elsewhere: bool = False
+    ) -> None:
         self._gate = gate
         self._format = format
         self._door = door
@@ -380,7 +382,7 @@ async def _relay(
 
 
 async def answer_error(
-    exchange: Exchange, format: Format, error: CallgateError, *, passage: Passage | None
+    exchange: Exchange, format: ClientFormat, error: CallgateError, *, passage: Passage | None
 ) -> None:
     """Answer with an error in the words of the door's family."""
     answer = error.answer if isinstance(error, Failed) else None

@@ -33,7 +33,7 @@ FORMAT_OF_API = {
     "anthropic": "anthropic_messages",
     "gemini": "gemini_generate_content",
 }
-"""The format in which a model is asked, by the api of who serves it."""
+"""The format in which a model is asked, by the api of who serves it; the first, for any other."""
 
 ADDRESSED = frozenset({"gemini_generate_content"})
 """Formats that have the model, and whether a stream is asked for, outside of the body."""
@@ -174,7 +174,7 @@ class TaskDoor:
         settings = self._gate.settings
         served = next(filter(None, (look_up(settings, name, api=api) for api in FORMAT_OF_API)), ())
         api = settings.providers[served[0].provider].api if served else "openai"
-        return FORMAT_OF_API[api]
+        return FORMAT_OF_API.get(api, FORMAT_OF_API["openai"])
 
     async def _carry(self, passage: Passage) -> Reply:
         async with self._gate.road(passage) as reply:

@@ -14,10 +14,10 @@ from callgate.errors import Denied, Reason, Refused
 from callgate.pipeline.stage import Draft, Passage
 from callgate.pricing.table import PriceTable
 from callgate.wire import Format, Request
-from callgate.wire.codec import Client, Codec, Home, Origin, Target
+from callgate.wire.codec import Client, Codec, Home, Origin, Target, Upstream
 from callgate.wire.codec.canonical import Minter, Prompt
 from callgate.wire.codec.losses import Loss, grave, lost
-from callgate.wire.codec.translate import CODECS
+from callgate.wire.codec.translate import CODECS, UPSTREAMS
 from callgate.wire.codec.way_back import WayBack
 from callgate.wire.failures import JSON_HEADERS
 from callgate.wire.openai_chat import LIMIT_FIELDS
@@ -115,7 +115,7 @@ class Drafting(msgspec.Struct, frozen=True, kw_only=True):
                 headers=call.headers,
             )
         target = provider.takes[0]
-        if call.format not in CODECS or target not in CODECS:
+        if call.format not in CODECS or target not in UPSTREAMS:
             raise _no_counterpart(call, candidate)
         return self._translated(passage, candidate, self.formats[target])
 
@@ -124,7 +124,7 @@ class Drafting(msgspec.Struct, frozen=True, kw_only=True):
         call, request, policy = passage.call, passage.request, passage.policy
         assert request is not None
         assert policy is not None
-        source, target = CODECS[call.format], CODECS[format.name]
+        source, target = CODECS[call.format], UPSTREAMS[format.name]
         home = self._home(passage)
         prompt = source.read_request(
             call.body, Home(minter=home, model=call.model, stream=call.stream)
@@ -201,7 +201,7 @@ def _way_back(
     call: ModelCall,
     prompt: Prompt,
     *,
-    source: Codec,
+    source: Upstream,
     target: Codec,
     home: Minter | None,
     to: Target,
@@ -213,7 +213,7 @@ def _way_back(
         wants_usage=prompt.wants_usage,
         echo=prompt.echo,
     )
-    origin = Origin(minter=to.minter, seed=call.id)
+    origin = Origin(minter=to.minter, seed=call.id, model=to.model)
     return WayBack(source=source, target=target, origin=origin, client=client)
 
 

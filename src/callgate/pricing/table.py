@@ -24,14 +24,18 @@ from callgate.pricing.snapshot import (
     shipped,
 )
 
-GUESSES: Final[Mapping[str, Mapping[str, str]]] = {
-    "openai": {"input": "$10.00", "output": "$50.00"},
-    "gemini": {"input": "$10.00", "output": "$50.00"},
-    "anthropic": {
-        "input": "$10.00", "cache_read": "$1.00", "cache_write": "$12.50",
-        "cache_write_long": "$20.00", "output": "$50.00",
-    },
+PLAIN_GUESS: Final = {"input": "$10.00", "output": "$50.00"}
+GUESS_WITH_CACHES: Final = {
+    "input": "$10.00", "cache_read": "$1.00", "cache_write": "$12.50",
+    "cache_write_long": "$20.00", "output": "$50.00",
 }  # fmt: skip
+GUESSES: Final[Mapping[str, Mapping[str, str]]] = {
+    "openai": PLAIN_GUESS,
+    "anthropic": GUESS_WITH_CACHES,
+    "gemini": PLAIN_GUESS,
+    "azure": PLAIN_GUESS,
+    "bedrock": GUESS_WITH_CACHES,
+}
 """What to write for a model whose price nobody tells, by api.
 
 Source: 96 of 100 models of the snapshot cost at most this; Anthropic's documentation of prompt

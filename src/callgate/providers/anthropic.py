@@ -15,7 +15,7 @@ Source: the first version that has Messages, which the API still serves.
 class Anthropic:
     """Authenticates the way Anthropic's API wants it."""
 
-    def authenticate(self, outgoing: Outgoing, url: str, /) -> Headers:
+    async def authenticate(self, outgoing: Outgoing, url: str, /) -> Headers:
         """Add the key, and a version if the client sent none."""
         del url
         headers, credential = outgoing.headers, outgoing.credential

@@ -9,7 +9,7 @@ from callgate.providers import Outgoing
 class Gemini:
     """Authenticates the way Gemini's API wants it."""
 
-    def authenticate(self, outgoing: Outgoing, url: str, /) -> Headers:
+    async def authenticate(self, outgoing: Outgoing, url: str, /) -> Headers:
         """Add the key; never to the address, which others may write down."""
         del url
         if outgoing.credential is None:

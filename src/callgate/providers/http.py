@@ -17,6 +17,7 @@ from callgate.providers import Outgoing
 from callgate.providers.client import Client, Response, Timeouts
 from callgate.wire import Format, Scanner
 from callgate.wire.codec.way_back import STREAM_HEADERS
+from callgate.wire.event_stream import CONTENT_TYPE
 from callgate.wire.failures import JSON_HEADERS
 
 STAYS = frozenset({
@@ -32,16 +33,22 @@ Source: RFC 9110 §7.6.1 (hop-by-hop), and cookies, which would be the gate's, n
 FIRST_ERROR = 400
 """The first status that says no."""
 
+STREAM_TYPES = ("text/event-stream", CONTENT_TYPE)
+"""How the types of replies begin that come in pieces."""
+
 
 class Dialect(Protocol):
     """What an api wants besides its format."""
 
-    def authenticate(self, outgoing: Outgoing, url: str, /) -> Headers:
+    async def authenticate(self, outgoing: Outgoing, url: str, /) -> Headers:
         """Return the request's headers, with its credential in the place where this api looks for it.
 
         Args:
             outgoing: The request; some apis sign its body.
             url: Where it goes.
+
+        Raises:
+            Transient: There is none at the moment; nothing was sent.
         """
         ...
 
@@ -60,8 +67,8 @@ class HttpProvider:
     async def open(self, outgoing: Outgoing, /) -> AsyncGenerator[Reply]:
         """Send a request; see :class:`callgate.providers.Provider`."""
         path = outgoing.format.path(model=outgoing.model, stream=outgoing.request.stream)
-        url = self._policy.base_url + path
-        headers = self._dialect.authenticate(outgoing, url)
+        url = self._policy.url(path, model=outgoing.model)
+        headers = await self._dialect.authenticate(outgoing, url)
         self._open += 1
         response: Response | None = None
         begun_at = asyncio.get_running_loop().time()
@@ -188,7 +195,8 @@ async def _relay(
 
 
 def _is_stream(headers: Headers) -> bool:
-    return any(name == "content-type" and "text/event-stream" in value for name, value in headers)
+    kind = next((value for name, value in headers if name == "content-type"), "")
+    return kind.lower().startswith(STREAM_TYPES)
 
 
 def _passed_on(headers: Headers) -> Headers:

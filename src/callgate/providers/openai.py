@@ -9,7 +9,7 @@ from callgate.providers import Outgoing
 class OpenAI:
     """Authenticates the way OpenAI's API wants it."""
 
-    def authenticate(self, outgoing: Outgoing, url: str, /) -> Headers:
+    async def authenticate(self, outgoing: Outgoing, url: str, /) -> Headers:
         """Add the bearer token."""
         del url
         if outgoing.credential is None:

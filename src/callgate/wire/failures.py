@@ -78,7 +78,7 @@ def failure_of(complaint: Complaint) -> Failed:
     Source: Microsoft's "Manage costs for Azure OpenAI" (HTTP error response codes and billing).
     """
     status = complaint.counts_as or complaint.status
-    answer = Answer(status=complaint.status, headers=complaint.headers, body=complaint.body)
+    answer = Answer(status=status, headers=complaint.headers, body=complaint.body)
     told = f"the provider answered {complaint.status}: {complaint.message}"
     if complaint.is_money or status == NO_CREDIT:
         fix = "top up the account at the provider, or route to another one"

@@ -42,6 +42,8 @@ GEMINI_ACTIONS: Final[Mapping[str, Endpoint]] = {
     "streamGenerateContent": "generate",
     "countTokens": "count_tokens",
 }
+AZURE_PATH: Final = re.compile(r"/openai(?:/deployments/([^/]+)|(/v1))(/.+)")
+"""Azure's two kinds of addresses: the older one names the deployment, and the query the version."""
 BEDROCK_PATH: Final = re.compile(r"/model/([^/]+)/(converse|converse-stream)")
 MODELS: Final = re.compile(r"/(v1|v1beta|v1alpha)/models(?:/([^:]+))?")
 RETRIEVED: Final = re.compile(r"/v1/responses/([^/]+)(/input_items)?")
@@ -65,7 +67,7 @@ def find_route(incoming: Incoming) -> Route:
     found = POSTS.get(incoming.path)
     if found is not None:
         return Route(format=found[0], endpoint=found[1])
-    for find in (_gemini, _bedrock, _models, _retrieved):
+    for find in (_gemini, _bedrock, _azure, _models, _retrieved):
         route = find(incoming)
         if route is not None:
             return route
@@ -97,6 +99,16 @@ def _bedrock(incoming: Incoming) -> Route | None:
         name=unquote(model),
         streams=action == "converse-stream",
     )
+
+
+def _azure(incoming: Incoming) -> Route | None:
+    match = AZURE_PATH.fullmatch(incoming.path)
+    found = None if match is None else POSTS.get(f"/v1{match[3]}")
+    if match is None or found is None or found[0].api != "openai":
+        return None
+    if match[2] is None and "api-version=" not in incoming.query:
+        return None
+    return Route(format=found[0], endpoint=found[1], name=unquote(match[1] or ""))
 
 
 def _models(incoming: Incoming) -> Route | None:

@@ -157,7 +157,9 @@ class ConverseReader(EventReader):
         if pieces is None:
             return
         try:
-            whole = b64encode(b"".join([b64decode(piece, validate=True) for piece in pieces])).decode()
+            whole = b64encode(
+                b"".join([b64decode(piece, validate=True) for piece in pieces])
+            ).decode()
         except ValueError as error:
             msg = f"the provider's encrypted thought is no base64 ({error})"
             raise broken(msg) from error

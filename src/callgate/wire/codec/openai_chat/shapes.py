@@ -90,9 +90,10 @@ class Extra(Shape, frozen=True):
 
 
 class Call(Shape, frozen=True):
-    """A call of a tool."""
+    """A call of a tool; one that was put together from a stream keeps its number in it."""
 
     KINDS = frozenset({"function"})
+    LOST: ClassVar = {"index": ("label", ())}
 
     id: str = ""
     type: str = "function"
