@@ -54,7 +54,6 @@ TOOLS: Any = [
     {"type": "function", "function": {"name": each["name"], "parameters": {"type": "object"}}}
     for each in CALLS
 ]
-NO_RETRY: Final = "retries = 0"
 
 
 @pytest.fixture(autouse=True)
@@ -80,14 +79,14 @@ def script(*steps: Mapping[str, object]) -> Mapping[str, object]:
 
 @asynccontextmanager
 async def house_with(
-    path: Path, played: Mapping[str, object] | None = None, **lines: str
+    path: Path, played: Mapping[str, object] | None = None, *, task_lines: str = "retries = 0"
 ) -> AsyncGenerator[Gatehouse]:
     """Open a gate to Bedrock and Azure."""
     token = path / "entra.token"
     token.write_text(TOKEN)
     token.chmod(0o600)
     async with open_gatehouse(
-        path, played or script(), routes=ROUTES, providers=PROVIDERS, **lines
+        path, played or script(), routes=ROUTES, providers=PROVIDERS, task_lines=task_lines
     ) as house:
         yield house
 
@@ -143,24 +142,24 @@ async def test_the_anthropic_sdk_calls_two_tools_at_once_and_goes_on(
     tmp_path: Path, model: str
 ) -> None:
     tools: Any = [{"name": each["name"], "input_schema": {"type": "object"}} for each in CALLS]
+    asking: Any = {"model": model, "max_tokens": 900, "tools": tools}
+    turns: list[Any] = [{"role": "user", "content": "hi"}]
     async with house_with(tmp_path) as house, anthropic_of(house) as client:
-        turns: list[Any] = [{"role": "user", "content": "hi"}]
-        for plain in (True, False):
-            fields: Any = {"model": model, "max_tokens": 900, "tools": tools, "messages": turns[:1]}
-            if plain:
-                message = await client.messages.create(**fields)
-            else:
-                async with client.messages.stream(**fields) as stream:
-                    message = await stream.get_final_message()
-            uses = [block for block in message.content if block.type == "tool_use"]
-            assert [(use.name, use.input) for use in uses] == [
-                (each["name"], each["arguments"]) for each in CALLS
-            ]
-        turns.append({"role": "assistant", "content": message.content})
-        results = [{"type": "tool_result", "tool_use_id": use.id, "content": "7"} for use in uses]
-        turns.append({"role": "user", "content": results})
-        reply: Any = await client.messages.create(**{**fields, "messages": turns})
+        messages: Any = client.messages
+        plain = await messages.create(**asking, messages=turns)
+        async with messages.stream(**asking, messages=turns) as stream:
+            streamed = await stream.get_final_message()
+        assert calls_in(plain) == calls_in(streamed) == [tuple(each.values()) for each in CALLS]
+        uses = [block.id for block in streamed.content if block.type == "tool_use"]
+        results = [{"type": "tool_result", "tool_use_id": id, "content": "7"} for id in uses]
+        turns += [{"role": "assistant", "content": streamed.content}]
+        turns += [{"role": "user", "content": results}]
+        reply = await messages.create(**asking, messages=turns)
         assert (reply.content[0].text, reply.stop_reason) == ("It is sunny.", "end_turn")
+
+
+def calls_in(message: Any) -> list[tuple[str, Any]]:
+    return [(block.name, block.input) for block in message.content if block.type == "tool_use"]
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -208,7 +207,7 @@ async def test_a_gate_without_credentials_of_aws_says_what_to_run(
 
 async def test_the_limit_that_the_gate_chose_goes_to_bedrock(tmp_path: Path) -> None:
     body = json.dumps({"model": "signed", "messages": [{"role": "user", "content": "hi"}]}).encode()
-    async with house_with(tmp_path, task_lines=f"{NO_RETRY}\nmax_output_tokens = 77") as house:
+    async with house_with(tmp_path, task_lines="retries = 0\nmax_output_tokens = 77") as house:
         await house.post(CHAT, body)
         sent = json.loads(house.simulator.requests[-1].body)
         assert sent["inferenceConfig"] == {"maxTokens": 77}
