@@ -98,6 +98,7 @@ def _read_candidate(value: object) -> tuple[str, str]:
 NUMBER: Final = r"[0-9]+(\.[0-9]+)?"
 URL: Final = r"^https?://[^\s/?#]+[^\s?#]*$"
 BASE_URL: Final = r"^https?://[^\s/?#]+[^\s?#]*(\?api-version=[\w.-]+)?$"
+AWS_REGION: Final = r"^[a-z]{2,}(-[a-z]+)+-[0-9]+$"
 REFERENCE: Final = r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:[^\x00]+)$"
 STORE: Final = (
     r"^(sqlite:[^\x00]+"
@@ -196,7 +197,15 @@ BaseUrl = Annotated[
         secret=True,
     ),
 ]
-AwsRegion = Annotated[str, Field(pattern=r"^[a-z]{2,}(-[a-z]+)+-[0-9]+$")]
+AwsRegion = Annotated[
+    str,
+    Kind(
+        _text(AWS_REGION),
+        'a region of AWS, such as "eu-central-1"',
+        name="region of AWS",
+        schema={"type": "string", "pattern": AWS_REGION},
+    ),
+]
 StorePlace = Annotated[
     str,
     Kind(

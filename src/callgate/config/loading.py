@@ -36,6 +36,7 @@ from callgate.config.schema import (
     ProviderTable,
     TaskTable,
 )
+from callgate.config.servers import PLAIN, find_server
 from callgate.config.zones import zone_problems
 from callgate.errors import Misconfigured
 from callgate.task import DEFAULT_TYPE
@@ -119,18 +120,25 @@ def _gate(table: GateTable, path: Path) -> GatePolicy:
 
 
 def _provider(name: str, table: ProviderTable, path: Path) -> ProviderPolicy:
-    aws_region = table.aws_region or aws_region_in(table.base_url)
+    found = find_server(table.server, table.base_url) if table.api == "openai" else None
+    server = found or PLAIN
+    url = table.base_url or (None if found is None else found.base_url)
+    aws_region = table.aws_region or aws_region_in(url)
     return ProviderPolicy(
         name=name,
         api=table.api,
-        base_url=base_url(table.api, table.base_url, aws_region=aws_region),
+        base_url=base_url(table.api, url, aws_region=aws_region),
         key=table.keys[0] if table.keys else table.key,
         more_keys=tuple(table.keys[1:]) if table.keys else (),
         region=table.region,
-        price_source=table.price_source or table.api,
+        price_source=table.price_source or (table.api if found is None else found.price_source),
         reported_cost=table.reported_cost,
-        limit_field=table.limit_field,
-        api_version=api_version_in(table.base_url),
+        formats=server.formats,
+        limit_field=table.limit_field or server.limit_field,
+        lacks=server.lacks,
+        tool_ids=server.tool_ids,
+        thinking_field=server.thinking_field,
+        api_version=api_version_in(url),
         aws_profile=table.aws_profile,
         aws_region=aws_region,
         ca_file=None if table.ca_file is None else path.parent / table.ca_file,

@@ -113,6 +113,10 @@ class ProviderPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """What it takes as it comes; what its ``api`` does, if left out."""
     limit_field: str | None = None
     """The field for an inserted output limit, where the server knows only one of several."""
+    lacks: frozenset[str] = frozenset()
+    """What its server does not take; this and what follows is of :mod:`callgate.config.servers`."""
+    tool_ids: str | None = None
+    thinking_field: str | None = None
     api_version: str | None = None
     """Azure's, where its older addresses are meant, which name the deployment."""
     aws_profile: str | None = None

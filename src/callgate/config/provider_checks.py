@@ -9,6 +9,7 @@ from callgate.config.addresses import VERSIONED, aws_region_in
 from callgate.config.lines import Lines
 from callgate.config.page import Page, named_tables
 from callgate.config.problems import Problem, dotted, shown
+from callgate.config.servers import SERVERS
 
 OF_AWS: Final = ("aws_profile", "aws_region")
 RESOURCE: Final = '"https://NAME.openai.azure.com/openai/v1"'
@@ -25,6 +26,7 @@ def provider_problems(page: Page, lines: Lines) -> Iterator[Problem]:
             case "bedrock":
                 yield from check.of_bedrock()
             case api:
+                yield from check.of_openai()
                 yield from check.of_others(api)
 
 
@@ -42,7 +44,7 @@ class Check:
         if not self._url:
             remedy = f"add base_url = {RESOURCE} to [providers.{self._name}]"
             yield self._problem("base_url", "nothing", RESOURCE, remedy)
-        yield from self._useless(OF_AWS, "the api is azure")
+        yield from self._useless((*OF_AWS, "server"), "the api is azure")
 
     def of_bedrock(self) -> Iterator[Problem]:
         """Report what keeps Bedrock from being asked."""
@@ -54,11 +56,24 @@ class Check:
         if not signs:
             yield from self._useless(OF_AWS[:1], "its key is used as it is")
         yield from self._versioned("bedrock")
+        yield from self._useless(("server",), "the api is bedrock")
+
+    def of_openai(self) -> Iterator[Problem]:
+        """Report a hosted server that is named without its key."""
+        named = self._table.get("server")
+        server = SERVERS.get(named) if isinstance(named, str) else None
+        if server is None or server.key is None or self._url:
+            return
+        if "key" not in self._table and "keys" not in self._table:
+            remedy = f'add key = "env:{server.key}" to [providers.{self._name}]'
+            yield self._problem("key", "nothing", f"a reference: {named} needs a key", remedy)
 
     def of_others(self, api: object) -> Iterator[Problem]:
         """Report what holds for other apis only."""
         yield from self._useless(OF_AWS, f"the api is {api}")
         yield from self._versioned(api)
+        if api != "openai":
+            yield from self._useless(("server",), f"the api is {api}")
 
     def _versioned(self, api: object) -> Iterator[Problem]:
         if VERSIONED in self._url:

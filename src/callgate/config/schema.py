@@ -27,6 +27,7 @@ from callgate.config.kinds import (
     UseEntry,
 )
 from callgate.config.policies import ALERT_AT, Flaw, LossName, Preference, PriceSource, Urgency
+from callgate.config.servers import ServerName
 
 
 class Table(BaseModel):
@@ -107,6 +108,11 @@ class ProviderTable(LimitsTable):
         default=None,
         description="Where it is; the api's own address if left out. Azure's is that of your resource;"
         " one that ends in `?api-version=…` means its older addresses.",
+    )
+    server: ServerName | None = Field(
+        default=None,
+        description="What answers there, if it is another server that speaks OpenAI's API: its address,"
+        " its prices and what it does not take are then known. Hosted ones are known by `base_url` too.",
     )
     key: Reference | None = Field(
         default=None,

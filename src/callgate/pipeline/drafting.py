@@ -110,7 +110,7 @@ class Drafting(msgspec.Struct, frozen=True, kw_only=True):
         if call.format in provider.takes:
             return Draft(
                 format=self.formats[call.format],
-                request=request,
+                request=_unasked(request, provider),
                 body=call.body,
                 headers=call.headers,
             )
@@ -135,7 +135,7 @@ class Drafting(msgspec.Struct, frozen=True, kw_only=True):
         self._refuse_losses(request.model, candidate, written.losses)
         return Draft(
             format=format,
-            request=_again(format, written.body, request, candidate),
+            request=_unasked(_again(format, written.body, request, candidate), provider),
             body=written.body,
             headers=JSON_HEADERS,
             way_back=_way_back(call, prompt, source=target, target=source, home=home, to=to),
@@ -186,7 +186,17 @@ def _target(provider: ProviderPolicy, candidate: Candidate, *, output_tokens: in
         model=candidate.model,
         output_tokens=output_tokens,
         limit_field=provider.limit_field or LIMIT_FIELDS[0],
+        lacks=provider.lacks,
+        tool_ids=provider.tool_ids,
+        thinking_field=provider.thinking_field,
     )
+
+
+def _unasked(request: Request, provider: ProviderPolicy) -> Request:
+    """Return a request that asks for no usage, for a server that refuses that and tells it anyway."""
+    if "stream_options" not in provider.lacks:
+        return request
+    return msgspec.structs.replace(request, wants_usage=True)
 
 
 def _again(format: Format, body: bytes, request: Request, candidate: Candidate) -> Request:

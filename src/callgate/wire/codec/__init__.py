@@ -52,7 +52,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     """The output limit to send where the request names none."""
     lacks: frozenset[str] = frozenset()
     """What the model or the server does not take, though its format has it: names of fields of
-    the canonical form such as ``temperature``, ``stop`` or ``images``; see each codec."""
+    the canonical form such as ``temperature``, ``stop`` or ``images``, or ``stream_options``; see
+    each codec."""
     tool_ids: str | None = None
     """A key of :data:`callgate.wire.codec.tool_ids.ALPHABETS`, where the server is stricter than
     its format."""

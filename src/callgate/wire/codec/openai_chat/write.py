@@ -230,7 +230,8 @@ def write_request(prompt: Prompt, target: Target) -> Written:
     _write_params(request, prompt.params, target, losses)
     if prompt.stream:
         request["stream"] = True
-        request["stream_options"] = {"include_usage": True}
+        if "stream_options" not in target.lacks:
+            request["stream_options"] = {"include_usage": True}
     return Written(body=msgspec.json.encode(request), losses=tuple(losses))
 
 
