@@ -332,9 +332,9 @@ async def test_a_server_that_refuses_to_be_asked_for_usage_is_not_asked_and_its_
 
 
 async def test_ids_of_calls_are_written_as_a_stricter_server_takes_them(tmp_path: Path) -> None:
-    use = {"type": "tool_use", "id": "toolu_01", "name": "sun", "input": {}}
+    use: dict[str, Any] = {"type": "tool_use", "id": "toolu_01", "name": "sun", "input": {}}
     result = {"type": "tool_result", "tool_use_id": "toolu_01", "content": "7"}
-    turns = [
+    turns: list[dict[str, Any]] = [
         {"role": "user", "content": "hi"},
         {"role": "assistant", "content": [use]},
         {"role": "user", "content": [result]},

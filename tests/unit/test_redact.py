@@ -30,6 +30,8 @@ SHAPES: dict[str, tuple[str, st.SearchStrategy[str]]] = {
     "OpenAI project": ("sk-proj-", secret(WORDS, 40, 160)),
     "Anthropic": ("sk-ant-api03-", secret(WORDS, 90, 100)),
     "OpenRouter": ("sk-or-v1-", secret("0123456789abcdef", 64, 64)),
+    "Bedrock": ("ABSK", secret(LETTERS + "+/", 60, 120)),
+    "Bedrock for a while": ("bedrock-api-key-", secret(LETTERS + "+/", 60, 400)),
     "Google": ("AIza", secret(WORDS, 35, 35)),
     "Google OAuth": ("ya29.", secret(WORDS, 60, 200)),
     "Groq": ("gsk_", secret(LETTERS, 52, 52)),

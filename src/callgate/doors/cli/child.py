@@ -22,7 +22,10 @@ KILLED_BY_SIGNAL: Final = 128
 Source: POSIX.1-2024, Shell Command Language, "Exit Status for Commands", for all three.
 """
 
-TAKEN_OUT: Final = frozenset({"ANTHROPIC_AUTH_TOKEN", "GOOGLE_API_KEY", "OPENAI_ADMIN_KEY"})
+TAKEN_OUT: Final = frozenset({
+    "ANTHROPIC_AUTH_TOKEN", "AWS_BEARER_TOKEN_BEDROCK", "AZURE_OPENAI_AD_TOKEN",
+    "AZURE_OPENAI_API_KEY", "GOOGLE_API_KEY", "OPENAI_ADMIN_KEY",
+})  # fmt: skip
 """Variables of the SDKs that hold a provider's key beside the ones that the gate sets."""
 
 NO_PROXY: Final = ("NO_PROXY", "no_proxy")
