@@ -52,7 +52,7 @@ CREDENTIAL: Final = re.compile(
           | (?: AIza | ya29\. ) [\w-]{{20,}}
           | SG\. [\w-]{{16,}} \. [\w-]{{16,}}
           | (?:AKIA|ASIA) [A-Z0-9]{{12,}}
-          | (?:ABSK | bedrock-api-key-) [A-Za-z0-9+/=]{{20,}}
+          | (?:ABSK | bedrock-api-key-) (?: [A-Za-z0-9+] | /(?=[A-Za-z0-9+]) ){{20,}}
           | eyJ [\w-]{{8,}} \. [\w-]{{8,}} (?:\.[\w-]*)?
         )
       | (?P<basic> (?i:basic)\s{{1,8}} ) (?=\S*(?:[a-z][A-Z0-9]|=)) [A-Za-z0-9+/=_-]{{8,}}

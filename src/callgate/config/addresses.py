@@ -18,6 +18,9 @@ GEMINI_VERSION: Final = re.compile(r"/v1(alpha|beta)?$")
 VERSIONED: Final = "?api-version="
 """How an address of Azure ends that names a version of its older API."""
 
+VERSIONED_FORMATS: Final = ("openai_chat", "openai_embeddings")
+"""What is served there."""
+
 
 def base_url(api: Api, url: str | None, *, aws_region: str | None = None) -> str:
     """Return where an api is served, in the form that paths are put behind.

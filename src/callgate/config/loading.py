@@ -8,7 +8,12 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from callgate.call import Candidate
-from callgate.config.addresses import api_version_in, aws_region_in, base_url
+from callgate.config.addresses import (
+    VERSIONED_FORMATS,
+    api_version_in,
+    aws_region_in,
+    base_url,
+)
 from callgate.config.limits import limit_problems, limits_of
 from callgate.config.lines import Lines
 from callgate.config.loose_ends import loose_ends, split_name
@@ -133,7 +138,7 @@ def _provider(name: str, table: ProviderTable, path: Path) -> ProviderPolicy:
         region=table.region,
         price_source=table.price_source or (table.api if found is None else found.price_source),
         reported_cost=table.reported_cost,
-        formats=server.formats,
+        formats=VERSIONED_FORMATS if api_version_in(url) else server.formats,
         limit_field=table.limit_field or server.limit_field,
         lacks=server.lacks,
         tool_ids=server.tool_ids,

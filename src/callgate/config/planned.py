@@ -21,9 +21,6 @@ PLANNED: Final[Mapping[str, frozenset[str]]] = {
 REMEDY: Final = "remove it: a setting that does not hold is worse than none"
 ALLOWED: Final = "nothing yet: this version does not enforce it"
 
-VALUES: Final[Mapping[str, frozenset[str]]] = {}
-"""By setting: values that the design has and this version does not."""
-
 PREFIXES: Final[Mapping[str, tuple[str, ...]]] = {
     "key": ("keyring:", "vault:", "aws:", "gcp:", "azure:"),
 }
@@ -34,6 +31,4 @@ def value_to_come(key: str, value: object) -> str | None:
     """Return the part of a value which the design has and this version does not, if any."""
     if not isinstance(value, str):
         return None
-    if value in VALUES.get(key, ()):
-        return value
     return next((prefix for prefix in PREFIXES.get(key, ()) if value.startswith(prefix)), None)

@@ -43,18 +43,17 @@ COUNTS_AS: Final = {
     "modelnotreadyexception": 503,
     "modelerrorexception": 500,
     "modelstreamerrorexception": 500,
-    "expiredtokenexception": 401,
-    "incompletesignatureexception": 401,
-    "invalidclienttokenid": 401,
-    "invalidsignatureexception": 401,
-    "missingauthenticationtokenexception": 401,
-    "unrecognizedclientexception": 401,
 }
-"""What a code stands for where its status says something else.
+"""What a code stands for where its status says something else."""
 
-The last six come with 403, and reject the credential itself, not what it may use.
+KEY_CODES: Final = frozenset({
+    "expiredtokenexception", "incompletesignatureexception", "invalidclienttokenid",
+    "invalidsignatureexception", "missingauthenticationtokenexception",
+    "unrecognizedclientexception",
+})  # fmt: skip
+"""Codes of a 403 that reject the credential itself, and not what it may use.
 
-Source: as above; AWS's reference "Common Errors" for what every service of AWS answers.
+Source: AWS's reference "Common Errors", of what every service of AWS answers.
 """
 
 ORIGINAL: Final = frozenset({"modelerrorexception", "modelstreamerrorexception"})
@@ -332,6 +331,7 @@ def _complaint(
         message=quote({"message": said} if said else {}, body),
         is_money=False,
         is_model=code == "resourcenotfoundexception",
+        is_key=code in KEY_CODES,
         began=began,
         counts_as=counts_as,
     )

@@ -143,15 +143,9 @@ def test_what_the_design_has_and_this_version_does_not_enforce_is_refused(
     assert problem.remedy == "remove it: a setting that does not hold is worse than none"
 
 
-@pytest.mark.parametrize(
-    ("setting", "missing"),
-    [
-        ('[providers.x]\napi = "bedrock"', "bedrock"),
-        ('[providers.x]\napi = "openai"\nkey = "vault:a/b"', "vault:"),
-    ],
-)
-def test_a_value_to_come_is_told_apart_from_a_misspelling(setting: str, missing: str) -> None:
-    assert problem_of(setting + OPENAI).remedy == f"this version does not have {missing} yet"
+def test_a_value_to_come_is_told_apart_from_a_misspelling() -> None:
+    setting = '[providers.x]\napi = "openai"\nkey = "vault:a/b"'
+    assert problem_of(setting + OPENAI).remedy == "this version does not have vault: yet"
 
 
 @pytest.mark.parametrize("place", ["gate:secret@db/x", "gate@db/x?password=secret"])
