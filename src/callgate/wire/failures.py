@@ -60,6 +60,8 @@ class Complaint(msgspec.Struct, frozen=True, kw_only=True):
     """Whether it says that it has no such model."""
     is_key: bool = False
     """Whether its structured code says that the key is wrong, whatever its status says."""
+    is_filtered: bool = False
+    """Whether its structured code says that a model was asked what to think of the input."""
     began: bool = False
     """Whether it came after a status of 200, when work may have been done already."""
 
@@ -67,8 +69,11 @@ class Complaint(msgspec.Struct, frozen=True, kw_only=True):
 def failure_of(complaint: Complaint) -> Failed:
     """Return what a refusal means for the road.
 
-    An error status before any output is not charged for by the providers; a timeout on the way
-    to them may hide a reply that is, and so may an error inside a reply that had begun.
+    An error status before any output is not charged for by the providers, but for an input that
+    Azure's content filter has judged; a timeout on the way to them may hide a reply that is, and so
+    may an error inside a reply that had begun.
+
+    Source: Microsoft's "Manage costs for Azure OpenAI" (HTTP error response codes and billing).
     """
     status = complaint.status
     answer = Answer(status=status, headers=complaint.headers, body=complaint.body)
@@ -88,7 +93,7 @@ def failure_of(complaint: Complaint) -> Failed:
         return _transient(complaint, told, answer)
     if status == NOT_FOUND and complaint.is_model:
         return NoSuchModel(told, billed=False, answer=answer)
-    return BadRequest(told, billed=False, answer=answer)
+    return BadRequest(told, billed=complaint.is_filtered, answer=answer)
 
 
 def _transient(complaint: Complaint, told: str, answer: Answer) -> Failed:

@@ -35,6 +35,9 @@ MODEL_CODES: Final = frozenset({
 })  # fmt: skip
 """Codes of a 404 that mean the model: OpenAI, compatible servers, vLLM, Azure."""
 
+FILTERED: Final = "content_filter"
+"""Azure's code for an input that its filter has judged, and charges for."""
+
 TYPES_BY_STATUS: Final = {
     400: "invalid_request_error", 401: "authentication_error", 402: "insufficient_quota",
     403: "permission_error", 404: "not_found_error", 413: "invalid_request_error",
@@ -112,6 +115,7 @@ def complaint(status: int, headers: Headers, body: bytes, *, began: bool = False
         message=quote(error, body),
         is_money=bool(codes & MONEY_CODES),
         is_model=bool(codes & MODEL_CODES) or error.get("param") == "model",
+        is_filtered=FILTERED in codes,
         began=began,
     )
 

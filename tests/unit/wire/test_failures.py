@@ -65,6 +65,11 @@ def test_every_status_has_its_meaning(
     assert f"{status}" in failed.message
 
 
+def test_an_input_that_a_filter_has_judged_may_be_charged() -> None:
+    filtered = failure(CHAT, 400, {"code": "content_filter", "param": "prompt"})
+    assert (type(filtered), filtered.billed) == (BadRequest, True)
+
+
 @BOTH
 def test_the_answer_is_kept_as_it_was(format: Format) -> None:
     failed = format.failure(418, (("x-request-id", "r"),), b"\xff<html>")
