@@ -292,10 +292,12 @@ class PriceTable(Table):
         default=None, description="Read from a cache; as input if left out."
     )
     cache_write: Price | None = Field(
-        default=None, description="Written to a cache; as input if left out."
+        default=None,
+        description="Written to a cache; as input if left out, for Anthropic 1.25 times as much.",
     )
     cache_write_long: Price | None = Field(
-        default=None, description="Written to a cache for longer; as cache_write if left out."
+        default=None,
+        description="Written to a cache for longer; as cache_write if left out, for Anthropic twice the input.",
     )
     reasoning: Price | None = Field(default=None, description="Reasoning; as output if left out.")
     context_window: Tokens | None = Field(

@@ -56,6 +56,15 @@ A service tier says so by its end, ``fast us``; the standard one is called after
 residency" (1.1 times on all kinds of tokens).
 """
 
+WRITES: Final[Mapping[str, tuple[tuple[int, int], tuple[int, int]]]] = {
+    "anthropic": ((5, 4), (2, 1)),
+}
+"""By source: as which fractions of plain input it is written to a cache, for the shorter lifetime and
+for the longer, where the settings do not say. Source: Anthropic's documentation of prompt caching.
+"""
+
+AS_INPUT: Final = ((1, 1), (1, 1))
+
 LONGEST_NAME: Final = 256
 """Characters of a model's name; no list has a longer one."""
 
@@ -144,7 +153,7 @@ class PriceTable:
     def _look_up(self, source: str, candidate: Candidate) -> Sequence[Dated]:
         policy = self._policies.get(candidate.name)
         if policy is not None:
-            return (Dated(-inf, _from_settings(candidate, policy)),)
+            return (Dated(-inf, _from_settings(candidate, policy, source=source)),)
         # By the name that is asked for: a list may take one that searches for one that does not.
         searches = ALWAYS_SEARCHES.search(candidate.model.lower())
         model = None if searches else self.snapshot.find(source, candidate.model)
@@ -260,18 +269,20 @@ def _fingerprint(record: object) -> str:
     return sha256(msgspec.json.encode(record)).hexdigest()[:FINGERPRINT_CHARACTERS]
 
 
-def _from_settings(candidate: Candidate, policy: PricePolicy) -> Price:
+def _from_settings(candidate: Candidate, policy: PricePolicy, *, source: str) -> Price:
     """Return a contract price, which holds however a call is served.
 
-    A bucket of input that it does not name costs as plain input, reasoning as output.
+    A bucket of input that it does not name costs as plain input, but for what a provider charges
+    more for all its models; reasoning costs as output.
     """
     plain, output = policy.input_femto, policy.output_femto
-    written = _first(policy.cache_write_femto, plain)
+    short, long = (-(-plain * times // parts) for times, parts in WRITES.get(source, AS_INPUT))
+    written = _first(policy.cache_write_femto, short)
     rates = Rates(
         input_femto=plain,
         cache_read_femto=_first(policy.cache_read_femto, plain),
         cache_write_femto=written,
-        cache_write_long_femto=_first(policy.cache_write_long_femto, written),
+        cache_write_long_femto=_first(policy.cache_write_long_femto, max(written, long)),
         output_femto=output,
         reasoning_femto=_first(policy.reasoning_femto, output),
     )

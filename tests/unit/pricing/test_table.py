@@ -264,14 +264,17 @@ def test_a_bucket_that_the_settings_do_not_name_costs_as_the_plain_one() -> None
     }
     table = PriceTable(policies)
 
-    def numbers(model: str) -> list[int]:
-        price = table.find("openai", Candidate(provider="a", model=model), at=NOW)
+    def numbers(model: str, source: str = "openai") -> list[int]:
+        price = table.find(source, Candidate(provider="a", model=model), at=NOW)
         assert price is not None
         return [getattr(price.rates, field) for field in price.rates.__struct_fields__]
 
     assert numbers("plain") == [3, 3, 3, 3, 5, 5]
     assert numbers("write") == [3, 3, 4, 4, 5, 5]
     assert numbers("zero") == [3, 0, 3, 3, 5, 0]
+    # Who charges more for every write does so under a contract too.
+    assert numbers("plain", "anthropic") == [3, 3, 4, 6, 5, 5]
+    assert numbers("write", "anthropic") == [3, 3, 4, 6, 5, 5]
 
 
 def test_another_price_in_the_settings_is_another_version() -> None:
