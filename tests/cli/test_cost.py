@@ -58,7 +58,7 @@ async def test_tasks_that_were_done_are_told_beside_the_estimate(settled: Shell)
     page = (await settled.run("cost", "estimate", *OPTIONS, "--json")).page
     assert (page["actual"]["tasks"], page["actual"]["days"]) == (1, 30)
     done = await settled.run("cost", "estimate", *OPTIONS)
-    assert "In the last 30 days 1 tasks of this type did cost $" in done.out
+    assert "In the last 30 days 1 task of this type did cost $" in done.out
 
 
 async def test_options_go_before_the_file(settled: Shell) -> None:

@@ -19,6 +19,7 @@ from callgate.doors.cli.screen import Column, dollars, out, print_json, print_ta
 from callgate.doors.cli.settings import ConfigOption, JsonOption, settings_of
 from callgate.doors.cli.spend import about
 from callgate.errors import Misconfigured
+from callgate.observe.difference import counted
 from callgate.observe.estimate import (
     Amount,
     Cost,
@@ -253,9 +254,11 @@ def _when(met: Met, meeting: Meeting) -> str:
 
 
 def _actual_line(actual: Spending) -> str:
+    did = f"In the last {LOOKED_BACK_DAYS} days {counted(actual.tasks, 'task')} of this type did cost"
+    if actual.p50 is None:
+        return f"{did} nobody knows what."
     return (
-        f"In the last {LOOKED_BACK_DAYS} days {actual.tasks:,} tasks of this type did cost {about(actual.p50)} (p50),"
-        f" {about(actual.p95)} (p95), {about(actual.most)} at most."
+        f"{did} {about(actual.p50)} (p50), {about(actual.p95)} (p95), {about(actual.most)} at most."
     )
 
 
