@@ -13,10 +13,12 @@ from callgate.pipeline.matrix import strategy_of
 from callgate.pipeline.stage import Passage
 from callgate.pricing import Price, served_price
 from callgate.pricing.lifetimes import with_lifetimes
+from callgate.pricing.snapshot import always_searches
 from callgate.redact import redact
 from callgate.store import AttemptState, CallEnd, CallState, Settlement
 
 MEDIA = "pictures or sounds"
+SEARCHES = "a search in every call"
 
 LONGEST_ERROR = 500
 """Characters of a failure that an attempt's row keeps."""
@@ -122,13 +124,18 @@ def _unpriced(passage: Passage, ending: Ending, meter: Meter) -> str | None:
     """Return what an attempt has used that no price of tokens covers; None where there is nothing."""
     assert passage.draft is not None
     request = passage.draft.request
-    used = meter.unpriced or request.charged
+    used = meter.unpriced or request.charged or _searches(passage)
     if used is not None or (ending.prices and not ending.prices[0].text_only):
         return used
     # The prices of text say nothing of pictures and sounds, and without one nobody does.
     if request.opaque is not None:
         return request.opaque
     return MEDIA if request.image_sizes or meter.has_media else None
+
+
+def _searches(passage: Passage) -> str | None:
+    assert passage.candidate is not None
+    return SEARCHES if always_searches(passage.candidate.model) else None
 
 
 def _surely_unbilled(ending: Ending) -> bool:

@@ -30,7 +30,6 @@ from callgate.pricing.listing import (
     read_package,
 )
 from callgate.pricing.snapshot import (
-    ALWAYS_SEARCHES,
     GROUPS,
     SHIPPED,
     Numbers,
@@ -38,6 +37,7 @@ from callgate.pricing.snapshot import (
     Snapshot,
     SnapshotModel,
     SnapshotPrice,
+    always_searches,
     encode,
 )
 
@@ -245,7 +245,7 @@ def _check_names(prices: Amounts) -> None:
 
 def _check_fees(name: str, prices: Amounts) -> None:
     """Refuse a model that costs, asked for text, what is in no bucket of tokens."""
-    if ALWAYS_SEARCHES.search(name):
+    if always_searches(name):
         msg = "it searches in every call, for a fee"
         raise Unusable(msg)
     made = {dearer for dearer in _dearer_than_text(prices) if dearer.startswith("output")}

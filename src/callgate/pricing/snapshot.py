@@ -141,6 +141,11 @@ def matches(name: str, rule: Any) -> bool:
     return MATCHES[kind](name, value)
 
 
+def always_searches(name: str) -> bool:
+    """Whether a model of this name searches in every call, for a fee that no price of tokens tells."""
+    return ALWAYS_SEARCHES.search(name.lower()) is not None
+
+
 def flaws_of(snapshot: Snapshot) -> Iterator[str]:
     """Yield what is wrong with a list beyond the types of its fields."""
     for source, models in snapshot.sources.items():

@@ -14,12 +14,12 @@ from callgate.call import Candidate
 from callgate.config.policies import PricePolicy, Settings
 from callgate.pricing import Numbered, Price, Rates, Tier
 from callgate.pricing.snapshot import (
-    ALWAYS_SEARCHES,
     Numbers,
     Period,
     Snapshot,
     SnapshotModel,
     SnapshotPrice,
+    always_searches,
     read_snapshot,
     shipped,
 )
@@ -155,8 +155,9 @@ class PriceTable:
         if policy is not None:
             return (Dated(-inf, _from_settings(candidate, policy, source=source)),)
         # By the name that is asked for: a list may take one that searches for one that does not.
-        searches = ALWAYS_SEARCHES.search(candidate.model.lower())
-        model = None if searches else self.snapshot.find(source, candidate.model)
+        if always_searches(candidate.model):
+            return NOBODY_TELLS
+        model = self.snapshot.find(source, candidate.model)
         if model is None:
             return NOBODY_TELLS
         return prices_of(model, source, listed_in=self.snapshot.source)

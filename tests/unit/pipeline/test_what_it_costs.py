@@ -18,7 +18,7 @@ from callgate.money import Money
 from callgate.pricing.bound import input_bound_tokens
 from callgate.pricing.images import image_tokens
 from callgate.testing.fakes import Answer
-from tests.unit.pipeline.road import Line, Road, open_road, settings
+from tests.unit.pipeline.road import PRICE, Line, Road, open_road, settings
 
 USAGE = Usage(input_tokens=1_000, output_tokens=100)
 LISTED = {"first": ("openai", "gpt-5.5"), "second": ("gemini", "gemini-2.5-flash"),
@@ -266,6 +266,19 @@ async def test_what_is_not_known_whole_is_not_booked_below_what_its_tokens_cost(
         assert attempt.reserved == Money(100 * 1_000 + 100 * 10_000)
         assert (attempt.cost, attempt.estimated) == (Money.dollars("0.05005"), True)
         assert [alert.kind for alert in road.store.alerts()] == ["overrun"]
+
+
+async def test_a_model_that_searches_in_every_call_is_booked_as_held_at_a_price_of_ones_own(
+    tmp_path: Path,
+) -> None:
+    model = Candidate(provider="first", model="gpt-4o-search-preview")
+    routes = {"plain": RoutePolicy(name="plain", use=(model,))}
+    little = Answer(usage=Usage(input_tokens=10, output_tokens=5))
+    async with open_road(tmp_path, little, models=routes, prices={model.name: PRICE}) as road:
+        await road.ask()
+        (attempt,) = road.last.attempts
+        assert (attempt.cost, attempt.estimated) == (attempt.reserved, True)
+        assert attempt.unpriced == "a search in every call"
 
 
 async def test_what_has_no_bound_is_refused_where_a_header_widens_the_window(

@@ -254,7 +254,9 @@ def _when(met: Met, meeting: Meeting) -> str:
 
 
 def _actual_line(actual: Spending) -> str:
-    did = f"In the last {LOOKED_BACK_DAYS} days {counted(actual.tasks, 'task')} of this type did cost"
+    did = (
+        f"In the last {LOOKED_BACK_DAYS} days {counted(actual.tasks, 'task')} of this type did cost"
+    )
     if actual.p50 is None:
         return f"{did} nobody knows what."
     return (
