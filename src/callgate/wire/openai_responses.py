@@ -168,6 +168,7 @@ class OpenAIResponses(OpenAIFormat):
             image_bytes=sight.image_bytes,
             service_tier=document.get("service_tier"),
             charged=_charged(tools),
+            earlier=_earlier(document),
         )
 
     def rewrite(
@@ -273,6 +274,11 @@ def usage_of(usage: dict[str, Any]) -> Usage | None:
         of_input=member(usage, "input_tokens_details"),
         of_output=member(usage, "output_tokens_details"),
     )
+
+
+def _earlier(document: Document) -> str | None:
+    """Return the response that a request goes on from, by its id."""
+    return None if document.get(EARLIER) is None else text_of(document, EARLIER)
 
 
 def _items(document: Document) -> list[Item]:
