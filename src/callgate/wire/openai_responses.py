@@ -21,6 +21,7 @@ from callgate.wire.fields import (
     count_of,
     flag_of,
     items_of,
+    refuse_other_models,
     strange_part,
     strange_tool,
     text_of,
@@ -149,6 +150,7 @@ class OpenAIResponses(OpenAIFormat):
         """Read a request."""
         del model, stream
         document = Document.parse(body)
+        refuse_other_models(document, "models")
         if flag_of(document, "background"):
             raise _in_the_background()
         items = _items(document)
