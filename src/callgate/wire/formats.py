@@ -24,3 +24,6 @@ FORMATS: Final[Mapping[str, Format]] = {
     )
 }
 """What the gate speaks."""
+
+ADDRESSED: Final = frozenset({GeminiGenerateContent.name})
+"""Formats that have the model, and whether a stream is asked for, outside of the body."""
