@@ -171,7 +171,10 @@ async def test_without_a_settings_file_an_unedited_program_is_governed(
 async def test_an_unedited_program_of_googles_sdk_is_governed_too(
     shell: Shell, simulator: Simulator
 ) -> None:
-    real = {"GEMINI_API_KEY": "AIza-a-real-gemini-key", "GOOGLE_GEMINI_BASE_URL": simulator.gemini_url}
+    real = {
+        "GEMINI_API_KEY": "AIza-a-real-gemini-key",
+        "GOOGLE_GEMINI_BASE_URL": simulator.gemini_url,
+    }
     done = await shell.run("run", "--", PYTHON, "-c", ASK_GEMINI, environ=real)
     assert (done.status, done.out) == (0, "STOP\n")
     assert "calls     1: 1 ok\n" in done.err
