@@ -25,6 +25,7 @@ from callgate.pipeline.breaker import Breaker
 from callgate.pipeline.choosing import Choosing, Performances
 from callgate.pipeline.counting import Counting
 from callgate.pipeline.drafting import Drafting
+from callgate.pipeline.earlier import EarlierReplies
 from callgate.pipeline.escalation import Escalation
 from callgate.pipeline.explaining import Asking, Explained, Explaining
 from callgate.pipeline.health import Health
@@ -107,6 +108,7 @@ class Gate:
         self._make_provider = make_provider
         self._late = LateOutcomes(store=store, clock=clock)
         self._health = Health(store, clock)
+        self._earlier = EarlierReplies(store)
         self._noted = NotedPrices(store, clock)
         self._performances = Performances(store, clock)
         self._setup = self._set_up(settings, old=None)
@@ -392,6 +394,7 @@ class Gate:
             ),
             drafting=Drafting(settings=settings, formats=FORMATS, prices=prices, clock=clock),
             escalation=Escalation(settings=settings),
+            earlier=self._earlier,
         )
 
 

@@ -57,3 +57,10 @@ with urllib.request.urlopen(request) as reply:
     print(reply.readline(), flush=True)
     reply.read()
 """
+
+ASK_GEMINI = """
+from google import genai
+with genai.Client() as client:
+    reply = client.models.generate_content(model="gemini-3.5-flash", contents="Hello.")
+print(reply.candidates[0].finish_reason.value)
+"""

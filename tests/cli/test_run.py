@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from callgate.testing.simulator import Simulator
-from tests.cli.agents import ONE_CALL, SHOW_ENVIRONMENT, UNTIL_REFUSED
+from tests.cli.agents import ASK_GEMINI, ONE_CALL, SHOW_ENVIRONMENT, UNTIL_REFUSED
 from tests.cli.shell import PYTHON, Shell, breaks_field_rules, keys_of, settings_of
 
 pytestmark = pytest.mark.slow
@@ -45,7 +45,7 @@ async def test_a_program_finds_no_real_key(shell: Shell, simulator: Simulator) -
     shell.write("callgate.toml", settings_of(simulator, more))
     real = dict.fromkeys(
         ["MY_OPENAI", "OTHER_KEY", "ANTHROPIC_AUTH_TOKEN", "GOOGLE_API_KEY", "OPENAI_ADMIN_KEY",
-         "OPENAI_API_KEY", "GEMINI_API_KEY"],
+         "OPENAI_API_KEY", "GEMINI_API_KEY", "GOOGLE_GENAI_USE_VERTEXAI"],
         "sk-real",
     )  # fmt: skip
     found = await environment_of_child(shell, **real)
@@ -168,6 +168,19 @@ async def test_without_a_settings_file_an_unedited_program_is_governed(
     assert simulator.bill().lines[0].key == "***" + "sk-real-openai"[-4:]
 
 
+async def test_an_unedited_program_of_googles_sdk_is_governed_too(
+    shell: Shell, simulator: Simulator
+) -> None:
+    real = {
+        "GEMINI_API_KEY": "AIza-a-real-gemini-key",
+        "GOOGLE_GEMINI_BASE_URL": simulator.gemini_url,
+    }
+    done = await shell.run("run", "--", PYTHON, "-c", ASK_GEMINI, environ=real)
+    assert (done.status, done.out) == (0, "STOP\n")
+    assert "calls     1: 1 ok\n" in done.err
+    assert simulator.bill().lines[0].key == "***-key"
+
+
 async def test_the_receipt_on_a_terminal_says_that_the_settings_are_built_in(
     shell: Shell, simulator: Simulator
 ) -> None:
@@ -179,7 +192,8 @@ async def test_the_receipt_on_a_terminal_says_that_the_settings_are_built_in(
 
 async def test_a_run_without_any_providers_key_says_which_ones_would_do(shell: Shell) -> None:
     done = await shell.run("run", "--", "true")
-    assert "providers: none, as neither OPENAI_API_KEY nor ANTHROPIC_API_KEY is set" in done.err
+    variables = "OPENAI_API_KEY nor ANTHROPIC_API_KEY nor GOOGLE_API_KEY nor GEMINI_API_KEY"
+    assert f"providers: none, as neither {variables} is set" in " ".join(done.err.split())
 
 
 @pytest.mark.parametrize("place", [[], ["--receipt-file", "receipt.json"]])

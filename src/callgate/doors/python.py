@@ -21,6 +21,7 @@ from callgate.observe.receipt import Receipt, make_receipt
 from callgate.pipeline import Passage
 from callgate.pipeline.permission import look_up
 from callgate.task import Task
+from callgate.wire.formats import ADDRESSED
 from callgate.wire.sse import read_events
 
 if TYPE_CHECKING:
@@ -34,9 +35,6 @@ FORMAT_OF_API = {
     "gemini": "gemini_generate_content",
 }
 """The format in which a model is asked, by the api of who serves it; the first, for any other."""
-
-ADDRESSED = frozenset({"gemini_generate_content"})
-"""Formats that have the model, and whether a stream is asked for, outside of the body."""
 
 PIECES_AHEAD = 64
 """How many pieces of a stream are read ahead of a slow reader before the provider waits."""

@@ -9,7 +9,7 @@ import msgspec
 from callgate.call import Candidate, Headers
 from callgate.config.policies import Settings
 from callgate.errors import OverBudget, Reason, Refused, Unbounded, Unpriced
-from callgate.pipeline.stage import Passage
+from callgate.pipeline.stage import Draft, Passage
 from callgate.pricing import Price
 from callgate.pricing.bound import (
     Images,
@@ -108,7 +108,8 @@ class Bounding(msgspec.Struct, frozen=True, kw_only=True):
         shown = self._image_tokens(request, candidate) or 0
         limit = request.output_limit
         output_tokens = policy.max_output_tokens if limit is None else limit
-        return text_bytes // BYTES_FOR_A_TOKEN + shown + request.choices * output_tokens
+        input_tokens = text_bytes // BYTES_FOR_A_TOKEN + shown + (draft.beside_tokens or 0)
+        return input_tokens + request.choices * output_tokens
 
     def explained(self, refused: OverBudget, passage: Passage) -> OverBudget:
         """Return a refusal that names the setting by which less would have been held."""
@@ -132,9 +133,9 @@ class Bounding(msgspec.Struct, frozen=True, kw_only=True):
         assert draft is not None
         assert policy is not None
         request = draft.request
-        window = None if _widens_window(draft.headers) else window_tokens(price)
+        window = self._window(draft, price)
         if self._strange(passage, candidate) is not None:
-            return policy.max_input_tokens or (window and window * request.inputs)
+            return policy.max_input_tokens or window
         by_bytes = input_bound_tokens(
             draft.body,
             parts=request.messages,
@@ -145,13 +146,21 @@ class Bounding(msgspec.Struct, frozen=True, kw_only=True):
                 tokens=self._image_tokens(request, candidate) or 0,
             ),
         )
-        return by_bytes if window is None else min(by_bytes, window * request.inputs)
+        by_bytes += draft.beside_tokens or 0
+        return by_bytes if window is None else min(by_bytes, window)
+
+    def _window(self, draft: Draft, price: Price) -> int | None:
+        """Return the most that a model takes of a request's inputs; None where nobody knows."""
+        window = None if _widens_window(draft.headers) else window_tokens(price)
+        return None if window is None else window * draft.request.inputs
 
     def _strange(self, passage: Passage, candidate: Candidate) -> str | None:
         """Return what in a request is bounded neither by its bytes nor by what is published."""
         draft = passage.draft
         assert draft is not None
         request = draft.request
+        if draft.beside_tokens is None:
+            return "nobody knows what the response that it goes on from counts with this model"
         if request.opaque is None and self._image_tokens(request, candidate) is None:
             return f"nobody publishes what an image costs {candidate.name} at the most"
         return request.opaque

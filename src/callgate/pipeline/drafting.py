@@ -11,6 +11,7 @@ from callgate.call import Candidate, ModelCall
 from callgate.clock import Clock
 from callgate.config.policies import ProviderPolicy, Settings
 from callgate.errors import Denied, Reason, Refused
+from callgate.pipeline.earlier import beside_tokens, refuse_elsewhere
 from callgate.pipeline.stage import Draft, Passage
 from callgate.pricing.table import PriceTable
 from callgate.wire import Format, Request
@@ -50,6 +51,7 @@ class Drafting(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             Refused: There is no form of it that the candidate takes, or none with its meaning.
         """
+        refuse_elsewhere(passage, candidate)
         self._refuse_region(passage, candidate)
         usual = self.draft(passage, candidate)
         if not self._has_slow_tier(passage, candidate, usual):
@@ -113,6 +115,7 @@ class Drafting(msgspec.Struct, frozen=True, kw_only=True):
                 request=_unasked(request, provider),
                 body=call.body,
                 headers=call.headers,
+                beside_tokens=beside_tokens(passage, candidate),
             )
         target = provider.takes[0]
         if call.format not in CODECS or target not in UPSTREAMS:

@@ -10,6 +10,7 @@ from callgate.call import Reply
 from callgate.errors import Exhausted, Failed, OverBudget, OverLimit, Refused, Unbounded, Unpriced
 from callgate.pipeline.choosing import Choosing
 from callgate.pipeline.drafting import Drafting
+from callgate.pipeline.earlier import EarlierReplies
 from callgate.pipeline.escalation import Escalation
 from callgate.pipeline.matrix import strategy_of
 from callgate.pipeline.stage import Held, Next, Passage, is_of_provider, staged
@@ -24,10 +25,12 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     choosing: Choosing
     drafting: Drafting
     escalation: Escalation
+    earlier: EarlierReplies
 
     @staged
     async def __call__(self, passage: Passage, next: Next, /) -> AsyncGenerator[Reply]:
         """Open the first way that leads to an answer; never switch after the first content."""
+        passage.earlier = self.earlier.find(passage)
         causes: list[Cause] = []
         walk = Walk(passage, self.choosing.ordered(passage), self.drafting)
         for _ in walk:
@@ -42,8 +45,9 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
                 continue
             flaw = None if walk.kept else self.escalation.flaw(passage, reply)
             if flaw is None or not walk.has_other_candidate():
-                async with Held(opening):
-                    yield reply
+                with self.earlier.open(passage, reply):
+                    async with Held(opening):
+                        yield reply
                 return
             await self.escalation.close(passage, opening)
             walk.escalate(flaw, reply)

@@ -15,6 +15,7 @@ from callgate.call import Attempt, Candidate, Headers, ModelCall, Reply
 from callgate.config.policies import TaskPolicy
 from callgate.errors import ClientLeft, OverLimit, Reason, TimedOut
 from callgate.redact import Secret
+from callgate.store import MadeReply
 from callgate.task import Task
 from callgate.wire import Format, Request
 from callgate.wire.codec.way_back import WayBack
@@ -36,6 +37,8 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     """How the reply comes back; None where it is of the call's own format."""
     changes: tuple[str, ...] = ()
     """What the translation was and has lost, for the audit row."""
+    beside_tokens: int | None = 0
+    """The tokens of the earlier reply that the request goes on from; None if nobody knows them."""
 
 
 class Passage(msgspec.Struct, kw_only=True):
@@ -59,6 +62,8 @@ class Passage(msgspec.Struct, kw_only=True):
     """parse: what the request says about itself."""
     candidates: tuple[Candidate, ...] = ()
     """permission: who may serve it, in order."""
+    earlier: MadeReply | None = None
+    """route: the earlier reply that the request goes on from."""
     candidate: Candidate | None = None
     """route: who serves it now."""
     draft: Draft | None = None

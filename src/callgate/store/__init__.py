@@ -42,6 +42,8 @@ from callgate.store.priced import NotedPrice as NotedPrice
 from callgate.store.priced import PastAttempt as PastAttempt
 from callgate.store.priced import Priced
 from callgate.store.priced import Repricing as Repricing
+from callgate.store.replies import MadeReply as MadeReply
+from callgate.store.replies import Replies
 from callgate.store.watched import Alert as Alert
 from callgate.store.watched import AlertKind as AlertKind
 from callgate.store.watched import BudgetRow as BudgetRow
@@ -213,7 +215,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     revoked_at: float | None = None
 
 
-class Store(Watched, Priced, Blocks, Protocol):
+class Store(Watched, Priced, Blocks, Replies, Protocol):
     """Ledger, audit log, tasks, keys and alerts in one database."""
 
     @property

@@ -27,6 +27,7 @@ from callgate.store import (
     Intent,
     Key,
     LimitRow,
+    MadeReply,
     Overrun,
     Performance,
     Probe,
@@ -322,6 +323,10 @@ class DatabaseStore:
     ) -> Sequence[CallRow]:
         """Return calls with their attempts, newest first."""
         return self._reader.calls(task_id, limit, state)
+
+    def find_reply(self, reply_id: str, /) -> MadeReply | None:
+        """Return the newest reply of an id that begins as those do that providers keep."""
+        return self._reader.find_reply(reply_id)
 
     def find_call(self, call_id: str, /) -> CallRow | None:
         """Return one call with its attempts."""

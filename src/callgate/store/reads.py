@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Protocol, TypeVar
 
+from callgate.call import Usage
 from callgate.store import (
     AttemptRow,
     CallRow,
@@ -13,11 +14,13 @@ from callgate.store import (
     GateRow,
     Key,
     LimitRow,
+    MadeReply,
     Resent,
     TaskRow,
 )
 from callgate.store.calendar import Window
 from callgate.store.limits import Limits
+from callgate.store.replies import IS_KEPT
 from callgate.store.rows import (
     ATTEMPT_COLUMNS,
     CALL_COLUMNS,
@@ -31,6 +34,7 @@ from callgate.store.rows import (
     gate_of,
     key_of,
     limit_of,
+    made_reply_of,
     micros,
     task_of,
     task_row_of,
@@ -73,9 +77,19 @@ SENT = f"""
     ) AS sent ORDER BY seq DESC LIMIT 1
 """
 
+TOKENS = " + ".join(f"a.{bucket}" for bucket in Usage.__struct_fields__)
+
 ATTEMPTS = "attempts LEFT JOIN repriced ON attempt_seq = seq"
 
 FIND_KEY = f"SELECT {KEY_COLUMNS} FROM keys WHERE digest = ?"
+
+# The term after the id is that of the index over such replies.
+FIND_REPLY = f"""
+    SELECT a.provider, a.model, c.agent, c."user", {TOKENS}
+    FROM attempts a JOIN calls c ON c.seq = a.call_seq
+    WHERE reply_id = ? AND {IS_KEPT}
+    ORDER BY a.seq DESC LIMIT 1
+"""
 
 # The terms after a state that went wrong are those of the index over such calls.
 BY_STATE = {
@@ -154,6 +168,11 @@ class Reader:
         sql = f"{TASK_ROWS} {only} ORDER BY t.seq DESC LIMIT ?"
         given = (limit,) if agent is None else (agent, limit)
         return [task_row_of(row) for row in self._all(sql, given)]
+
+    def find_reply(self, reply_id: str, /) -> MadeReply | None:
+        """Return the newest reply of an id that begins as those do that providers keep."""
+        row = self._one(FIND_REPLY, (reply_id,))
+        return None if row is None else made_reply_of(row)
 
     def find_call(self, call_id: str, /) -> CallRow | None:
         """Return one call."""

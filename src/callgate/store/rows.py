@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import msgspec
 
-from callgate.call import Usage
+from callgate.call import Candidate, Usage
 from callgate.money import Money
-from callgate.store import AttemptRow, CallRow, FirstPrice, GateRow, Key, TaskRow
+from callgate.store import AttemptRow, CallRow, FirstPrice, GateRow, Key, MadeReply, TaskRow
 from callgate.store.limits import Limit
 from callgate.task import Task
 
@@ -60,6 +60,12 @@ def instant(micros: int | None) -> float | None:
 def maybe_money(nano: int | None) -> Money | None:
     """Return an amount of nano-dollars as money, if there is one."""
     return None if nano is None else Money(nano)
+
+
+def made_reply_of(row: Row) -> MadeReply:
+    """Return who made a reply, for whom, and how many tokens it had."""
+    candidate = Candidate(provider=row[0], model=row[1])
+    return MadeReply(candidate=candidate, agent=row[2], user=row[3], tokens=row[4])
 
 
 def key_of(row: Row) -> Key:

@@ -12,6 +12,7 @@ from typing import Final
 
 from callgate.errors import Misconfigured
 from callgate.store.file import unusable
+from callgate.store.replies import IS_KEPT
 
 BUSY_SECONDS: Final = 5.0
 """How long a transaction waits for another process's, before the store is down."""
@@ -308,6 +309,8 @@ MIGRATIONS: Final[Sequence[Sequence[str]]] = (
         WHERE state <> 'ok' AND state <> 'running' AND fingerprint IS NOT NULL
         """,
         "CREATE UNIQUE INDEX alerts_open ON alerts (fingerprint) WHERE resolved_at IS NULL",
+        # Replies that requests can go on from; others have no place in it, and cost no write.
+        f"CREATE INDEX attempts_by_reply ON attempts (reply_id) WHERE {IS_KEPT}",
     ),
 )
 """The statements that lead from each version to the next; a file's version is how many it has."""

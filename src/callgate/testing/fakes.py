@@ -38,6 +38,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """What it answers, where that is no stream."""
     finish_reason: str | None = None
     """Why it ended, in its provider's word."""
+    reply_id: str | None = None
+    """What it is called; told at once, also in a stream."""
 
 
 class Silence(msgspec.Struct, frozen=True):
@@ -63,7 +65,7 @@ class FakeProvider:
         if isinstance(line, Silence):
             await asyncio.get_running_loop().create_future()
             return
-        meter = Meter(believed=outgoing.believed)
+        meter = Meter(believed=outgoing.believed, reply_id=line.reply_id)
         if line.chunks is None:
             _finish(line, meter)
             yield Reply(status=200, headers=(), body=line.body, meter=meter)

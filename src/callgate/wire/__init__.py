@@ -40,6 +40,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the client itself asked for usage in the stream."""
     service_tier: object = None
     """The service tier that the request asks for, as it was written; None if it asks for none."""
+    earlier: str | None = None
+    """The earlier reply that it goes on from, by its id; its provider has kept it."""
     inputs: int = 1
     """How many inputs it has that the model takes one by one (embeddings): each may fill its window."""
     charged: str | None = None

@@ -31,3 +31,6 @@ FORMATS: Final[Mapping[str, Format]] = {
     BedrockConverse.name: BedrockConverse(),
 }
 """What the gate speaks to providers."""
+
+ADDRESSED: Final = frozenset({GeminiGenerateContent.name})
+"""Formats that have the model, and whether a stream is asked for, outside of the body."""

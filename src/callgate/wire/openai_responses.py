@@ -21,6 +21,7 @@ from callgate.wire.fields import (
     count_of,
     flag_of,
     items_of,
+    refuse_other_models,
     strange_part,
     strange_tool,
     text_of,
@@ -149,6 +150,7 @@ class OpenAIResponses(OpenAIFormat):
         """Read a request."""
         del model, stream
         document = Document.parse(body)
+        refuse_other_models(document, "models")
         if flag_of(document, "background"):
             raise _in_the_background()
         items = _items(document)
@@ -168,6 +170,7 @@ class OpenAIResponses(OpenAIFormat):
             image_bytes=sight.image_bytes,
             service_tier=document.get("service_tier"),
             charged=_charged(tools),
+            earlier=_earlier(document),
         )
 
     def rewrite(
@@ -273,6 +276,11 @@ def usage_of(usage: dict[str, Any]) -> Usage | None:
         of_input=member(usage, "input_tokens_details"),
         of_output=member(usage, "output_tokens_details"),
     )
+
+
+def _earlier(document: Document) -> str | None:
+    """Return the response that a request goes on from, by its id."""
+    return None if document.get(EARLIER) is None else text_of(document, EARLIER)
 
 
 def _items(document: Document) -> list[Item]:

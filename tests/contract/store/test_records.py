@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
+from callgate.call import Candidate
 from callgate.errors import Malformed, StoreDown
 from callgate.money import Money
-from callgate.store import GateIdentity, Store, TaskRow
+from callgate.store import GateIdentity, MadeReply, Settlement, Store, TaskRow
 from callgate.testing.clocks import FakeClock
 from tests.contract.store.conftest import Database
 from tests.contract.store.making import (
     NOW,
+    USAGE,
     make_end,
     make_intent,
     make_key,
@@ -86,6 +90,36 @@ async def test_calls_are_listed_newest_first_by_task_and_by_state(store: Store) 
     assert [call.id for call in store.calls(state="ok")] == ["c1"]
     assert [len(call.attempts) for call in store.calls()] == [0, 2, 1]
     assert store.find_call("c4") is None
+
+
+def made(reply_id: str, attempt: str = "c1.1", **more: Any) -> Settlement:
+    return msgspec.structs.replace(make_settlement(attempt), reply_id=reply_id, **more)
+
+
+async def test_a_reply_that_its_provider_keeps_is_found_by_its_id(store: Store) -> None:
+    gpt = Candidate(provider="openai", model="gpt-5.5")
+    await store.admit(make_intent(make_task(), "c1", candidate=gpt))
+    assert store.find_reply("resp_1") is None
+    await store.settle(made("resp_1"))
+    tokens = USAGE.total_input_tokens + USAGE.total_output_tokens
+    found = MadeReply(candidate=gpt, agent="researcher", user="u1", tokens=tokens)
+    assert store.find_reply("resp_1") == found
+    assert store.find_reply("resp_2") is None
+
+
+async def test_a_reply_that_nobody_keeps_is_not_found(store: Store) -> None:
+    await store.admit(make_intent(make_task(), "c1"))
+    await store.settle(made("chatcmpl-1"))
+    assert store.find_reply("chatcmpl-1") is None
+
+
+async def test_of_two_replies_with_one_id_the_newest_is_found(store: Store) -> None:
+    for call, user in (("c1", "u1"), ("c2", "u2")):
+        await store.admit(make_intent(make_task(f"t-{user}", user=user), call))
+        await store.settle(made("resp_1", f"{call}.1", usage=None))
+    found = store.find_reply("resp_1")
+    assert found is not None
+    assert (found.user, found.tokens) == ("u2", None)
 
 
 async def test_retries_are_counted_over_a_task(store: Store) -> None:

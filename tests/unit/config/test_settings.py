@@ -55,6 +55,37 @@ def test_without_a_file_the_providers_are_those_whose_key_is_set() -> None:
     assert list(builtin({**KEYS, "OPENAI_API_KEY": ""}).providers) == ["anthropic"]
 
 
+@pytest.mark.parametrize(
+    ("variables", "key"),
+    [
+        ({"GEMINI_API_KEY": "k"}, "env:GEMINI_API_KEY"),
+        ({"GOOGLE_API_KEY": "k"}, "env:GOOGLE_API_KEY"),
+        ({"GEMINI_API_KEY": "k", "GOOGLE_API_KEY": "l"}, "env:GOOGLE_API_KEY"),
+        ({"GEMINI_API_KEY": "k", "GOOGLE_API_KEY": ""}, "env:GEMINI_API_KEY"),
+    ],
+)
+def test_without_a_file_the_key_of_gemini_is_the_one_that_googles_sdk_would_take(
+    variables: dict[str, str], key: str
+) -> None:
+    (gemini,) = builtin({"HOME": "/me", **variables}).providers.values()
+    assert (gemini.name, gemini.api, gemini.key) == ("gemini", "gemini", key)
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        (None, "https://generativelanguage.googleapis.com/v1beta"),
+        ("http://here:1", "http://here:1/v1beta"),
+        ("http://here:1/v1beta/", "http://here:1/v1beta"),
+        ("http://here:1/v1", "http://here:1/v1"),
+    ],
+)
+def test_the_address_of_gemini_has_a_version_or_gets_one(url: str | None, place: str) -> None:
+    named = {} if url is None else {"GOOGLE_GEMINI_BASE_URL": url}
+    settings = builtin({"HOME": "/me", "GEMINI_API_KEY": "k", **named})
+    assert settings.providers["gemini"].base_url == place
+
+
 def test_without_a_file_a_task_has_a_dollar_and_half_an_hour_and_no_tool() -> None:
     settings = builtin(KEYS)
     assert settings.tasks["default"].budget == Money.dollars("1")

@@ -63,6 +63,7 @@ def test_the_input_may_be_a_text_or_left_out(given: Any) -> None:
         ({"stream": "true"}, "stream must be true or false; found str 'true'"),
         ({"max_output_tokens": "9"}, "max_output_tokens must be a whole number from 0"),
         ({"background": True}, "background must be false"),
+        ({"models": ["dear"]}, "models lets the provider fall back"),
         ({"background": 1}, "background must be true or false"),
     ],
 )
@@ -251,7 +252,10 @@ def test_tokens_that_may_cost_more_than_text_are_noticed() -> None:
 
 def test_a_cost_that_is_believed_is_read() -> None:
     meter = Meter(believed="openrouter")
-    RESPONSES.read(json.dumps(response(usage={"input_tokens": 1, "cost": 0.25})).encode(), meter)
+    RESPONSES.read(
+        json.dumps(response(usage={"input_tokens": 1, "output_tokens": 1, "cost": 0.25})).encode(),
+        meter,
+    )
     assert meter.reported is not None
     assert meter.reported.nano == 250_000_000
 

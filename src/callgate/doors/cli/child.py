@@ -24,9 +24,14 @@ Source: POSIX.1-2024, Shell Command Language, "Exit Status for Commands", for al
 
 TAKEN_OUT: Final = frozenset({
     "ANTHROPIC_AUTH_TOKEN", "AWS_BEARER_TOKEN_BEDROCK", "AZURE_OPENAI_AD_TOKEN",
-    "AZURE_OPENAI_API_KEY", "GOOGLE_API_KEY", "OPENAI_ADMIN_KEY",
+    "AZURE_OPENAI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GENAI_USE_ENTERPRISE",
+    "GOOGLE_GENAI_USE_VERTEXAI", "OPENAI_ADMIN_KEY",
 })  # fmt: skip
-"""Variables of the SDKs that hold a provider's key beside the ones that the gate sets."""
+"""Variables of the SDKs that hold a provider's key beside the ones that the gate sets, or that lead
+past it: with the last two Google's asks another service, at an address of its own.
+
+Source: google-genai 3.6 (``BaseApiClient``).
+"""
 
 NO_PROXY: Final = ("NO_PROXY", "no_proxy")
 """Where hosts stand that no proxy is asked for; programs read one or the other."""

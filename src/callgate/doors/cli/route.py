@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -18,7 +19,7 @@ from callgate.errors import Misconfigured, Unknown
 from callgate.gate import explaining
 from callgate.pipeline.explaining import Asking, Explained, Stop
 from callgate.pipeline.permission import look_up
-from callgate.wire.formats import FORMATS
+from callgate.wire.formats import ADDRESSED, FORMATS
 
 COLUMNS: Final = (
     Column("", right=True),
@@ -33,6 +34,14 @@ COLUMNS: Final = (
 
 TYPICAL: Final = "What would you do?"
 """What is asked where no request is given."""
+
+USUALLY_ASKING: Final[Mapping[str, object]] = {"messages": [{"role": "user", "content": TYPICAL}]}
+ASKING: Final[Mapping[str, Mapping[str, object]]] = {
+    "openai_responses": {"input": TYPICAL},
+    "openai_embeddings": {"input": TYPICAL},
+    "gemini_generate_content": {"contents": [{"role": "user", "parts": [{"text": TYPICAL}]}]},
+}
+"""How it is asked, by format, where that is not the usual way."""
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,23 +103,23 @@ async def _explain(wanted: Wanted, config: Path | None) -> Explained:
             agent=_agent(settings, wanted.agent),
             task_type=wanted.task_type,
             format=known,
-            body=_body(wanted.model, wanted.request),
+            body=_body(wanted.model, wanted.request, known),
             model=wanted.model,
         )
         return await explaining(settings, store, asking)
 
 
-def _body(model: str, request: Path | None) -> bytes:
+def _body(model: str, request: Path | None, format: str) -> bytes:
     """Return the request that is asked about, for the model that is asked for."""
+    named = {} if format in ADDRESSED else {"model": model}
     if request is None:
-        messages = [{"role": "user", "content": TYPICAL}]
-        return msgspec.json.encode({"model": model, "messages": messages})
+        return msgspec.json.encode({**named, **ASKING.get(format, USUALLY_ASKING)})
     try:
         page = msgspec.json.decode(request.read_bytes(), type=dict[str, msgspec.Raw])
     except (OSError, msgspec.DecodeError) as error:
         msg = f"{request} holds no request: {error}"
         raise Misconfigured(msg) from error
-    return msgspec.json.encode({**page, "model": model})
+    return msgspec.json.encode({**page, **named})
 
 
 def _format_of(settings: Settings, model: str) -> str:

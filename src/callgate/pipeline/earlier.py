@@ -1,0 +1,116 @@
+"""Earlier replies that requests go on from: who made them, for whom, and how long they are."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import msgspec
+
+from callgate.call import Candidate, Meter, Reply
+from callgate.errors import Denied, Reason, Unknown
+from callgate.pipeline.stage import Passage
+from callgate.store import MadeReply, Store
+from callgate.store.replies import KEPT
+
+WHOLE = "send the whole conversation as input, without previous_response_id"
+
+
+class Telling(msgspec.Struct, frozen=True, kw_only=True):
+    """A reply that is being read: its row in the store does not tell of it yet."""
+
+    candidate: Candidate
+    agent: str
+    user: str | None
+    meter: Meter
+
+
+class EarlierReplies:
+    """Finds the replies that requests go on from, also those whose last event is on its way."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._open: dict[str, Telling] = {}
+
+    def find(self, passage: Passage) -> MadeReply | None:
+        """Return the reply that a request goes on from; None where it begins anew.
+
+        Raises:
+            Unknown: This gate made none of that id for this agent and user.
+        """
+        assert passage.request is not None
+        assert passage.task is not None
+        id = passage.request.earlier
+        if id is None:
+            return None
+        made = self._told(id) or self._store.find_reply(id)
+        whose = (passage.call.caller.agent, passage.task.user)
+        # Whether another agent has one is nobody's business.
+        if made is None or (made.agent, made.user) != whose:
+            raise _unknown(id)
+        return made
+
+    @contextmanager
+    def open(self, passage: Passage, reply: Reply) -> Generator[None]:
+        """Let requests go on from a reply while it is read, until it is settled."""
+        id = reply.meter.reply_id or ""
+        draft, candidate, task = passage.draft, passage.candidate, passage.task
+        assert draft is not None
+        assert candidate is not None
+        assert task is not None
+        if draft.way_back is not None or not id.startswith(KEPT):
+            yield
+            return
+        agent = passage.call.caller.agent
+        self._open[id] = Telling(
+            candidate=candidate, agent=agent, user=task.user, meter=reply.meter
+        )
+        try:
+            yield
+        finally:
+            del self._open[id]
+
+    def _told(self, id: str) -> MadeReply | None:
+        told = self._open.get(id)
+        if told is None:
+            return None
+        usage = told.meter.usage
+        tokens = None if usage is None else usage.total_input_tokens + usage.total_output_tokens
+        return MadeReply(candidate=told.candidate, agent=told.agent, user=told.user, tokens=tokens)
+
+
+def refuse_elsewhere(passage: Passage, candidate: Candidate) -> None:
+    """Refuse a candidate that has not kept the reply that a request goes on from.
+
+    Raises:
+        Denied: Another provider made it.
+    """
+    made = passage.earlier
+    if made is None or made.candidate.provider == candidate.provider:
+        return
+    fix = f"ask for a model of {made.candidate.provider}, or {WHOLE}"
+    msg = (
+        f"{candidate.name} cannot go on from a response that {made.candidate.provider} has made and "
+        f"kept; {fix}"
+    )
+    reason = Reason(code="kept_elsewhere", rule="models", scope=candidate.name, fix=fix)
+    raise Denied(msg, reason=reason)
+
+
+def beside_tokens(passage: Passage, candidate: Candidate) -> int | None:
+    """Return the tokens that an earlier reply adds to a request; None where nobody knows.
+
+    Another model may count the same words otherwise.
+    """
+    made = passage.earlier
+    if made is None:
+        return 0
+    return made.tokens if made.candidate.model == candidate.model else None
+
+
+def _unknown(id: str) -> Unknown:
+    msg = (
+        f"this gate has made no response {id[:80]!r} for this agent and user, so it cannot tell who "
+        f"has kept it, nor what it adds to the cost; {WHOLE}"
+    )
+    return Unknown(msg, reason=Reason(code="unknown_response", fix=WHOLE))
