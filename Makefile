@@ -66,8 +66,8 @@ cover: $(STAMP) ## ... that unit and contract tests run every branch of the road
 soak: $(STAMP) ## Run the tests that take minutes: kill -9, load, long streams
 	@$(PYTEST) -n 0 -m soak --timeout 1800
 
-bench: $(STAMP) ## Measure the figures of docs/performance.md in one run (RIVALS=1: other gateways too; RUNAWAYS=1: docs/limits.md)
-	@.venv/bin/python -m $(if $(RUNAWAYS),bench.runaways,bench $(if $(RIVALS),--rivals))
+bench: $(STAMP) ## Measure the figures of docs/performance.md in one run (RIVALS=1: other gateways too; RUNAWAYS=1: docs/limits.md; FAILURES=1: docs/failures.md)
+	@.venv/bin/python -m $(if $(RUNAWAYS),bench.runaways,$(if $(FAILURES),bench.failures,bench $(if $(RIVALS),--rivals)))
 
 docs: $(STAMP) ## Write the generated pages of docs/ again and check every page's links and examples
 	@.venv/bin/python docs/generate.py

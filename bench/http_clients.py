@@ -156,7 +156,9 @@ async def with_pyreqwest(origin: str) -> AsyncGenerator[Sender]:
 async def with_callgate(origin: str) -> AsyncGenerator[Sender]:
     """Give the client that the providers use."""
     client = Client(
-        timeouts=Timeouts(connect_seconds=5.0, first_byte_seconds=120.0, read_seconds=60.0, total_seconds=3600.0)
+        timeouts=Timeouts(
+            connect_seconds=5.0, first_byte_seconds=120.0, read_seconds=60.0, total_seconds=3600.0
+        )
     )
 
     async def post(path: str) -> bytes:

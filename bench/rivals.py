@@ -43,19 +43,28 @@ async def install() -> None:
     Raises:
         RuntimeError: An installation failed; its own output says why.
     """
-    home = HOMES / f"litellm-{LITELLM}"
-    if not (home / "ready").exists():
-        print(f"installing litellm {LITELLM} ...", flush=True)
-        await _run(sys.executable, "-m", "venv", str(home))
-        pip = (str(home / "bin/pip"), "install", "--quiet", "--disable-pip-version-check")
-        await _run(*pip, f"litellm[proxy]=={LITELLM}", "mcp")
-        (home / "ready").touch()
+    await install_litellm()
     home = HOMES / f"portkey-{PORTKEY}"
     if not (home / "ready").exists():
         print(f"installing portkey {PORTKEY} ...", flush=True)
         home.mkdir(parents=True, exist_ok=True)
         npm = ("npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(home))
         await _run(*npm, f"@portkey-ai/gateway@{PORTKEY}")
+        (home / "ready").touch()
+
+
+async def install_litellm() -> None:
+    """Install LiteLLM's proxy if it is not there.
+
+    Raises:
+        RuntimeError: It failed; its own output says why.
+    """
+    home = HOMES / f"litellm-{LITELLM}"
+    if not (home / "ready").exists():
+        print(f"installing litellm {LITELLM} ...", flush=True)
+        await _run(sys.executable, "-m", "venv", str(home))
+        pip = (str(home / "bin/pip"), "install", "--quiet", "--disable-pip-version-check")
+        await _run(*pip, f"litellm[proxy]=={LITELLM}", "mcp")
         (home / "ready").touch()
 
 
