@@ -124,7 +124,11 @@ async def test_a_failure_is_sent_waited_for_and_answered_as_the_matrix_says(
     case, clock = CASES[name], FakeClock()
     script = {"rules": [{"steps": [{"fault": case.fault}] * 5}]}
     async with open_gatehouse(
-        tmp_path, script, task_lines='timeout = "60s"', openai_lines=case.provider, clock=clock
+        tmp_path,
+        script,
+        task_lines='timeout = "60s"',
+        providers={"openai": case.provider},
+        clock=clock,
     ) as house:
         answered, headers, told = await ask(house, stream=case.stream)
         assert (len(house.simulator.requests), answered) == (case.attempts, case.status)
@@ -143,7 +147,7 @@ async def test_a_stream_that_breaks_after_content_is_not_begun_again(
 ) -> None:
     step = {"answer": {"words": 9}, "fault": {"how": how, "after_events": 4}}
     async with open_gatehouse(
-        tmp_path, {"rules": [{"steps": [step]}]}, task_lines="", openai_lines=QUICK
+        tmp_path, {"rules": [{"steps": [step]}]}, task_lines="", providers={"openai": QUICK}
     ) as house:
         answered, _, told = await house.post("/v1/chat/completions", body(stream=True))
         await house.settled()
