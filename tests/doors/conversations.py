@@ -6,11 +6,14 @@ Every client says the same in its own words, and sends back what its SDK made of
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 import pydantic
 from anthropic import Anthropic
+from google import genai
+from google.genai import types
 from openai import OpenAI
 
 PNG: Final = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -174,6 +177,123 @@ class Messages:
             return stream.get_final_message()
 
 
+class Responses:
+    """``openai`` over Responses, with nothing kept at the provider."""
+
+    def __init__(self, url: str, key: str, model: str, *, streams: bool) -> None:
+        self._client: Any = OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0)
+        self._streams = streams
+        function = {"name": TOOL_NAME, "description": TOOL_TEXT, "parameters": TOOL, "strict": True}
+        self._usual: dict[str, Any] = {
+            "model": model,
+            "instructions": INSTRUCTION,
+            "tools": [{"type": "function", **function}],
+            "reasoning": {"effort": "high"},
+            "include": ["reasoning.encrypted_content"],
+            "store": False,
+            "max_output_tokens": 4_000,
+        }
+        picture = {"type": "input_image", "image_url": f"data:image/png;base64,{PNG}"}
+        asked = [{"type": "input_text", "text": LOOK}, picture]
+        self._said: list[Any] = [
+            {"role": "developer", "content": MORE},
+            {"role": "user", "content": asked},
+        ]
+
+    def turns(self) -> Iterator[Heard]:
+        """Talk."""
+        said = self._said
+        with self._client:
+            yield self._ask()
+            one, other = [item.call_id for item in said[2:] if item.type == "function_call"]
+            said.append({"type": "function_call_output", "call_id": one, "output": FOUND})
+            said.append({"type": "function_call_output", "call_id": other, "output": FAILED})
+            yield self._ask()
+            said.append({"role": "developer", "content": LATER})
+            said.append({"role": "user", "content": AS_JSON})
+            yield self._ask(text_format=Traffic)
+            said.append({"role": "user", "content": COUNT})
+            yield self._ask()
+
+    def _ask(self, **more: Any) -> Heard:
+        """Ask; the items go back as they are."""
+        reply = self._reply({**self._usual, "input": self._said, **more})
+        self._said += reply.output
+        return {
+            "text": reply.output_text,
+            "calls": [_called(item) for item in reply.output if item.type == "function_call"],
+            "finish": reply.status,
+            "usage": [reply.usage.input_tokens, reply.usage.output_tokens],
+        }
+
+    def _reply(self, fields: dict[str, Any]) -> Any:
+        responses = self._client.responses
+        if not self._streams:
+            return (responses.parse if "text_format" in fields else responses.create)(**fields)
+        with responses.stream(**fields) as stream:
+            return stream.get_final_response()
+
+
+class Gemini:
+    """``google-genai``, whose chats keep the history themselves."""
+
+    def __init__(self, url: str, key: str, model: str, *, streams: bool) -> None:
+        options = types.HttpOptions(base_url=url)
+        self._client: Any = genai.Client(api_key=key, http_options=options)
+        self._streams = streams
+        function: Any = {"name": TOOL_NAME, "description": TOOL_TEXT}
+        declared = [{**function, "parameters_json_schema": TOOL}]
+        self._usual: dict[str, Any] = {
+            "system_instruction": [INSTRUCTION, MORE],
+            "tools": [{"function_declarations": declared}],
+            "automatic_function_calling": {"disable": True},
+            "thinking_config": {"thinking_level": "HIGH", "include_thoughts": True},
+            "max_output_tokens": 4_000,
+        }
+        self._chat: Any = self._client.chats.create(model=model)
+
+    def turns(self) -> Iterator[Heard]:
+        """Talk."""
+        picture = types.Part.from_bytes(data=b64decode(PNG), mime_type="image/png")
+        with self._client:
+            yield self._ask([types.Part.from_text(text=LOOK), picture])
+            yield self._ask(self._results())
+            schema = Traffic.model_json_schema()
+            as_json = {"response_mime_type": "application/json", "response_json_schema": schema}
+            yield self._ask(f"{LATER} {AS_JSON}", **as_json)
+            yield self._ask(COUNT, stop_sequences=["END"])
+
+    def _results(self) -> list[Any]:
+        """Return the results of the calls that came last."""
+        parts = [part for content in self._chat.get_history() for part in content.parts]
+        one, other = [part.function_call for part in parts if part.function_call]
+        told = [(one, {"output": FOUND}), (other, {"error": FAILED})]
+        return [
+            types.Part(
+                function_response=types.FunctionResponse(
+                    id=call.id, name=call.name, response=response
+                )
+            )
+            for call, response in told
+        ]
+
+    def _ask(self, message: Any, **more: Any) -> Heard:
+        config = types.GenerateContentConfig(**self._usual, **more)
+        if self._streams:
+            chunks = list(self._chat.send_message_stream(message, config=config))
+        else:
+            chunks = [self._chat.send_message(message, config=config)]
+        parts = [part for chunk in chunks for part in chunk.candidates[0].content.parts or ()]
+        calls = [part.function_call for part in parts if part.function_call]
+        usage = chunks[-1].usage_metadata
+        return {
+            "text": "".join(part.text for part in parts if part.text and not part.thought),
+            "calls": [[call.name, call.args] for call in calls],
+            "finish": chunks[-1].candidates[0].finish_reason.value,
+            "usage": [usage.prompt_token_count, usage.candidates_token_count],
+        }
+
+
 def _called(call: Any) -> list[Any]:
     return [call.name, json.loads(call.arguments)]
 
@@ -187,6 +307,8 @@ class Family(NamedTuple):
 
 
 FAMILIES: Final[Mapping[str, Family]] = {
-    "chat": Family(Chat, "openai", "gpt-5.5"),
+    "chat": Family(Chat, "chats", "gpt-5.5"),
     "messages": Family(Messages, "anthropic", "claude-sonnet-5"),
+    "responses": Family(Responses, "responses", "gpt-5.4-mini"),
+    "gemini": Family(Gemini, "gemini", "gemini-3.5-flash"),
 }

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+from msgspec.structs import replace
 
 from callgate.call import Caller, Claims
 from callgate.clock import Clock
 from callgate.config import load
+from callgate.config.policies import Settings
 from callgate.doors.app import http_app
 from callgate.doors.server import Server
 from callgate.gate import Gate, MakeProvider
@@ -64,6 +66,9 @@ budget = "$1"
 
 {models}
 """
+
+ONLY = {"chats": ("openai_chat",), "responses": ("openai_responses",)}
+"""Names of providers that take one of OpenAI's formats alone, as compatible servers do."""
 
 ENVIRON = {
     "OPENAI_API_KEY": "sk-real-openai-key",
@@ -138,11 +143,12 @@ async def open_gatehouse(
         make_provider: Who answers instead of a provider.
         task_lines: Lines of the only task type.
         routes: Lines of more routes, by name.
-        providers: Lines of more providers by name, and of OpenAI's own; ``URL`` stands for where
-            the simulator is.
+        providers: Lines of more providers, by name; ``URL`` stands for where the simulator is.
+            Those of ``openai`` are more lines of the one that is there.
         clock: The time, where a test moves it.
     """
-    others = dict(providers or {})
+    more = {"openai": 'read_timeout = "5s"', **(providers or {})}
+    openai_lines = more.pop("openai")
     async with Simulator(script=script, seed=1) as simulator:
         config = path / "callgate.toml"
         config.write_text(
@@ -150,15 +156,15 @@ async def open_gatehouse(
                 openai=simulator.openai_url,
                 anthropic=simulator.anthropic_url,
                 gemini=simulator.gemini_url,
-                openai_lines=others.pop("openai", 'read_timeout = "5s"'),
+                openai_lines=openai_lines,
                 gate=gate_lines,
                 task=task_lines,
-                providers=_tables("providers", others).replace("URL", simulator.url),
+                providers=_tables("providers", more).replace("URL", simulator.url),
                 routes="".join(f'"{name}", ' for name in routes or {}),
                 models=_tables("models", routes),
             )
         )
-        settings = load(config, environ=ENVIRON)
+        settings = _narrowed(load(config, environ=ENVIRON))
         gate = await Gate.open(settings, environ=ENVIRON, make_provider=make_provider, clock=clock)
         server = Server(http_app(gate), host="127.0.0.1", port=0, drain_seconds=5)
         await server.start()
@@ -175,3 +181,12 @@ async def open_gatehouse(
 def _tables(section: str, lines: Mapping[str, str] | None) -> str:
     """Return the tables of a section, from the lines of each."""
     return "\n".join(f"[{section}.{name}]\n{each}" for name, each in (lines or {}).items())
+
+
+def _narrowed(settings: Settings) -> Settings:
+    """Let a provider whose name says so take one format alone."""
+    providers = {
+        name: replace(provider, formats=ONLY.get(name, provider.formats))
+        for name, provider in settings.providers.items()
+    }
+    return replace(settings, providers=providers)

@@ -8,19 +8,33 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final, NamedTuple
 
 from callgate.testing.simulator import ReceivedRequest
 from tests.doors.conversations import FAMILIES, TURNS, Family, Heard
-from tests.doors.gatehouse import Gatehouse, open_gatehouse
+from tests.doors.gatehouse import ONLY, Gatehouse, open_gatehouse
 
 FOLDER: Final = Path(__file__).parent / "golden"
 EVERY: Final = (0, 1, 2, 3)
 OUT: Final = {"fault": {"status": 500}}
+DRAWN: Final = re.compile(
+    r"\b(?P<kind>call|fc|msg|rs|toolu)_\w{20,}|(?<=\")(?!iVBOR)[\w+/-]{60,}=*(?=\")"
+)
 MODEL_IN_PATH: Final = re.compile(r"/models/([^:/]+):")
+
+
+LOST: Final[Mapping[str, list[str]]] = {
+    "chat": [],
+    "messages": [],
+    "responses": ["stop"],
+    "gemini": ["place", "strict"],
+}
+"""What this conversation loses on its way into each format, and so must be allowed."""
 
 
 class Scene(NamedTuple):
@@ -53,7 +67,7 @@ class Scene(NamedTuple):
     def route(self) -> str:
         """The settings of its route: thoughts stay with who had them, where two take turns."""
         use = [f"{each.provider}:{each.model}" for each in (self._home, FAMILIES[self.serves])]
-        allowed = [] if self.out == EVERY else ["thinking"]
+        allowed = [*LOST[self.serves], *([] if self.out == EVERY else ["thinking"])]
         return f"use = {json.dumps(use)}\nallow_loss = {json.dumps(allowed)}"
 
     @property
@@ -89,6 +103,13 @@ def model_of(request: ReceivedRequest) -> str:
     return in_path[1] if in_path else str(request.json().get("model"))
 
 
+def open_scene(scene: Scene, path: Path) -> AbstractAsyncContextManager[Gatehouse]:
+    """Start a gate with the providers of a scene."""
+    lines = 'api = "openai"\nbase_url = "URL/v1"\nkey = "env:OPENAI_API_KEY"\n'
+    routes, more = {"voyage": scene.route}, dict.fromkeys(ONLY, lines)
+    return open_gatehouse(path, scene.script, routes=routes, providers=more)
+
+
 async def play(scene: Scene, house: Gatehouse, *, streams: bool) -> list[dict[str, Any]]:
     """Hold the conversation of a scene; return for each turn what was asked, and what was heard."""
     talk = FAMILIES[scene.asks].talk
@@ -101,8 +122,18 @@ async def play(scene: Scene, house: Gatehouse, *, streams: bool) -> list[dict[st
 
 
 def shown(turns: Sequence[Mapping[str, Any]]) -> str:
-    """Return turns as a file holds them."""
-    return json.dumps(turns, indent=1, ensure_ascii=False) + "\n"
+    """Return turns as a file holds them: ids and signatures, which are drawn, are numbered."""
+    names: dict[str, str] = {}
+    kinds: Counter[str] = Counter()
+
+    def name(found: re.Match[str]) -> str:
+        if found[0] not in names:
+            kind = found["kind"] or "mark"
+            kinds[kind] += 1
+            names[found[0]] = f"{kind}_{kinds[kind]}"
+        return names[found[0]]
+
+    return DRAWN.sub(name, json.dumps(turns, indent=1, ensure_ascii=False)) + "\n"
 
 
 async def write() -> None:
@@ -110,8 +141,7 @@ async def write() -> None:
     FOLDER.mkdir(exist_ok=True)
     for scene in SCENES:
         with TemporaryDirectory() as folder:
-            routes = {"voyage": scene.route}
-            async with open_gatehouse(Path(folder), scene.script, routes=routes) as house:
+            async with open_scene(scene, Path(folder)) as house:
                 turns = await play(scene, house, streams=True)
                 (FOLDER / f"{scene.name}.json").write_text(shown(turns))
 
