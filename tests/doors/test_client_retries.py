@@ -11,13 +11,15 @@ from typing import Any
 import anthropic
 import openai
 import pytest
+from google import genai
+from google.genai import errors
 
 from tests.doors.gatehouse import Gatehouse, open_gatehouse
 from tests.doors.test_official_sdks import anthropic_fields, openai_fields
 
 CHAT = "/v1/chat/completions"
 BODY = b'{"model":"smart","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}'
-ERRORS = (openai.OpenAIError, anthropic.AnthropicError)
+ERRORS = (openai.OpenAIError, anthropic.AnthropicError, errors.APIError)
 
 FAULTS: list[dict[str, object]] = [
     {"status": 400}, {"status": 401}, {"status": 402}, {"status": 403}, {"status": 404},
@@ -32,12 +34,25 @@ def ask(family: str, url: str, key: str, **more: Any) -> None:
     if family == "openai":
         client: Any = openai.OpenAI(base_url=f"{url}/v1", api_key=key, **more)
         client.chat.completions.create(**openai_fields("hi"))
+    elif family == "google":
+        milliseconds = int(more.get("timeout", 60) * 1_000)
+        options: Any = {"base_url": url, "timeout": milliseconds}
+        client = genai.Client(api_key=key, http_options=options)
+        client.models.generate_content(model="smart", contents="hi")
     else:
         client = anthropic.Anthropic(base_url=url, api_key=key, **more)
         client.messages.create(**anthropic_fields("hi"))
 
 
-@pytest.mark.parametrize("family", ["openai", "anthropic"])
+def told_status(error: BaseException) -> int:
+    """Return the status that an SDK was answered with."""
+    if isinstance(error, errors.APIError):
+        return error.code
+    assert isinstance(error, openai.APIStatusError | anthropic.APIStatusError)
+    return error.status_code
+
+
+@pytest.mark.parametrize("family", ["openai", "anthropic", "google"])
 async def test_no_sdk_asks_the_gate_twice_for_what_has_failed(tmp_path: Path, family: str) -> None:
     asked: dict[str, int] = {}
     for n, fault in enumerate(FAULTS):
@@ -50,7 +65,7 @@ async def test_no_sdk_asks_the_gate_twice_for_what_has_failed(tmp_path: Path, fa
     assert asked == {json.dumps(fault): 1 for fault in FAULTS}
 
 
-@pytest.mark.parametrize("family", ["openai", "anthropic"])
+@pytest.mark.parametrize("family", ["openai", "anthropic", "google"])
 async def test_a_client_hears_that_it_is_too_late_before_it_asks_again(
     tmp_path: Path, family: str
 ) -> None:
@@ -58,8 +73,7 @@ async def test_a_client_hears_that_it_is_too_late_before_it_asks_again(
     async with open_gatehouse(tmp_path, script) as house:
         with pytest.raises(ERRORS) as failure:
             await asyncio.to_thread(ask, family, house.url, house.key, timeout=1.0)
-        assert isinstance(failure.value, openai.APIStatusError | anthropic.APIStatusError)
-        assert failure.value.status_code == 504
+        assert told_status(failure.value) == 504
         assert [(row.status, row.code) for row in house.rows] == [(504, "client_timeout")]
 
 
