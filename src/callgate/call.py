@@ -157,6 +157,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """What is held for it; None where the cost has no known bound and no budget holds."""
     output_tokens: int | None = None
     """The output limit to send, where the gate chose it; None leaves the request's own."""
+    meter: Meter = msgspec.field(default_factory=Meter)
+    """What its reply has told so far, also one that was no answer."""
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):

@@ -219,6 +219,8 @@ async def test_a_call_that_the_model_could_not_write_is_tried_again(tmp_path: Pa
         said = json.loads(told)["candidates"][0]["content"]["parts"][0]["text"]
         assert (status, said) == (200, "hi")
         assert [attempt.state for attempt in house.rows[0].attempts] == ["failed", "ok"]
+        # What it cost to try is known, and booked so.
+        assert house.spent_nano_usd == house.simulator.bill().total_nano_usd
 
 
 async def test_models_are_listed_and_told_in_googles_words(tmp_path: Path) -> None:

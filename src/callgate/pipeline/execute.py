@@ -38,6 +38,7 @@ class Execute(msgspec.Struct, frozen=True, kw_only=True):
         )
         passage.changes = (*draft.changes, *rewrite.changes)
         passage.limited_to = attempt.output_tokens
+        attempt.meter.believed = policy.reported_cost
         outgoing = Outgoing(
             format=draft.format,
             request=draft.request,
@@ -45,7 +46,7 @@ class Execute(msgspec.Struct, frozen=True, kw_only=True):
             body=rewrite.body,
             headers=draft.headers,
             credential=passage.credential,
-            believed=policy.reported_cost,
+            meter=attempt.meter,
             way_back=draft.way_back,
         )
         try:

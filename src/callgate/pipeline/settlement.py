@@ -63,7 +63,7 @@ def settlement_of(passage: Passage, ending: Ending, *, ended_at: float) -> Settl
     """
     attempt = passage.attempt
     assert attempt is not None
-    meter = Meter() if ending.reply is None else ending.reply.meter
+    meter = attempt.meter if ending.reply is None else ending.reply.meter
     known = _known(passage, ending, meter)
     ended_by = None if ending.error is None else passage.cause(ending.error)
     error = None if meter.finished and isinstance(ended_by, HUNG_UP) else ended_by

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from callgate.call import CostReport, Headers, Reply
+from callgate.call import Headers, Meter, Reply
 from callgate.redact import Secret
 from callgate.wire import Format, Request
 from callgate.wire.codec.way_back import WayBack
@@ -24,8 +24,8 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
     headers: Headers
     """The client's own headers, without its key, cookies and connection matters."""
     credential: Secret | None
-    believed: CostReport | None = None
-    """In whose way the reply may tell what it cost, and is believed."""
+    meter: Meter = msgspec.field(default_factory=Meter)
+    """What the reply tells is noted here, also where the reply is no answer."""
     way_back: WayBack | None = None
     """How the reply comes back to a client of another format; None where it is of the same."""
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import msgspec
 
-from callgate.call import Headers, Meter, Reply
+from callgate.call import Headers, Reply
 from callgate.config.policies import ProviderPolicy
 from callgate.errors import BrokenReply, Failed, TimedOut, Transient
 from callgate.providers import Outgoing
@@ -140,23 +140,22 @@ class HttpProvider:
 
 
 async def _read_plain(outgoing: Outgoing, response: Response) -> Reply:
-    meter = Meter(believed=outgoing.believed)
     try:
         body = await response.read()
         text = _decoded(body, response.headers)
-        outgoing.format.read(text, meter)
+        outgoing.format.read(text, outgoing.meter)
     except BrokenReply as error:
         raise _nothing_passed_on(error) from error
     headers = _passed_on(response.headers)
     if outgoing.way_back is not None:
         body, headers = outgoing.way_back.reply(text), JSON_HEADERS
-    return Reply(status=response.status, headers=headers, body=body, meter=meter)
+    return Reply(status=response.status, headers=headers, body=body, meter=outgoing.meter)
 
 
 async def _open_stream(outgoing: Outgoing, response: Response) -> Reply:
     """Read up to the first content; until then a failure can still go to another candidate."""
-    reply = Reply(status=response.status, headers=_passed_on(response.headers))
-    reply.meter.believed = outgoing.believed
+    headers = _passed_on(response.headers)
+    reply = Reply(status=response.status, headers=headers, meter=outgoing.meter)
     scanner = outgoing.format.scanner(outgoing.request, reply.meter)
     if outgoing.way_back is not None:
         translating = outgoing.way_back.scanner(scanner)

@@ -65,7 +65,8 @@ class FakeProvider:
         if isinstance(line, Silence):
             await asyncio.get_running_loop().create_future()
             return
-        meter = Meter(believed=outgoing.believed, reply_id=line.reply_id)
+        meter = outgoing.meter
+        meter.reply_id = line.reply_id
         if line.chunks is None:
             _finish(line, meter)
             yield Reply(status=200, headers=(), body=line.body, meter=meter)

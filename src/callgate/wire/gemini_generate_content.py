@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from callgate.call import Headers, Meter, Usage
-from callgate.errors import BadRequest, BrokenReply, CallgateError, Failed, Transient
+from callgate.errors import BadRequest, BrokenReply, CallgateError, Failed
 from callgate.wire import Request, Rewrite
 from callgate.wire.document import Document, malformed
 from callgate.wire.failures import (
@@ -224,12 +224,8 @@ class GeminiGenerateContent:
             raise unreadable(problem, body)
         _note(page, meter)
         meter.finished = True
-        try:
-            for candidate in candidates:
-                _check_end(candidate.finish_reason)
-        except BrokenReply as failure:
-            # Nobody has seen any of it, so that it may be tried again.
-            raise Transient(failure.message, billed=True) from failure
+        for candidate in candidates:
+            _check_end(candidate.finish_reason)
 
     def scanner(self, request: Request, meter: Meter, /) -> ContentScanner:
         """Return a reader for a stream."""

@@ -261,10 +261,10 @@ def test_a_reply_may_end_in_many_ways(reason: str) -> None:
 @pytest.mark.parametrize(
     ("reason", "kind"),
     [
-        ("MALFORMED_FUNCTION_CALL", Transient),
-        ("OTHER", Transient),
-        ("BRAND_NEW", Transient),
-        (None, Transient),
+        ("MALFORMED_FUNCTION_CALL", BrokenReply),
+        ("OTHER", BrokenReply),
+        ("BRAND_NEW", BrokenReply),
+        (None, BrokenReply),
         ("MISSING_THOUGHT_SIGNATURE", BadRequest),
     ],
 )
