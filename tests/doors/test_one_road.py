@@ -41,13 +41,22 @@ def alike(house: Gatehouse) -> tuple[list[Any], list[Any]]:
     return audit, ledger
 
 
-def fields(text: str) -> dict[str, Any]:
+def fields(model: str, text: str) -> dict[str, Any]:
+    if model == "quick":
+        contents = [{"role": "user", "parts": [{"text": text}]}]
+        return {"contents": contents, "generationConfig": {"maxOutputTokens": 50}}
     return {"messages": [{"role": "user", "content": text}], "max_tokens": 50}
 
 
 async def by_http(house: Gatehouse, model: str, text: str, *, stream: bool, task: str) -> None:
-    path = "/v1/messages" if model == "careful" else "/v1/chat/completions"
-    body = msgspec.json.encode({"model": model, **fields(text), "stream": stream})
+    page = fields(model, text)
+    if model == "quick":
+        action = "streamGenerateContent" if stream else "generateContent"
+        path = f"/v1beta/models/{model}:{action}"
+    else:
+        path = "/v1/messages" if model == "careful" else "/v1/chat/completions"
+        page = {"model": model, **page, "stream": stream}
+    body = msgspec.json.encode(page)
     await house.post(path, body, {"callgate-task": task})
 
 
@@ -56,17 +65,17 @@ async def by_python(house: Gatehouse, model: str, text: str, *, stream: bool, ta
     try:
         async with door.task(id=task) as running:
             if stream:
-                async with running.stream(model, **fields(text)) as events:
+                async with running.stream(model, **fields(model, text)) as events:
                     _ = [event async for event in events]
             else:
-                await running.model(model, **fields(text), stream=False)
+                await running.model(model, **fields(model, text), stream=False)
     except CallgateError:
         pass
     await door.finish()
 
 
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("model", ["smart", "careful", "unknown:model"])
+@pytest.mark.parametrize("model", ["smart", "careful", "quick", "unknown:model"])
 @pytest.mark.parametrize("text", ["good", "bad", "down", "cut"])
 async def test_the_python_door_and_the_http_doors_leave_the_same_rows(
     tmp_path: Path, model: str, text: str, *, stream: bool
@@ -82,3 +91,14 @@ async def test_the_python_door_and_the_http_doors_leave_the_same_rows(
         python = alike(second)
     assert http == python
     assert len(http[0]) == 1
+
+
+async def test_the_python_door_gives_the_words_of_every_family(tmp_path: Path) -> None:
+    script = {"rules": [{"steps": [{"answer": {"thinking": "Hm.", "text": "Überlegt: 42 🚢"}}]}]}
+    async with open_gatehouse(tmp_path, script) as house:
+        door = GateDoor(house.gate, "worker")
+        async with door.task() as task:
+            for model in ("smart", "careful", "quick"):
+                reply = await task.model(model, **fields(model, "hi"))
+                assert reply.text == "Überlegt: 42 🚢"
+        await door.finish()
