@@ -68,7 +68,8 @@ class EarlierReplies:
         try:
             yield
         finally:
-            del self._open[id]
+            # Some servers give several replies one id.
+            self._open.pop(id, None)
 
     def _told(self, id: str) -> MadeReply | None:
         told = self._open.get(id)

@@ -125,3 +125,11 @@ async def test_a_request_may_go_on_as_soon_as_the_last_event_has_come(tmp_path: 
         early = reserved(road)
         await road.read(asking(road, earlier="resp_1"))
         assert reserved(road) == early
+
+
+async def test_two_replies_of_one_id_are_read_at_once(tmp_path: Path) -> None:
+    streamed = msgspec.structs.replace(FIRST, chunks=[b"event"])
+    async with open_here(tmp_path, streamed, streamed) as road:
+        async with road.gate.road(asking(road)) as first, road.gate.road(asking(road)) as second:
+            assert await whole(first) == await whole(second) == b"event"
+        assert [row.state for row in road.store.calls()] == ["ok", "ok"]
