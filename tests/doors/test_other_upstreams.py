@@ -27,10 +27,7 @@ PROVIDERS: Final[dict[str, str]] = {
     "entra": f'{AZURE}\nbase_url = "URL/openai/v1"\nkey = "file:entra.token"',
     "older": f'{AZURE}\nbase_url = "URL?api-version=2024-10-21"\nkey = "env:OPENAI_API_KEY"',
 }
-MISTRAL: Final = 'api = "openai"\nserver = "mistral"\nbase_url = "URL/v1"\nprice_source = "openai"'
-PROVIDERS["mistral"] = MISTRAL
 ROUTES: Final = {
-    "mistral": 'use = ["mistral:gpt-5.5"]',
     "signed": f'use = ["bedrock:{CLAUDE}"]',
     "bearer": f'use = ["bearer:{CLAUDE}"]',
     "azure": 'use = ["azure:gpt-5.5"]',
@@ -309,39 +306,3 @@ async def test_what_azure_refuses_is_known_by_its_code(
     async with house_with(tmp_path, script({"fault": fault})) as house:
         got, _, _ = await house.post(CHAT, asked("azure"))
         assert got == status
-
-
-@pytest.mark.parametrize("path", [CHAT, MESSAGES])
-async def test_a_server_that_refuses_to_be_asked_for_usage_is_not_asked_and_its_usage_is_booked(
-    tmp_path: Path, path: str
-) -> None:
-    played = script({"answer": {"text": "a b c"}, "shape": {"usage": "every"}})
-    page = {"model": "mistral", "stream": True, "messages": [{"role": "user", "content": "hi"}]}
-    body = {"max_tokens": 9, **page} if path == MESSAGES else page
-    async with house_with(tmp_path, played) as house:
-        status, _, _ = await house.post(path, json.dumps(body).encode())
-        await house.settled()
-        sent = json.loads(house.simulator.requests[-1].body)
-        assert (status, "stream_options" in sent, "max_completion_tokens" in sent) == (
-            200,
-            False,
-            False,
-        )
-        assert sent["max_tokens"] > 0
-        assert house.spent_nano_usd == house.simulator.bill().total_nano_usd > 0
-
-
-async def test_ids_of_calls_are_written_as_a_stricter_server_takes_them(tmp_path: Path) -> None:
-    use: dict[str, Any] = {"type": "tool_use", "id": "toolu_01", "name": "sun", "input": {}}
-    result = {"type": "tool_result", "tool_use_id": "toolu_01", "content": "7"}
-    turns: list[dict[str, Any]] = [
-        {"role": "user", "content": "hi"},
-        {"role": "assistant", "content": [use]},
-        {"role": "user", "content": [result]},
-    ]
-    tools = [{"name": "sun", "input_schema": {"type": "object"}}]
-    async with house_with(tmp_path) as house:
-        await house.post(MESSAGES, asked("mistral", messages=turns, tools=tools))
-        said = json.loads(house.simulator.requests[-1].body)["messages"]
-        id = said[1]["tool_calls"][0]["id"]
-        assert (len(id), id.isalnum(), said[2]["tool_call_id"]) == (9, True, id)
