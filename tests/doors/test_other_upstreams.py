@@ -11,6 +11,8 @@ from typing import Any, Final
 import anthropic
 import openai
 import pytest
+from google import genai
+from google.genai import types
 
 from callgate.doors.python import open_gate
 from tests.doors.gatehouse import ENVIRON, Gatehouse, open_gatehouse
@@ -160,6 +162,37 @@ async def test_the_anthropic_sdk_calls_two_tools_at_once_and_goes_on(
 
 def calls_in(message: Any) -> list[tuple[str, Any]]:
     return [(block.name, block.input) for block in message.content if block.type == "tool_use"]
+
+
+@pytest.mark.parametrize("model", ["signed", "azure"])
+async def test_the_openai_sdk_streams_a_response(tmp_path: Path, model: str) -> None:
+    tools: Any = [{"type": "function", **each["function"], "strict": False} for each in TOOLS]
+    async with house_with(tmp_path) as house, openai_of(house) as client:
+        async with client.responses.stream(
+            model=model, input="hi", store=False, tools=tools
+        ) as stream:
+            response: Any = await stream.get_final_response()
+        calls = [item for item in response.output if item.type == "function_call"]
+        assert response.output_text == "Look: 🌦"
+        assert [(call.name, json.loads(call.arguments)) for call in calls] == [
+            tuple(each.values()) for each in CALLS
+        ]
+
+
+@pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession")
+@pytest.mark.parametrize("model", ["signed", "azure"])
+async def test_the_google_sdk_streams_a_generation(tmp_path: Path, model: str) -> None:
+    async with house_with(tmp_path) as house:
+        options = types.HttpOptions(base_url=house.url)
+        models: Any = genai.Client(api_key=house.key, http_options=options).aio.models
+        declared = [types.FunctionDeclaration(name=each["name"]) for each in CALLS]
+        config = types.GenerateContentConfig(tools=[types.Tool(function_declarations=declared)])
+        stream = await models.generate_content_stream(model=model, contents="hi", config=config)
+        chunks = [chunk async for chunk in stream]
+        calls = [call for chunk in chunks for call in chunk.function_calls or []]
+        assert [(call.name, call.args) for call in calls] == [
+            tuple(each.values()) for each in CALLS
+        ]
 
 
 @pytest.mark.parametrize("stream", [False, True])
