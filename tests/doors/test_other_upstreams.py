@@ -38,7 +38,7 @@ ROUTES: Final = {
     "out": f'use = ["openai:gpt-5.4-mini", "bedrock:{CLAUDE}"]',
 }
 TOKEN: Final = "eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.c2ln"
-CALLS: Final = [
+CALLS: Final[list[dict[str, Any]]] = [
     {"name": "sun", "arguments": {"in": "Köln 🌞"}},
     {"name": "rain", "arguments": {"mm": 3}},
 ]
@@ -188,8 +188,10 @@ async def test_the_google_sdk_streams_a_generation(tmp_path: Path, model: str) -
         declared = [types.FunctionDeclaration(name=each["name"]) for each in CALLS]
         config = types.GenerateContentConfig(tools=[types.Tool(function_declarations=declared)])
         stream = await models.generate_content_stream(model=model, contents="hi", config=config)
-        chunks = [chunk async for chunk in stream]
-        calls = [call for chunk in chunks for call in chunk.function_calls or []]
+        chunks: list[Any] = [chunk async for chunk in stream]
+        calls: list[Any] = []
+        for chunk in chunks:
+            calls += chunk.function_calls or []
         assert [(call.name, call.args) for call in calls] == [
             tuple(each.values()) for each in CALLS
         ]
