@@ -11,6 +11,8 @@ from typing import Any, Final
 import anthropic
 import openai
 import pytest
+from google import genai
+from google.genai import types
 
 from callgate.doors.python import open_gate
 from tests.doors.gatehouse import ENVIRON, Gatehouse, open_gatehouse
@@ -27,10 +29,7 @@ PROVIDERS: Final[dict[str, str]] = {
     "entra": f'{AZURE}\nbase_url = "URL/openai/v1"\nkey = "file:entra.token"',
     "older": f'{AZURE}\nbase_url = "URL?api-version=2024-10-21"\nkey = "env:OPENAI_API_KEY"',
 }
-MISTRAL: Final = 'api = "openai"\nserver = "mistral"\nbase_url = "URL/v1"\nprice_source = "openai"'
-PROVIDERS["mistral"] = MISTRAL
 ROUTES: Final = {
-    "mistral": 'use = ["mistral:gpt-5.5"]',
     "signed": f'use = ["bedrock:{CLAUDE}"]',
     "bearer": f'use = ["bearer:{CLAUDE}"]',
     "azure": 'use = ["azure:gpt-5.5"]',
@@ -39,7 +38,7 @@ ROUTES: Final = {
     "out": f'use = ["openai:gpt-5.4-mini", "bedrock:{CLAUDE}"]',
 }
 TOKEN: Final = "eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.c2ln"
-CALLS: Final = [
+CALLS: Final[list[dict[str, Any]]] = [
     {"name": "sun", "arguments": {"in": "Köln 🌞"}},
     {"name": "rain", "arguments": {"mm": 3}},
 ]
@@ -163,6 +162,39 @@ async def test_the_anthropic_sdk_calls_two_tools_at_once_and_goes_on(
 
 def calls_in(message: Any) -> list[tuple[str, Any]]:
     return [(block.name, block.input) for block in message.content if block.type == "tool_use"]
+
+
+@pytest.mark.parametrize("model", ["signed", "azure"])
+async def test_the_openai_sdk_streams_a_response(tmp_path: Path, model: str) -> None:
+    tools: Any = [{"type": "function", **each["function"], "strict": False} for each in TOOLS]
+    async with house_with(tmp_path) as house, openai_of(house) as client:
+        async with client.responses.stream(
+            model=model, input="hi", store=False, tools=tools
+        ) as stream:
+            response: Any = await stream.get_final_response()
+        calls = [item for item in response.output if item.type == "function_call"]
+        assert response.output_text == "Look: 🌦"
+        assert [(call.name, json.loads(call.arguments)) for call in calls] == [
+            tuple(each.values()) for each in CALLS
+        ]
+
+
+@pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession")
+@pytest.mark.parametrize("model", ["signed", "azure"])
+async def test_the_google_sdk_streams_a_generation(tmp_path: Path, model: str) -> None:
+    async with house_with(tmp_path) as house:
+        options = types.HttpOptions(base_url=house.url)
+        models: Any = genai.Client(api_key=house.key, http_options=options).aio.models
+        declared = [types.FunctionDeclaration(name=each["name"]) for each in CALLS]
+        config = types.GenerateContentConfig(tools=[types.Tool(function_declarations=declared)])
+        stream = await models.generate_content_stream(model=model, contents="hi", config=config)
+        chunks: list[Any] = [chunk async for chunk in stream]
+        calls: list[Any] = []
+        for chunk in chunks:
+            calls += chunk.function_calls or []
+        assert [(call.name, call.args) for call in calls] == [
+            tuple(each.values()) for each in CALLS
+        ]
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -309,39 +341,3 @@ async def test_what_azure_refuses_is_known_by_its_code(
     async with house_with(tmp_path, script({"fault": fault})) as house:
         got, _, _ = await house.post(CHAT, asked("azure"))
         assert got == status
-
-
-@pytest.mark.parametrize("path", [CHAT, MESSAGES])
-async def test_a_server_that_refuses_to_be_asked_for_usage_is_not_asked_and_its_usage_is_booked(
-    tmp_path: Path, path: str
-) -> None:
-    played = script({"answer": {"text": "a b c"}, "shape": {"usage": "every"}})
-    page = {"model": "mistral", "stream": True, "messages": [{"role": "user", "content": "hi"}]}
-    body = {"max_tokens": 9, **page} if path == MESSAGES else page
-    async with house_with(tmp_path, played) as house:
-        status, _, _ = await house.post(path, json.dumps(body).encode())
-        await house.settled()
-        sent = json.loads(house.simulator.requests[-1].body)
-        assert (status, "stream_options" in sent, "max_completion_tokens" in sent) == (
-            200,
-            False,
-            False,
-        )
-        assert sent["max_tokens"] > 0
-        assert house.spent_nano_usd == house.simulator.bill().total_nano_usd > 0
-
-
-async def test_ids_of_calls_are_written_as_a_stricter_server_takes_them(tmp_path: Path) -> None:
-    use: dict[str, Any] = {"type": "tool_use", "id": "toolu_01", "name": "sun", "input": {}}
-    result = {"type": "tool_result", "tool_use_id": "toolu_01", "content": "7"}
-    turns: list[dict[str, Any]] = [
-        {"role": "user", "content": "hi"},
-        {"role": "assistant", "content": [use]},
-        {"role": "user", "content": [result]},
-    ]
-    tools = [{"name": "sun", "input_schema": {"type": "object"}}]
-    async with house_with(tmp_path) as house:
-        await house.post(MESSAGES, asked("mistral", messages=turns, tools=tools))
-        said = json.loads(house.simulator.requests[-1].body)["messages"]
-        id = said[1]["tool_calls"][0]["id"]
-        assert (len(id), id.isalnum(), said[2]["tool_call_id"]) == (9, True, id)

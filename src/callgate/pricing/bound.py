@@ -145,10 +145,14 @@ def _growth_of_escapes(body: bytes) -> int:
     return growth
 
 
+CACHE_MARKERS: Final = {"anthropic": b"cache_control", "bedrock": b"cachePoint"}
+"""The key without which a request writes nothing to a cache that is paid for, by api."""
+
+
 def cache_writes_of(body: bytes, *, api: str) -> CacheWrites:
     """Return the dearest way in which the input of a request may be written to a cache.
 
-    Anthropic writes to a cache only where a request has ``cache_control``, and for an hour only
+    Anthropic and Bedrock write to one only where a request has a marker, and for an hour only
     where that says so. Others write as they like. A text that only speaks of either is neither: what
     stands in a text has escapes before its quotes.
 
@@ -156,11 +160,13 @@ def cache_writes_of(body: bytes, *, api: str) -> CacheWrites:
         body: The request as it came.
         api: What its provider speaks.
 
-    Source: Anthropic's documentation of prompt caching.
+    Source: Anthropic's documentation of prompt caching; AWS's guide to prompt caching on Bedrock
+    (Nova, which caches by itself too, does not charge for what it writes).
     """
-    if api != "anthropic":
+    marker = CACHE_MARKERS.get(api)
+    if marker is None:
         return "long"
-    if not holds(b"cache_control", body):
+    if not holds(marker, body):
         return "none"
     return "long" if holds(b"1h", body) else "short"
 

@@ -148,6 +148,7 @@ def test_who_is_not_known_takes_what_its_api_does(url: str | None) -> None:
 def test_the_name_of_a_host_in_a_path_or_a_longer_host_is_not_it() -> None:
     assert find_server(None, "https://proxy.example/api.groq.com/v1") is None
     assert find_server(None, "https://api.groq.com.evil.example/v1") is None
+    assert find_server(None, "https://notapi.groq.com/v1") is None
 
 
 def test_every_server_says_what_the_rest_of_the_house_knows() -> None:
