@@ -110,6 +110,7 @@ class Drafting(msgspec.Struct, frozen=True, kw_only=True):
         assert request is not None
         provider = self.settings.providers[candidate.provider]
         if call.format in provider.takes:
+            self._refuse_begun(passage, candidate)
             return Draft(
                 format=self.formats[call.format],
                 request=_unasked(request, provider),
@@ -121,6 +122,31 @@ class Drafting(msgspec.Struct, frozen=True, kw_only=True):
         if call.format not in CODECS or target not in UPSTREAMS:
             raise _no_counterpart(call, candidate)
         return self._translated(passage, candidate, self.formats[target])
+
+    def _refuse_begun(self, passage: Passage, candidate: Candidate) -> None:
+        """Leave what another has begun to the other, where this one would refuse to go on with it.
+
+        Raises:
+            Refused: It would; and a candidate of another format may have begun it.
+        """
+        codec = CODECS.get(passage.call.format)
+        if codec is None or codec.refuses is None or not self._has_others(passage):
+            return
+        why = codec.refuses(passage.call.body)
+        if why is not None:
+            fix = 'send thinking as {"type": "adaptive"}, or go on with the model that called'
+            msg = (
+                f"{candidate.name} would refuse to go on with what another has begun: {why}; {fix}"
+            )
+            raise Denied(
+                msg,
+                reason=Reason(code="begun_elsewhere", rule="models", scope=candidate.name, fix=fix),
+            )
+
+    def _has_others(self, passage: Passage) -> bool:
+        """Whether somebody of another format may serve a call."""
+        takes = [self.settings.providers[each.provider].takes for each in passage.candidates]
+        return any(passage.call.format not in formats for formats in takes)
 
     def _translated(self, passage: Passage, candidate: Candidate, format: Format) -> Draft:
         """Return the request in another format, unless it would lose more than may be lost."""

@@ -59,4 +59,5 @@ class Execute(msgspec.Struct, frozen=True, kw_only=True):
             raise
         finally:
             if draft.way_back is not None:
-                passage.changes += lost(draft.way_back.losses)
+                lost_back = lost(draft.way_back.losses)
+                passage.changes = tuple(dict.fromkeys((*passage.changes, *lost_back)))

@@ -160,3 +160,61 @@ async def test_the_limit_that_the_gate_chose_goes_with_a_translation(tmp_path: P
     async with open_gatehouse(tmp_path, routes=ROUTES, task_lines=lines) as house:
         status, _, _ = await house.post(CHAT, body)
         assert (status, sent(house)["max_tokens"]) == (200, 77)
+
+
+def looping(model: str, *thoughts: Mapping[str, str], **more: object) -> bytes:
+    """Return a request that brings the result of a call, which began with ``thoughts``."""
+    use: dict[str, Any] = {"type": "tool_use", "id": "a", "name": "f", "input": {}}
+    result = {"type": "tool_result", "tool_use_id": "a", "content": "ok"}
+    messages: list[dict[str, Any]] = [
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": [*thoughts, use]},
+        {"role": "user", "content": [result]},
+    ]
+    thinking = {"type": "enabled", "budget_tokens": 1_024}
+    return asked(model, messages=messages, max_tokens=3_000, **{"thinking": thinking, **more})
+
+
+BOTH = {
+    "both": f'{TO_GPT}\nallow_loss = ["effort"]',
+    "claude": ROUTES["claude"],
+}
+
+
+async def test_a_loop_that_gpt_began_goes_on_with_gpt_where_claude_would_refuse_it(
+    tmp_path: Path,
+) -> None:
+    async with open_gatehouse(tmp_path, {"strict": True}, routes=BOTH) as house:
+        status, _, _ = await house.post(MESSAGES, looping("both"))
+        assert (status, sent(house)["model"]) == (200, "gpt-5.5")
+        assert len(house.simulator.requests) == 1
+
+
+async def test_one_that_nobody_else_can_have_begun_is_for_claude_to_judge(tmp_path: Path) -> None:
+    async with open_gatehouse(tmp_path, {"strict": True}, routes=BOTH) as house:
+        status, _, body = await house.post(MESSAGES, looping("claude"))
+        assert (status, b"Expected `thinking`" in body) == (400, True)
+
+
+async def test_a_loop_that_nobody_can_go_on_with_says_why(tmp_path: Path) -> None:
+    async with open_gatehouse(tmp_path, down("gpt-5.5"), routes=BOTH) as house:
+        status, _, body = await house.post(MESSAGES, looping("both"))
+        assert (status, b"would refuse to go on with what another has begun" in body) == (502, True)
+
+
+async def test_a_loop_with_its_thought_goes_on_with_claude(tmp_path: Path) -> None:
+    thought = {"type": "redacted_thinking", "data": "x"}
+    async with open_gatehouse(tmp_path, routes=BOTH) as house:
+        status, _, _ = await house.post(MESSAGES, looping("both", thought))
+        assert (status, sent(house)["model"]) == (200, "claude-sonnet-5")
+
+
+async def test_what_is_lost_on_both_ways_is_told_once(tmp_path: Path) -> None:
+    answer = {"answer": {"thinking": "hm", "text": "yes"}}
+    thought = {"role": "assistant", "content": "b", "reasoning_content": "hm"}
+    said = [{"role": "user", "content": "a"}, thought, {"role": "user", "content": "c"}]
+    routes = {"lossy": f'{TO_CLAUDE}\nallow_loss = ["thinking"]'}
+    async with open_gatehouse(tmp_path, down("gpt-5.5", answer), routes=routes) as house:
+        await house.post(CHAT, asked("lossy", messages=said))
+        await house.settled()
+        assert house.rows[-1].attempts[-1].changes.count("lost=thinking") == 1

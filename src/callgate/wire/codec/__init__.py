@@ -141,3 +141,6 @@ class Codec(Upstream, frozen=True, kw_only=True):
     writer: Callable[[Client], StreamWriter]
     error_body: Callable[[CallgateError], bytes]
     """Returns the body that tells a client of this format about an error."""
+    refuses: Callable[[bytes], str | None] | None = None
+    """Returns why a provider of this format refuses to go on with what the model of another one
+    has begun, if it does; None where none ever does."""

@@ -9,6 +9,7 @@ from callgate.wire.anthropic_messages import AnthropicMessages
 from callgate.wire.codec import Codec
 from callgate.wire.codec.anthropic_messages.read import read_request
 from callgate.wire.codec.anthropic_messages.replies import read_reply, write_reply
+from callgate.wire.codec.anthropic_messages.resume import refuses
 from callgate.wire.codec.anthropic_messages.streams import MessageReader, MessageWriter
 from callgate.wire.codec.anthropic_messages.write import write_request
 from callgate.wire.codec.replies import bare
@@ -28,4 +29,5 @@ MESSAGES: Final = Codec(
     reader=MessageReader,
     writer=MessageWriter,
     error_body=_error_body,
+    refuses=refuses,
 )
