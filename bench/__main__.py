@@ -19,7 +19,7 @@ from typing import Final
 
 import msgspec
 
-from bench import bounds, gateways, pricing, rivals, startup, store, wire
+from bench import bounds, codec, gateways, pricing, rivals, startup, store, wire
 from bench.peers import CONNECTIONS
 
 PAGE: Final = Path(__file__).parent.parent / "docs/performance.md"
@@ -176,6 +176,7 @@ def _parts(stored: Sequence[store.Result]) -> Sequence[Line]:
     admit = next(line.cpu_us for line in stored if (line.what, line.together) == ("admit", 16))
     event = max(line.cpu_us for line in wire.measure() if line.what.startswith("event"))
     price = pricing.measure().cost_us
+    small, large = codec.slowest_requests(codec.measure())
     return [
         Line(
             what="admit, SQLite, group of 16",
@@ -197,6 +198,20 @@ def _parts(stored: Sequence[store.Result]) -> Sequence[Line]:
             aim="",
             measured=f"{price:.2f} us",
             held=price <= 1,
+        ),
+        Line(
+            what="a small request in another format, slowest of twelve pairs",
+            must="10 us",
+            aim="",
+            measured=f"{small:.1f} us",
+            held=small <= 10,
+        ),
+        Line(
+            what="the same at 50 KB",
+            must="400 us",
+            aim="",
+            measured=f"{large:.0f} us",
+            held=large <= 400,
         ),
     ]
 

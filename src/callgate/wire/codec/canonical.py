@@ -11,7 +11,7 @@ conversation is thousands of records.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
@@ -126,6 +126,9 @@ class Opaque(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     raw: msgspec.Raw
     minted_by: Minter | None = None
 
+
+RESULT_PARTS: Final = (Text, Image, File, Opaque)
+"""What the result of a tool holds."""
 
 Part: TypeAlias = Text | Refusal | Image | File | ToolUse | ToolResult | Thinking | Opaque
 
