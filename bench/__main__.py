@@ -176,7 +176,6 @@ def _parts(stored: Sequence[store.Result]) -> Sequence[Line]:
     admit = next(line.cpu_us for line in stored if (line.what, line.together) == ("admit", 16))
     event = max(line.cpu_us for line in wire.measure() if line.what.startswith("event"))
     price = pricing.measure().cost_us
-    small, large = codec.slowest_requests(codec.measure())
     return [
         Line(
             what="admit, SQLite, group of 16",
@@ -199,6 +198,13 @@ def _parts(stored: Sequence[store.Result]) -> Sequence[Line]:
             measured=f"{price:.2f} us",
             held=price <= 1,
         ),
+        *_translations(),
+    ]
+
+
+def _translations() -> Sequence[Line]:
+    small, large = codec.slowest_requests(codec.measure())
+    return [
         Line(
             what="a small request in another format, slowest of twelve pairs",
             must="10 us",

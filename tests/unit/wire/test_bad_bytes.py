@@ -12,6 +12,7 @@ from callgate.wire.openai_chat import OpenAIChat
 from callgate.wire.replies import object_of
 
 BAD = b'{"id":"\xb6","type":"message","choices":[],"usage":{"x":"\xb6"}}'
+HALF = b'{"error":{"message":"bad \\ud83d"}}'
 BOTH = pytest.mark.parametrize(
     "format", [OpenAIChat(), AnthropicMessages()], ids=["chat", "messages"]
 )
@@ -35,6 +36,30 @@ def test_a_stream_with_such_bytes_is_broken(format: Format) -> None:
     with pytest.raises(Failed):
         scanner.feed(b"event: message_start\ndata: " + BAD + b"\n\n")
         scanner.end()
+
+
+def test_half_a_character_as_bytes_is_unreadable() -> None:
+    with pytest.raises(BrokenReply):
+        object_of(b'{"id":"\xed\xa0\xbd"}')
+
+
+def test_a_reply_deeper_than_it_can_be_mended_is_unreadable() -> None:
+    with pytest.raises(BrokenReply):
+        object_of(b'{"id":"\\ud83d","x":' + b"[" * 900 + b"]" * 900 + b"}")
+
+
+@BOTH
+def test_an_error_that_holds_half_a_character_is_told(format: Format) -> None:
+    failure = format.failure(500, (), HALF)
+    assert "bad \ufffd".encode() in format.error_body(failure)
+    assert "bad \ufffd".encode() in format.error_event(failure)
+
+
+@BOTH
+def test_what_is_kept_of_a_reply_holds_whole_characters(format: Format) -> None:
+    meter = Meter()
+    format.read(b'{"id":"\\ud83d","type":"message","choices":[]}', meter)
+    assert meter.reply_id == "\ufffd"
 
 
 @BOTH

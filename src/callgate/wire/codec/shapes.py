@@ -14,7 +14,7 @@ import msgspec
 
 from callgate.errors import Malformed
 from callgate.wire.codec.losses import Losses
-from callgate.wire.document import TOO_DEEP, Document, malformed
+from callgate.wire.document import TOO_DEEP, Document, check_utf8, malformed
 
 S = TypeVar("S", bound="Shape")
 
@@ -74,6 +74,8 @@ def read(body: bytes, shape: type[S]) -> tuple[S, Losses]:
         Malformed: It is not JSON, not an object, or a field that is understood has the wrong
             type; the message has its JSON path.
     """
+    if not body.isascii():
+        check_utf8(body)
     try:
         understood: S = _decoder(shape).decode(body)
         return understood, Losses()
