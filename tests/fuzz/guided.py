@@ -7,14 +7,16 @@ new branches, beginning with the streams that providers send.
 from __future__ import annotations
 
 import atexit
+import importlib
 import json
 import random
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-import atheris
+# It tells no types, and is not there for every Python and platform.
+atheris: Any = importlib.import_module("atheris")
 
 with atheris.instrument_imports(include=["callgate.wire"]):
     from callgate.wire.formats import FORMATS
