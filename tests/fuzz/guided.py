@@ -21,7 +21,7 @@ atheris: Any = importlib.import_module("atheris")
 with atheris.instrument_imports(include=["callgate.wire"]):
     from callgate.wire.formats import FORMATS
     from tests.fuzz import fragments, properties
-    from tests.unit.wire.codec.translating import PAIRS
+    from tests.unit.wire.codec.translating import WAYS_BACK, WAYS_OUT
     from tests.unit.wire.codec.upstreams import REPLIES, STREAMS
 
 NAMES: Final = tuple(FORMATS)
@@ -41,16 +41,16 @@ def _relay(chance: random.Random, data: bytes) -> None:
 
 
 def _translate(chance: random.Random, data: bytes) -> None:
-    source, target = chance.choice(PAIRS)
+    source, target = chance.choice(WAYS_BACK)
     properties.check_translation(source, target, _pieces(chance, data))
 
 
 def _reply(chance: random.Random, data: bytes) -> None:
-    properties.check_reply(*chance.choice(PAIRS), data)
+    properties.check_reply(*chance.choice(WAYS_BACK), data)
 
 
 def _request(chance: random.Random, data: bytes) -> None:
-    properties.check_request(*chance.choice(PAIRS), data)
+    properties.check_request(*chance.choice(WAYS_OUT), data)
 
 
 def _refuse(chance: random.Random, data: bytes) -> None:

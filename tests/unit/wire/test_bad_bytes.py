@@ -8,7 +8,9 @@ from callgate.call import Meter
 from callgate.errors import BrokenReply, Failed
 from callgate.wire import Format
 from callgate.wire.anthropic_messages import AnthropicMessages
+from callgate.wire.gemini_generate_content import GeminiGenerateContent
 from callgate.wire.openai_chat import OpenAIChat
+from callgate.wire.openai_responses import OpenAIResponses
 from callgate.wire.replies import object_of
 
 BAD = b'{"id":"\xb6","type":"message","choices":[],"usage":{"x":"\xb6"}}'
@@ -21,6 +23,19 @@ BOTH = pytest.mark.parametrize(
 def test_an_object_with_bytes_that_are_no_text_is_unreadable() -> None:
     with pytest.raises(BrokenReply):
         object_of(BAD)
+
+
+@pytest.mark.parametrize("strange", ["{}", "[]", "5"])
+def test_an_end_that_is_no_word_is_a_broken_reply(strange: str) -> None:
+    said = f'{{"output":[],"status":{strange},"candidates":[{{"finishReason":{strange}}}]}}'
+    for format in (OpenAIResponses(), GeminiGenerateContent()):
+        with pytest.raises(BrokenReply):
+            format.read(said.encode(), Meter())
+
+
+def test_an_error_whose_type_is_no_word_is_told() -> None:
+    failure = OpenAIResponses().failure(500, (), b'{"type":[],"error":{"message":"bad"}}')
+    assert b"bad" in OpenAIResponses().error_event(failure)
 
 
 @BOTH

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import random
+import weakref
 from contextlib import suppress
 
 import pytest
@@ -74,3 +76,14 @@ def test_a_spoiled_request_is_read_or_a_typed_error(source: str, target: str, se
     with suppress(Malformed):
         prompt = CODECS[source].read_request(body, FROM_HOME)
         assert UPSTREAMS[target].write_request(prompt, TO_AWAY).body
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_stream_that_broke_leaves_nothing_in_memory(source: str) -> None:
+    target = next(target for known, target in WAYS_BACK if known == source)
+    failure = put_stream([b"x" * 99], source, target).failure
+    assert failure is not None
+    left = weakref.ref(failure)
+    del failure
+    gc.collect()
+    assert left() is None
