@@ -19,7 +19,7 @@ from typing import Final
 
 import msgspec
 
-from bench import bounds, gateways, pricing, rivals, startup, store, wire
+from bench import bounds, codec, gateways, pricing, rivals, startup, store, wire
 from bench.peers import CONNECTIONS
 
 PAGE: Final = Path(__file__).parent.parent / "docs/performance.md"
@@ -197,6 +197,27 @@ def _parts(stored: Sequence[store.Result]) -> Sequence[Line]:
             aim="",
             measured=f"{price:.2f} us",
             held=price <= 1,
+        ),
+        *_translations(),
+    ]
+
+
+def _translations() -> Sequence[Line]:
+    small, large = codec.slowest_requests(codec.measure())
+    return [
+        Line(
+            what="a small request in another format, slowest of twelve pairs",
+            must="10 us",
+            aim="",
+            measured=f"{small:.1f} us",
+            held=small <= 10,
+        ),
+        Line(
+            what="the same at 50 KB",
+            must="400 us",
+            aim="",
+            measured=f"{large:.0f} us",
+            held=large <= 400,
         ),
     ]
 

@@ -64,6 +64,14 @@ def measure(*, seconds: float = SECONDS, sizes: Sequence[int] = KILOBYTES) -> li
     return results
 
 
+def slowest_requests(results: Sequence[Result]) -> Sequence[float]:
+    """Return the CPU time of the slowest pair for each of :data:`KILOBYTES`, in microseconds."""
+    requests = [line for line in results if line.what == "request"]
+    return [
+        max(line.cpu_us for line in requests[n :: len(KILOBYTES)]) for n in range(len(KILOBYTES))
+    ]
+
+
 def prompt_of(size: int) -> Prompt:
     """Return a prompt of about ``size`` bytes: short turns, every fourth of them a tool's."""
     turns: list[Turn] = [Turn(role="user", parts=(Text(text="What is new?"),))]

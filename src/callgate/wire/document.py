@@ -63,7 +63,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
             Malformed: It is not JSON, not UTF-8, not an object, or names a key twice.
         """
         if not source.isascii():
-            _check_utf8(source)
+            check_utf8(source)
         try:
             values = _TOP.decode(source)
         except RecursionError as error:
@@ -145,7 +145,7 @@ def malformed(message: str, *, code: str = "malformed") -> Malformed:
     return Malformed(message, reason=Reason(code=code, fix="correct the request; nothing was sent"))
 
 
-def _check_utf8(source: bytes) -> None:
+def check_utf8(source: bytes) -> None:
     """Look at every byte: the decoder does not look into what it skips."""
     if source.startswith(BYTE_ORDER_MARK):
         msg = "the request begins with a byte order mark; JSON has none (save it as plain UTF-8)"

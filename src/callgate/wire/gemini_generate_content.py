@@ -545,7 +545,7 @@ def _check_end(reason: object) -> None:
         BadRequest: The request is at fault.
         BrokenReply: The model failed, or nobody knows what its word means.
     """
-    if reason in ENDS:
+    if isinstance(reason, str) and reason in ENDS:
         return
     msg = f"the provider ended the reply with {reason!r}, which is no end of an answer"
     if reason == UNSIGNED:

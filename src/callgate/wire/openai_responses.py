@@ -198,9 +198,10 @@ class OpenAIResponses(OpenAIFormat):
             problem = "is no response"
             raise unreadable(problem, body)
         _note(page, body, meter)
-        if page.status in BROKE_OFF:
+        status = None if page.status is None else str(page.status)
+        if status in BROKE_OFF:
             raise failure_of(complaint_in(msgspec.json.encode({"error": _error_of(page)})))
-        if page.status not in ENDED_WELL:
+        if status not in ENDED_WELL:
             problem = f"has not ended, it is {page.status!r}"
             raise unreadable(problem, body)
         meter.finished = True
@@ -412,4 +413,4 @@ def _last_words(error: CallgateError) -> dict[str, Any] | None:
         page = object_of(answer.body)
     except Failed:
         return None
-    return page if page.get("type") in LAST_EVENTS else None
+    return page if text(page, "type") in LAST_EVENTS else None

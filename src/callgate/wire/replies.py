@@ -9,6 +9,8 @@ import msgspec
 
 from callgate.errors import BrokenReply
 
+TOO_DEEP: Final = "is nested too deeply"
+
 LONGEST_SAMPLE: Final = 80
 """Bytes of an unreadable reply that a message shows."""
 
@@ -19,8 +21,50 @@ MOST_COUNTED: Final = 10**12
 """A counter over this is not a count of tokens; it also keeps every cost inside 64 bits."""
 
 
+HALF: Final = "\ufffd"
+"""What stands for half a character whose other half never came."""
+
+
+def whole(text: str) -> str:
+    """Return a text without halves of characters, which can be neither kept nor sent on."""
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
 def object_of(data: bytes) -> dict[str, Any]:
-    """Return a JSON object.
+    """Return a JSON object, with whole characters only.
+
+    Raises:
+        BrokenReply: It is no JSON object.
+    """
+    page = object_as_written(data)
+    # Half a character can come only in an escape: as bytes it is no UTF-8.
+    if b"\\u" not in data:
+        return page
+    try:
+        return cast("dict[str, Any]", _mended(page))
+    except RecursionError as error:
+        raise unreadable(TOO_DEEP, data) from error
+
+
+def _mended(value: object) -> object:
+    if isinstance(value, str):
+        return whole(value)
+    if isinstance(value, list):
+        return [_mended(each) for each in cast("list[object]", value)]
+    if isinstance(value, dict):
+        page = cast("dict[str, object]", value)
+        return {whole(key): _mended(each) for key, each in page.items()}
+    return value
+
+
+def object_as_written(data: bytes) -> dict[str, Any]:
+    """Return a JSON object that may hold half a character, whose other half is in the next event.
 
     The second reader takes what the first refuses and the official SDKs accept: half a surrogate
     pair where an emoji falls on the border of two events, and NaN among log probabilities.
@@ -31,8 +75,7 @@ def object_of(data: bytes) -> dict[str, Any]:
     try:
         page = msgspec.json.decode(data)
     except RecursionError as error:
-        problem = "is nested too deeply"
-        raise unreadable(problem, data) from error
+        raise unreadable(TOO_DEEP, data) from error
     except (msgspec.DecodeError, UnicodeDecodeError):
         page = _leniently(data)
     if not isinstance(page, dict):
@@ -43,7 +86,8 @@ def object_of(data: bytes) -> dict[str, Any]:
 
 def _leniently(data: bytes) -> object:
     try:
-        return json.loads(data)
+        # Decoded here, as the reader's own way takes half a character as bytes.
+        return json.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         problem = f"is not JSON ({error})"
         raise unreadable(problem, data) from error

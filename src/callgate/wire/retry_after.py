@@ -122,7 +122,7 @@ def _instant(date: str | None, now: float | None) -> datetime | None:
 def _until(until: datetime | None, since: datetime | None) -> float | None:
     if until is None or since is None:
         return None
-    return max(0.0, (until - since).total_seconds())
+    return min(max(0.0, (until - since).total_seconds()), LONGEST_SECONDS)
 
 
 def _read_date(text: str | None) -> datetime | None:

@@ -6,12 +6,15 @@ import pytest
 
 from callgate.call import Meter
 from callgate.errors import BrokenReply, Failed
-from callgate.wire import Format
+from callgate.wire import ClientFormat
 from callgate.wire.anthropic_messages import AnthropicMessages
+from callgate.wire.gemini_generate_content import GeminiGenerateContent
 from callgate.wire.openai_chat import OpenAIChat
+from callgate.wire.openai_responses import OpenAIResponses
 from callgate.wire.replies import object_of
 
 BAD = b'{"id":"\xb6","type":"message","choices":[],"usage":{"x":"\xb6"}}'
+HALF = b'{"error":{"message":"bad \\ud83d"}}'
 BOTH = pytest.mark.parametrize(
     "format", [OpenAIChat(), AnthropicMessages()], ids=["chat", "messages"]
 )
@@ -22,14 +25,27 @@ def test_an_object_with_bytes_that_are_no_text_is_unreadable() -> None:
         object_of(BAD)
 
 
+@pytest.mark.parametrize("strange", ["{}", "[]", "5"])
+def test_an_end_that_is_no_word_is_a_failure(strange: str) -> None:
+    said = f'{{"output":[],"status":{strange},"candidates":[{{"finishReason":{strange}}}]}}'
+    for format in (OpenAIResponses(), GeminiGenerateContent()):
+        with pytest.raises(Failed):
+            format.read(said.encode(), Meter())
+
+
+def test_an_error_whose_type_is_no_word_is_told() -> None:
+    failure = OpenAIResponses().failure(500, (), b'{"type":[],"error":{"message":"bad"}}')
+    assert b"bad" in OpenAIResponses().error_event(failure)
+
+
 @BOTH
-def test_a_plain_reply_with_such_bytes_is_broken(format: Format) -> None:
+def test_a_plain_reply_with_such_bytes_is_broken(format: ClientFormat) -> None:
     with pytest.raises(BrokenReply):
         format.read(BAD, Meter())
 
 
 @BOTH
-def test_a_stream_with_such_bytes_is_broken(format: Format) -> None:
+def test_a_stream_with_such_bytes_is_broken(format: ClientFormat) -> None:
     page = b'{"model":"m","messages":[],"stream":true,"max_tokens":9}'
     scanner = format.scanner(format.parse(page), Meter())
     with pytest.raises(Failed):
@@ -37,6 +53,30 @@ def test_a_stream_with_such_bytes_is_broken(format: Format) -> None:
         scanner.end()
 
 
+def test_half_a_character_as_bytes_is_unreadable() -> None:
+    with pytest.raises(BrokenReply):
+        object_of(b'{"id":"\xed\xa0\xbd"}')
+
+
+def test_a_reply_deeper_than_it_can_be_mended_is_unreadable() -> None:
+    with pytest.raises(BrokenReply):
+        object_of(b'{"id":"\\ud83d","x":' + b"[" * 900 + b"]" * 900 + b"}")
+
+
 @BOTH
-def test_a_refusal_with_such_bytes_keeps_its_meaning(format: Format) -> None:
+def test_an_error_that_holds_half_a_character_is_told(format: ClientFormat) -> None:
+    failure = format.failure(500, (), HALF)
+    assert "bad \ufffd".encode() in format.error_body(failure)
+    assert "bad \ufffd".encode() in format.error_event(failure)
+
+
+@BOTH
+def test_what_is_kept_of_a_reply_holds_whole_characters(format: ClientFormat) -> None:
+    meter = Meter()
+    format.read(b'{"id":"\\ud83d","type":"message","choices":[]}', meter)
+    assert meter.reply_id == "\ufffd"
+
+
+@BOTH
+def test_a_refusal_with_such_bytes_keeps_its_meaning(format: ClientFormat) -> None:
     assert format.failure(500, (), BAD).answer is not None

@@ -51,6 +51,7 @@ def of_anthropic(remaining: str, *, until: str = "2026-11-24T12:00:07Z") -> Head
         ((("retry-after", "nan"),), None),
         ((("retry-after", "1_0"),), None),
         ((("retry-after", "9" * 400),), LONGEST_SECONDS),
+        ((("retry-after", "Fri, 31 Dec 9999 23:59:59 GMT"), NOON), LONGEST_SECONDS),
         ((("retry-after", "3"), ("retry-after", "9")), 3.0),
         (of_openai(requests="0"), 1.0),
         (of_openai(tokens="0"), 362.5),

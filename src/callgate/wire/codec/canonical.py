@@ -4,14 +4,14 @@ A prompt is what an agent asks; a completion is what a model answers; the events
 completion in pieces. They hold what the formats mean, in none of their words. What a provider has
 signed, encrypted or keeps for itself carries who made it, as nobody else can read it.
 
-Nothing here can hold itself, so the garbage collector need not look (``gc=False``): a long
-conversation is thousands of records.
+Nothing here but :class:`Broke` can hold itself, so the garbage collector need not look
+(``gc=False``): a long conversation is thousands of records.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
@@ -126,6 +126,9 @@ class Opaque(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     raw: msgspec.Raw
     minted_by: Minter | None = None
 
+
+RESULT_PARTS: Final = (Text, Image, File, Opaque)
+"""What the result of a tool holds."""
 
 Part: TypeAlias = Text | Refusal | Image | File | ToolUse | ToolResult | Thinking | Opaque
 
@@ -280,8 +283,12 @@ class Dropped(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     loss: Loss
 
 
-class Broke(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The stream failed; nothing follows."""
+class Broke(msgspec.Struct, frozen=True, kw_only=True):
+    """The stream failed; nothing follows.
+
+    The garbage collector must look at this one: a failure that was raised holds the frames that
+    it went through, and those hold the events.
+    """
 
     failure: Failed
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from callgate.wire.codec import Target
@@ -99,17 +99,23 @@ def note_reasoning(reasoning: Reasoning, efforts: Sequence[str], losses: Losses)
 
 def note_cache(prompt: Prompt, losses: Losses) -> None:
     """Note the cache markers, for a target that has none."""
-    places = [f"$.system[{n}]" for n, part in enumerate(prompt.system) if part.cache is not None]
-    places += [f"$.tools[{n}]" for n, tool in enumerate(prompt.tools) if tool.cache is not None]
-    places += [
-        f"$.turns[{n}].parts[{at}]"
-        for n, turn in enumerate(prompt.turns)
-        for at, part in enumerate(turn.parts)
-        if getattr(part, "cache", None) is not None
-    ]
-    for place in places:
+    for place in _cached(prompt):
         why = "the target finds by itself what it can cache"
         losses.add("cache_hint", place, what="cache_control", why=why)
+
+
+def _cached(prompt: Prompt) -> Iterator[str]:
+    """Yield where the cache markers stand."""
+    for n, words in enumerate(prompt.system):
+        if words.cache is not None:
+            yield f"$.system[{n}]"
+    for n, tool in enumerate(prompt.tools):
+        if tool.cache is not None:
+            yield f"$.tools[{n}]"
+    for n, turn in enumerate(prompt.turns):
+        for at, part in enumerate(turn.parts):
+            if getattr(part, "cache", None) is not None:
+                yield f"$.turns[{n}].parts[{at}]"
 
 
 def note_prefill(prompt: Prompt, losses: Losses) -> None:

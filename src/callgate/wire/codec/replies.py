@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from copy import copy
-from typing import Any, cast
 
 import msgspec
 
@@ -11,55 +10,7 @@ from callgate.errors import BrokenReply, CallgateError, Failed
 from callgate.wire import replies
 from callgate.wire.codec.canonical import Completion, Finish, Text, Thinking
 from callgate.wire.codec.losses import Losses
-
-HALF = "\ufffd"
-"""What stands for half a character whose other half never came."""
-
-
-def whole(text: str) -> str:
-    """Return a text without halves of characters, which no other format takes."""
-    if text.isascii():
-        return text
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return text
-
-
-def object_of(data: bytes) -> dict[str, Any]:
-    """Return a JSON object as a provider wrote it.
-
-    Raises:
-        BrokenReply: It is no JSON object, or not UTF-8.
-    """
-    try:
-        return replies.object_of(data)
-    except UnicodeDecodeError as error:
-        problem = f"is not UTF-8 ({error.reason})"
-        raise replies.unreadable(problem, data) from error
-
-
-def page_of(body: bytes) -> dict[str, Any]:
-    """Return the object of a plain reply, with whole characters only.
-
-    Raises:
-        BrokenReply: It is no JSON object.
-    """
-    page = object_of(body)
-    # Half a character can come only in an escape: as bytes it would be no UTF-8.
-    return cast("dict[str, Any]", _mended(page)) if b"\\u" in body else page
-
-
-def _mended(value: object) -> object:
-    if isinstance(value, str):
-        return whole(value)
-    if isinstance(value, list):
-        return [_mended(each) for each in cast("list[object]", value)]
-    if isinstance(value, dict):
-        page = cast("dict[str, object]", value)
-        return {whole(key): _mended(each) for key, each in page.items()}
-    return value
+from callgate.wire.replies import whole
 
 
 def broken(message: str) -> BrokenReply:

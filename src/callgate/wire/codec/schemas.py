@@ -13,13 +13,40 @@ from callgate.wire.replies import member
 EMPTY: Final = msgspec.Raw(b'{"type":"object","properties":{}}')
 """The schema of no arguments."""
 
-GEMINI_KEYWORDS: Final = frozenset({
-    "$anchor", "$defs", "$id", "$ref", "additionalProperties", "anyOf", "description", "enum",
-    "format", "items", "maxItems", "maximum", "minItems", "minimum", "oneOf", "prefixItems",
-    "properties", "propertyOrdering", "required", "title", "type",
-})  # fmt: skip
-"""Source: Gemini's API reference, ``GenerationConfig.responseJsonSchema``; one keyword more and the
-whole request is refused."""
+
+class GeminiSchema(
+    msgspec.Struct, forbid_unknown_fields=True, rename="camel", frozen=True, kw_only=True, gc=False
+):
+    """A schema that Gemini takes as it is; one keyword more and it refuses the whole request.
+
+    Source: Gemini's API reference, ``GenerationConfig.responseJsonSchema``.
+    """
+
+    anchor: str = msgspec.field(name="$anchor", default="")
+    defs: dict[str, GeminiSchema] | None = msgspec.field(name="$defs", default=None)
+    id: str = msgspec.field(name="$id", default="")
+    ref: str = msgspec.field(name="$ref", default="")
+    additional_properties: GeminiSchema | bool = True
+    any_of: list[GeminiSchema] | None = None
+    description: str = ""
+    enum: list[Any] | None = None
+    format: str = ""
+    items: GeminiSchema | list[GeminiSchema] | bool = True
+    max_items: int | float = 0
+    maximum: int | float = 0
+    min_items: int | float = 0
+    minimum: int | float = 0
+    one_of: list[GeminiSchema] | None = None
+    prefix_items: list[GeminiSchema] | None = None
+    properties: dict[str, GeminiSchema] | None = None
+    property_ordering: list[str] | None = None
+    required: list[str] | None = None
+    title: str = ""
+    type: str | list[str] = ""
+
+
+GEMINI_KEYWORDS: Final = frozenset(GeminiSchema.__struct_encode_fields__)
+_GEMINI: Final = msgspec.json.Decoder(GeminiSchema)
 
 SILENT_KEYWORDS: Final = frozenset({"$schema", "$comment", "$vocabulary", "examples", "example"})
 """Keywords that allow and forbid nothing."""
@@ -68,9 +95,15 @@ def _objects(schema: msgspec.Raw) -> Iterator[dict[str, Any]]:
             waiting += cast("list[object]", value)
 
 
-def for_gemini(schema: msgspec.Raw, where: str, losses: Losses) -> Any:
-    """Return a schema without the keywords that Gemini refuses, each noted."""
-    return _cleaned(msgspec.json.decode(schema), where, losses)
+def for_gemini(schema: msgspec.Raw, where: str, losses: Losses) -> msgspec.Raw:
+    """Return a schema without the keywords that Gemini refuses, each noted; it may be as it is."""
+    try:
+        _GEMINI.decode(schema)
+    except msgspec.ValidationError:
+        return msgspec.Raw(
+            msgspec.json.encode(_cleaned(msgspec.json.decode(schema), where, losses))
+        )
+    return schema
 
 
 def _cleaned(value: Any, where: str, losses: Losses) -> Any:

@@ -14,8 +14,7 @@ import msgspec
 
 from callgate.errors import Malformed
 from callgate.wire.codec.losses import Losses
-from callgate.wire.document import TOO_DEEP, Document, malformed
-from callgate.wire.fields import NOTHING
+from callgate.wire.document import TOO_DEEP, Document, check_utf8, malformed
 
 S = TypeVar("S", bound="Shape")
 
@@ -29,6 +28,9 @@ NO_FIELD: Final = "the canonical form has no place for it: no other format means
 
 ABSENT: Final = msgspec.Raw()
 """The default of a field that is kept as it was written."""
+
+NOTHING: Final = (ABSENT, msgspec.Raw(b"null"))
+"""How a field says nothing that is kept as it was written."""
 
 
 class Shape(
@@ -72,8 +74,11 @@ def read(body: bytes, shape: type[S]) -> tuple[S, Losses]:
         Malformed: It is not JSON, not an object, or a field that is understood has the wrong
             type; the message has its JSON path.
     """
+    if not body.isascii():
+        check_utf8(body)
     try:
-        return cast("S", _decoder(shape).decode(body)), Losses()
+        understood: S = _decoder(shape).decode(body)
+        return understood, Losses()
     except RecursionError as error:
         raise malformed(TOO_DEEP) from error
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -187,7 +192,7 @@ def _item_type(kind: msgspec.inspect.Type) -> msgspec.inspect.Type | None:
 
 def written(raw: msgspec.Raw) -> msgspec.Raw | None:
     """Return a field that is kept as it was written; None where it is absent or null."""
-    return None if raw is ABSENT or bytes(memoryview(raw)[:1]) in NOTHING else raw
+    return None if raw in NOTHING else raw
 
 
 def _camel(key: str) -> str:

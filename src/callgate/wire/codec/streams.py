@@ -22,7 +22,8 @@ from callgate.wire.codec.canonical import (
     Thinking,
     ToolUse,
 )
-from callgate.wire.codec.replies import broken, object_in, whole
+from callgate.wire.codec.replies import broken, object_in
+from callgate.wire.replies import whole
 from callgate.wire.sse import Cutter, Splitter
 
 FIRST_HALF: Final = ("\ud800", "\udbff")

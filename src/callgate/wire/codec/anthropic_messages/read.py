@@ -10,6 +10,7 @@ import msgspec
 from callgate.wire.codec import Home
 from callgate.wire.codec.anthropic_messages import shapes
 from callgate.wire.codec.canonical import (
+    RESULT_PARTS,
     File,
     Image,
     Mode,
@@ -42,6 +43,8 @@ MODES: Final[Mapping[str, Mode]] = {
     "tool": "required",
 }
 
+_NOTHING_SAID: Final = shapes.OutputConfig()
+
 
 class Reader:
     """Reads one request."""
@@ -58,7 +61,7 @@ class Reader:
     ) -> Iterator[Turn]:
         """Yield the turns of a conversation."""
         for n, message in enumerate(messages):
-            parts = tuple(self.parts(message.content, f"$.messages[{n}].content"))
+            parts = self.parts(message.content, f"$.messages[{n}].content")
             match message:
                 case shapes.User():
                     yield Turn(role="user", parts=parts)
@@ -67,13 +70,13 @@ class Reader:
                 case shapes.System():
                     yield Turn(role="system", parts=parts)
 
-    def parts(self, content: str | Sequence[shapes.Block] | None, where: str) -> Iterator[Part]:
-        """Yield the parts of a content."""
+    def parts(self, content: str | Sequence[shapes.Block] | None, where: str) -> tuple[Part, ...]:
+        """Return the parts of a content."""
         if isinstance(content, str):
-            yield Text(text=content)
-        elif content is not None:
-            for at, block in enumerate(content):
-                yield self._part(block, f"{where}[{at}]")
+            return (Text(text=content),)
+        return tuple(
+            [self._part(block, f"{where}[{at}]") for at, block in enumerate(content or ())]
+        )
 
     def _part(self, block: shapes.Block, where: str) -> Part:
         match block:
@@ -119,7 +122,7 @@ class Reader:
         return ToolResult(
             use_id=id,
             name=self._names.get(id, ""),
-            parts=tuple(part for part in parts if isinstance(part, Text | Image | File | Opaque)),
+            parts=tuple(part for part in parts if isinstance(part, RESULT_PARTS)),
             is_error=bool(block.is_error),
             cache=written(block.cache_control),
         )
@@ -196,7 +199,7 @@ def _tools(tools: list[shapes.Tool], losses: Losses) -> Iterator[Tool]:
 def _params(request: shapes.Request, losses: Losses) -> Params:
     """Return how to answer."""
     choice = request.tool_choice
-    config = request.output_config or shapes.OutputConfig()
+    config = request.output_config or _NOTHING_SAID
     alone = None if choice is None else choice.disable_parallel_tool_use
     return Params(
         output_tokens=request.max_tokens,

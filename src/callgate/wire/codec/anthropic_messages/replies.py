@@ -29,11 +29,10 @@ from callgate.wire.codec.replies import (
     finish_of,
     note_thought,
     object_in,
-    page_of,
     unsayable,
 )
 from callgate.wire.codec.tool_ids import ALPHABETS, ToolIds, mint
-from callgate.wire.replies import member, objects, text, unreadable
+from callgate.wire.replies import member, object_of, objects, text, unreadable
 
 FINISH: Final[Mapping[str, Finish]] = {
     "end_turn": "stop",
@@ -80,7 +79,7 @@ def finish_word(finish: Finish, stop_sequence: str | None) -> str:
 
 def read_reply(body: bytes, origin: Origin) -> Completion:
     """Read a message."""
-    page = page_of(body)
+    page = object_of(body)
     if not isinstance(page.get("content"), list):
         problem = "is no message"
         raise unreadable(problem, body)

@@ -38,11 +38,11 @@ from callgate.wire.codec.canonical import (
     ToolUse,
 )
 from callgate.wire.codec.losses import Loss, Losses
-from callgate.wire.codec.replies import bare, broken, finish_of, note_thought, object_in, object_of
+from callgate.wire.codec.replies import bare, broken, finish_of, note_thought, object_in
 from callgate.wire.codec.streams import EventReader, Sequencer
 from callgate.wire.codec.tool_ids import ALPHABETS, ToolIds, mint
 from callgate.wire.failures import error_object, quote
-from callgate.wire.replies import count, member, text
+from callgate.wire.replies import count, member, object_as_written, text
 from callgate.wire.sse import data_of, name_of
 
 DELTAS: Final = {
@@ -89,7 +89,7 @@ class MessageReader(EventReader):
         data = data_of(event)
         if not data:
             return
-        page = object_of(data)
+        page = object_as_written(data)
         kind = page.get("type")
         if kind == "error" or name_of(event) == b"error":
             msg = f"the provider broke the stream off: {quote(error_object(data), data)}"

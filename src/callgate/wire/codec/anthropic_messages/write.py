@@ -341,7 +341,8 @@ def _write_params(request: dict[str, Any], params: Params, target: Target, losse
         what = str(params.temperature)
         losses.add("sampling", "$.params.temperature", what=what, why=why)
         request["temperature"] = 1.0
-    _write_stop(request, params, target, losses)
+    if params.stop:
+        _write_stop(request, params, target, losses)
     if params.user is not None:
         request["metadata"] = {"user_id": params.user}
     _write_tier(request, params, losses)

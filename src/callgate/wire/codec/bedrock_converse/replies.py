@@ -19,9 +19,9 @@ from callgate.wire.codec.canonical import (
     ToolUse,
 )
 from callgate.wire.codec.losses import Losses
-from callgate.wire.codec.replies import arguments_of, broken, finish_of, page_of, texts
+from callgate.wire.codec.replies import arguments_of, broken, finish_of, texts
 from callgate.wire.codec.tool_ids import mint
-from callgate.wire.replies import member, objects, text, unreadable
+from callgate.wire.replies import member, object_of, objects, text, unreadable
 
 FORMAT: Final = "bedrock_converse"
 
@@ -60,7 +60,7 @@ def stopped_by(page: dict[str, Any]) -> str | None:
 
 def read_reply(body: bytes, origin: Origin) -> Completion:
     """Read a reply, which names neither itself nor its model."""
-    page = page_of(body)
+    page = object_of(body)
     message = member(member(page, "output"), "message")
     if not isinstance(message.get("content"), list):
         problem = "is no message"

@@ -25,11 +25,11 @@ from callgate.wire.codec.canonical import (
     Thinking,
 )
 from callgate.wire.codec.losses import Loss, Losses
-from callgate.wire.codec.replies import broken, finish_of, object_of
+from callgate.wire.codec.replies import broken, finish_of
 from callgate.wire.codec.streams import EventReader
 from callgate.wire.codec.tool_ids import mint
 from callgate.wire.event_stream import Frames, read_message
-from callgate.wire.replies import count, member, text
+from callgate.wire.replies import count, member, object_as_written, text
 
 NOT_MINE: Final = "only the provider that made it can read it"
 
@@ -71,7 +71,7 @@ class ConverseReader(EventReader):
         raise_told(message)
         handle = self._handlers.get(message.text(":event-type"))
         if handle is not None:
-            handle(object_of(message.payload))
+            handle(object_as_written(message.payload))
 
     def _close(self) -> None:
         """Finish without the usage, where the stream was closed before it came."""

@@ -52,6 +52,8 @@ MODES: Final[Mapping[str, Mode]] = {
 TIERS: Final = {"standard": "default", "flex": "flex", "priority": "priority"}
 JSON: Final = "application/json"
 
+_NOTHING_SAID: Final = shapes.GenerationConfig()
+
 
 class Reader:
     """Reads one conversation."""
@@ -76,16 +78,14 @@ class Reader:
             if said:
                 yield Turn(role="assistant", parts=tuple(_joined(said)))
                 said = []
-            yield Turn(role="user", parts=tuple(parts))
+            yield Turn(role="user", parts=parts)
         if said:
             yield Turn(role="assistant", parts=tuple(_joined(said)))
 
-    def parts(self, parts: Sequence[shapes.Part], where: str) -> Iterator[Part]:
-        """Yield the parts of a content; one that this version does not know has been noted."""
-        for at, part in enumerate(parts):
-            read_part = self._part(part, f"{where}[{at}]")
-            if read_part is not None:
-                yield read_part
+    def parts(self, parts: Sequence[shapes.Part], where: str) -> tuple[Part, ...]:
+        """Return the parts of a content; one that this version does not know has been noted."""
+        known = [self._part(part, f"{where}[{at}]") for at, part in enumerate(parts)]
+        return tuple([part for part in known if part is not None])
 
     def _part(self, part: shapes.Part, where: str) -> Part | None:
         if part.text is not None:
@@ -105,7 +105,7 @@ class Reader:
         if part.thought:
             minter = self._home.minter
             return Thinking(text=part.text or "", signature=signature, minted_by=minter)
-        if signature not in {None, NO_SIGNATURE}:
+        if signature is not None and signature != NO_SIGNATURE:
             what, why = "the signature of a text", "only who signed it can read it"
             self.losses.add("thinking", f"{where}.thoughtSignature", what=what, why=why)
         return Text(text=part.text or "")
@@ -228,11 +228,7 @@ def read_request(body: bytes, home: Home) -> Prompt:
     request, losses = read(body, shapes.Request)
     reader = Reader(home, losses)
     system = request.system_instruction
-    first = (
-        ()
-        if system is None
-        else tuple(reader.parts(system.parts or (), "$.systemInstruction.parts"))
-    )
+    first = () if system is None else reader.parts(system.parts or (), "$.systemInstruction.parts")
     return Prompt(
         model=home.model,
         system=tuple(instructions(first, "$.systemInstruction.parts", losses)),
@@ -256,7 +252,7 @@ def _tools(tools: Sequence[shapes.Tool]) -> Iterator[Tool]:
 
 def _params(request: shapes.Request, losses: Losses) -> Params:
     """Return how to answer."""
-    config = request.generation_config or shapes.GenerationConfig()
+    config = request.generation_config or _NOTHING_SAID
     tier = request.service_tier
     return Params(
         output_tokens=config.max_output_tokens,

@@ -26,12 +26,11 @@ from callgate.wire.codec.replies import (
     finish_of,
     note_thought,
     object_in,
-    page_of,
     unsayable,
 )
 from callgate.wire.codec.tool_ids import ALPHABETS, ToolIds, mint
 from callgate.wire.gemini_generate_content import FINISH, is_blocked, usage_of
-from callgate.wire.replies import member, objects, text, unreadable
+from callgate.wire.replies import member, object_of, objects, text, unreadable
 
 FORMAT: Final = "gemini_generate_content"
 
@@ -78,7 +77,7 @@ def finish_in(word: object) -> Finish:
 
 def read_reply(body: bytes, origin: Origin) -> Completion:
     """Read a reply."""
-    page = page_of(body)
+    page = object_of(body)
     candidates = objects(page.get("candidates"))
     losses = Losses()
     for n in range(1, len(candidates)):

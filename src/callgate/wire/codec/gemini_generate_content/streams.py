@@ -41,12 +41,12 @@ from callgate.wire.codec.gemini_generate_content.replies import (
     write_usage,
 )
 from callgate.wire.codec.losses import Loss, Losses
-from callgate.wire.codec.replies import bare, broken, finish_of, object_of
+from callgate.wire.codec.replies import bare, broken, finish_of
 from callgate.wire.codec.streams import EventReader
 from callgate.wire.codec.tool_ids import mint
 from callgate.wire.failures import error_object, quote
 from callgate.wire.gemini_generate_content import GeminiGenerateContent, is_blocked, usage_of
-from callgate.wire.replies import member, objects, text
+from callgate.wire.replies import member, object_as_written, objects, text
 from callgate.wire.sse import data_of
 
 
@@ -83,7 +83,7 @@ class ContentReader(EventReader):
         data = data_of(event)
         if not data or data == b"[DONE]":
             return
-        page = object_of(data)
+        page = object_as_written(data)
         if page.get("error"):
             msg = f"the provider broke the stream off: {quote(error_object(data), data)}"
             raise broken(msg)

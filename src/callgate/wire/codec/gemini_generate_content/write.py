@@ -98,14 +98,16 @@ class Writer:
         signed = False
         later: list[dict[str, Any]] = []
         for at, part in enumerate(turn.parts):
-            where = f"$.turns[{n}].parts[{at}]"
-            if isinstance(part, ToolUse):
-                yield self._use(part, where, is_first=not signed)
+            if isinstance(part, Text):
+                # Most parts are words, which need no place: none of them is ever lost.
+                yield {"text": part.text}
+            elif isinstance(part, ToolUse):
+                yield self._use(part, f"$.turns[{n}].parts[{at}]", is_first=not signed)
                 signed = True
             elif isinstance(part, ToolResult):
-                yield self._result(part, where, later)
+                yield self._result(part, f"$.turns[{n}].parts[{at}]", later)
             else:
-                yield from self._shown(part, where)
+                yield from self._shown(part, f"$.turns[{n}].parts[{at}]")
         yield from later
 
     def _use(self, use: ToolUse, where: str, *, is_first: bool) -> dict[str, Any]:
@@ -204,7 +206,7 @@ def write_request(prompt: Prompt, target: Target) -> Written:
     if writer.system:
         request["systemInstruction"] = {"parts": writer.system}
     if prompt.tools:
-        declared = [_tool(tool, f"$.tools[{n}]", losses) for n, tool in enumerate(prompt.tools)]
+        declared = [_tool(tool, n, losses) for n, tool in enumerate(prompt.tools)]
         request["tools"] = [{"functionDeclarations": declared}]
     choice = prompt.params.tool_choice
     if choice is not None:
@@ -222,16 +224,16 @@ def write_request(prompt: Prompt, target: Target) -> Written:
     return Written(body=msgspec.json.encode(request), losses=tuple(losses))
 
 
-def _tool(tool: Tool, where: str, losses: Losses) -> dict[str, Any]:
+def _tool(tool: Tool, n: int, losses: Losses) -> dict[str, Any]:
     told: dict[str, Any] = {"name": tool.name}
     if tool.description is not None:
         told["description"] = tool.description
     if tool.parameters is not None:
-        schema = for_gemini(tool.parameters, f"{where}.parameters", losses)
-        told["parametersJsonSchema"] = schema
+        where = f"$.tools[{n}].parameters"
+        told["parametersJsonSchema"] = for_gemini(tool.parameters, where, losses)
     if tool.strict:
         why = "the format does not hold a model to the schema of a tool"
-        losses.add("strict", f"{where}.strict", what="strict", why=why)
+        losses.add("strict", f"$.tools[{n}].strict", what="strict", why=why)
     return told
 
 
@@ -252,18 +254,23 @@ def _config(params: Params, target: Target, losses: Losses) -> dict[str, Any]:
     limit = target.output_tokens if params.output_tokens is None else params.output_tokens
     config: dict[str, Any] = {"maxOutputTokens": limit}
     config.update(plain_params(params, FIELDS, target, losses, apart=APART))
-    most = 0 if "stop" in target.lacks else MOST_STOPS
-    if params.stop[:most]:
-        config["stopSequences"] = params.stop[:most]
-    for n, stop in enumerate(params.stop[most:], start=most):
-        why = f"the target takes {most} of them"
-        losses.add("stop", f"$.params.stop[{n}]", what=repr(stop), why=why)
+    if params.stop:
+        _write_stop(config, params, target, losses)
     _write_shape(config, params, losses)
     if params.reasoning is not None:
         thinking = _thinking(params.reasoning, target, losses)
         if thinking:
             config["thinkingConfig"] = thinking
     return config
+
+
+def _write_stop(config: dict[str, Any], params: Params, target: Target, losses: Losses) -> None:
+    most = 0 if "stop" in target.lacks else MOST_STOPS
+    if most:
+        config["stopSequences"] = params.stop[:most]
+    for n, stop in enumerate(params.stop[most:], start=most):
+        why = f"the target takes {most} of them"
+        losses.add("stop", f"$.params.stop[{n}]", what=repr(stop), why=why)
 
 
 def _write_shape(config: dict[str, Any], params: Params, losses: Losses) -> None:

@@ -9,6 +9,7 @@ import msgspec
 
 from callgate.wire.codec import Home, data_urls
 from callgate.wire.codec.canonical import (
+    RESULT_PARTS,
     File,
     Image,
     Mode,
@@ -68,7 +69,7 @@ class Reader:
             if isinstance(message, shapes.ToolMessage):
                 self._result(message, n)
             elif isinstance(message, shapes.System):
-                parts = tuple(self._parts(message.content, n))
+                parts = self._parts(message.content, n)
                 if self._turns.is_empty:
                     where = f"$.messages[{n}].content"
                     system += instructions(parts, where, self.losses)
@@ -77,7 +78,7 @@ class Reader:
                     role: Role = "developer" if newer else "system"
                     self._turns.add(role, parts)
             elif isinstance(message, shapes.User):
-                self._turns.add("user", tuple(self._parts(message.content, n)))
+                self._turns.add("user", self._parts(message.content, n))
             else:
                 self._turns.add("assistant", tuple(self._said(message, n)))
         return tuple(system), self._turns.all()
@@ -114,11 +115,7 @@ class Reader:
 
     def _result(self, message: shapes.ToolMessage, n: int) -> None:
         """Add a result to those of the calls beside it: in the canonical form they are one turn."""
-        parts = [
-            part
-            for part in self._parts(message.content, n)
-            if isinstance(part, Text | Image | File | Opaque)
-        ]
+        parts = [part for part in self._parts(message.content, n) if isinstance(part, RESULT_PARTS)]
         failed = len(parts) > 1 and parts[0] == Text(text=FAILED)
         id = unhold(message.tool_call_id, ALPHABETS["openai"])
         result = ToolResult(
@@ -129,14 +126,14 @@ class Reader:
         )
         self._turns.answer(result)
 
-    def _parts(self, content: str | Sequence[Inner] | None, n: int) -> Iterator[Part]:
+    def _parts(self, content: str | Sequence[Inner] | None, n: int) -> tuple[Part, ...]:
         if isinstance(content, str):
-            yield Text(text=content)
-        elif content is not None:
-            for at, part in enumerate(content):
-                read_part = self._part(part, f"$.messages[{n}].content[{at}]")
-                if read_part is not None:
-                    yield read_part
+            return (Text(text=content),)
+        parts = [
+            self._part(part, f"$.messages[{n}].content[{at}]")
+            for at, part in enumerate(content or ())
+        ]
+        return tuple([part for part in parts if part is not None])
 
     def _part(self, part: Inner, where: str) -> Part | None:
         match part:

@@ -25,14 +25,13 @@ from callgate.wire.codec.replies import (
     broken,
     finish_of,
     note_thought,
-    page_of,
     texts,
     unsayable,
     words_of,
 )
 from callgate.wire.codec.tool_ids import ALPHABETS, ToolIds, mint
 from callgate.wire.openai_chat import usage_of
-from callgate.wire.replies import member, objects, text, unreadable
+from callgate.wire.replies import member, object_of, objects, text, unreadable
 
 FINISH: Final[Mapping[str, Finish]] = {
     "stop": "stop",
@@ -84,7 +83,7 @@ def finish_word(finish: Finish, *, refused: bool) -> str:
 
 def read_reply(body: bytes, origin: Origin) -> Completion:
     """Read a reply."""
-    page = page_of(body)
+    page = object_of(body)
     choices = objects(page.get("choices"))
     if not choices:
         problem = "has no choice"

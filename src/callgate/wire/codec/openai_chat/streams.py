@@ -39,13 +39,12 @@ from callgate.wire.codec.replies import (
     broken,
     finish_of,
     note_thought,
-    object_of,
 )
 from callgate.wire.codec.streams import EventReader
 from callgate.wire.codec.tool_ids import ALPHABETS, ToolIds, mint
 from callgate.wire.failures import error_object, quote
 from callgate.wire.openai_chat import OpenAIChat, usage_of
-from callgate.wire.replies import count, member, objects, text
+from callgate.wire.replies import count, member, object_as_written, objects, text
 from callgate.wire.sse import data_of
 
 WORDS: Final = (
@@ -88,7 +87,7 @@ class ChatReader(EventReader):
         if data == b"[DONE]":
             self._stop()
             return
-        page = object_of(data)
+        page = object_as_written(data)
         if page.get("error") or (not isinstance(page.get("choices"), list)):
             error = error_object(data)
             if error:

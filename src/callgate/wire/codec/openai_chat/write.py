@@ -66,15 +66,18 @@ class Writer:
 
     def _asked(self, turn: Turn, n: int) -> Iterator[dict[str, Any]]:
         """Yield the results of a turn, as they must follow their calls, and then its words."""
-        parts: list[dict[str, Any]] = []
+        beside: list[dict[str, Any]] = []
+        shown: list[dict[str, Any]] = []
         for at, part in enumerate(turn.parts):
-            if isinstance(part, ToolResult):
-                yield self._result(part, f"$.turns[{n}].parts[{at}]", parts)
-        for at, part in enumerate(turn.parts):
-            if not isinstance(part, ToolResult):
-                parts += self._shown(part, f"$.turns[{n}].parts[{at}]")
-        if parts:
-            yield {"role": turn.role, "content": _collapsed(parts)}
+            if isinstance(part, Text):
+                # Most parts are words, which need no place: none of them is ever lost.
+                shown.append({"type": "text", "text": part.text})
+            elif isinstance(part, ToolResult):
+                yield self._result(part, f"$.turns[{n}].parts[{at}]", beside)
+            else:
+                shown += self._shown(part, f"$.turns[{n}].parts[{at}]")
+        if beside or shown:
+            yield {"role": turn.role, "content": _collapsed(beside + shown)}
 
     def _result(
         self, result: ToolResult, where: str, beside: list[dict[str, Any]]
@@ -221,9 +224,7 @@ def write_request(prompt: Prompt, target: Target) -> Written:
     writer = Writer(target, losses)
     request: dict[str, Any] = {"model": target.model, "messages": writer.messages(prompt)}
     if prompt.tools:
-        request["tools"] = [
-            _tool(tool, f"$.tools[{n}].parameters", losses) for n, tool in enumerate(prompt.tools)
-        ]
+        request["tools"] = [_tool(tool, n, losses) for n, tool in enumerate(prompt.tools)]
         note_tool_names(prompt.tools, losses)
     note_cache(prompt, losses)
     note_prefill(prompt, losses)
@@ -235,12 +236,14 @@ def write_request(prompt: Prompt, target: Target) -> Written:
     return Written(body=msgspec.json.encode(request), losses=tuple(losses))
 
 
-def _tool(tool: Tool, where: str, losses: Losses) -> dict[str, Any]:
+def _tool(tool: Tool, n: int, losses: Losses) -> dict[str, Any]:
     function: dict[str, Any] = {"name": tool.name}
     if tool.description is not None:
         function["description"] = tool.description
     function["parameters"] = EMPTY if tool.parameters is None else tool.parameters
-    strict = note_strict(tool.parameters, tool.strict, where, losses)
+    strict = tool.strict
+    if strict:
+        strict = note_strict(tool.parameters, strict, f"$.tools[{n}].parameters", losses)
     if strict is not None:
         function["strict"] = strict
     return {"type": "function", "function": function}

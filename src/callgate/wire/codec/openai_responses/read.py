@@ -9,6 +9,7 @@ import msgspec
 
 from callgate.wire.codec import Home, data_urls
 from callgate.wire.codec.canonical import (
+    RESULT_PARTS,
     File,
     Image,
     Mode,
@@ -29,7 +30,8 @@ from callgate.wire.codec.canonical import (
 from callgate.wire.codec.canonical import Shape as AnswerShape
 from callgate.wire.codec.losses import Losses
 from callgate.wire.codec.openai_responses import shapes
-from callgate.wire.codec.shapes import ABSENT, Strange, read, written
+from callgate.wire.codec.openai_responses.shapes import ECHO
+from callgate.wire.codec.shapes import NOTHING, Strange, read, written
 from callgate.wire.codec.tool_ids import ALPHABETS, unhold
 from callgate.wire.codec.turns import FAILED, UNNAMED, Turns, instructions
 from callgate.wire.document import malformed
@@ -48,6 +50,8 @@ Content: TypeAlias = Text | Refusal | Image | File | Opaque
 """What a message or the result of a tool holds."""
 
 _TOP: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+_NOTHING_SAID: Final = shapes.TextConfig()
 
 
 class Reader:
@@ -90,7 +94,7 @@ class Reader:
         if role is None:
             msg = f"a message cannot have the role {item.role!r}, at {where}.role"
             raise malformed(msg, code="wrong_field")
-        parts = tuple(self._parts(item.content))
+        parts = self._parts(item.content)
         if role == "assistant":
             for part in parts:
                 self._turns.say(part)
@@ -114,7 +118,7 @@ class Reader:
             raise malformed(msg, code="wrong_field")
         id = unhold(item.call_id, ALPHABETS[FORMAT])
         parts = [
-            part if isinstance(part, Text | Image | File | Opaque) else Text(text=part.text)
+            part if isinstance(part, RESULT_PARTS) else Text(text=part.text)
             for part in self._parts(item.output)
         ]
         failed = len(parts) > 1 and parts[0] == Text(text=FAILED)
@@ -136,12 +140,10 @@ class Reader:
             minted_by=self._home.minter,
         )
 
-    def _parts(self, content: str | Sequence[shapes.Content] | None) -> Iterator[Content]:
+    def _parts(self, content: str | Sequence[shapes.Content] | None) -> tuple[Content, ...]:
         if isinstance(content, str):
-            yield Text(text=content)
-        elif content is not None:
-            for part in content:
-                yield self._part(part)
+            return (Text(text=content),)
+        return tuple([self._part(part) for part in content or ()])
 
     def _part(self, part: shapes.Content) -> Content:
         minter = self._home.minter
@@ -197,7 +199,7 @@ def read_request(body: bytes, home: Home) -> Prompt:
         tools=tuple(_tools(request.tools, losses)) if request.tools else (),
         params=_params(request, losses),
         stream=bool(request.stream),
-        echo={key: page[key] for key in shapes.ECHO if written(page.get(key, ABSENT)) is not None},
+        echo={key: raw for key, raw in page.items() if key in ECHO and raw not in NOTHING},
         losses=tuple(losses),
     )
 
@@ -219,7 +221,7 @@ def _tools(tools: list[shapes.Tool], losses: Losses) -> Iterator[Tool]:
 def _params(request: shapes.Request, losses: Losses) -> Params:
     """Return how to answer."""
     choice = request.tool_choice
-    config = request.text or shapes.TextConfig()
+    config = request.text or _NOTHING_SAID
     effort = None if request.reasoning is None else request.reasoning.effort
     if request.user and request.safety_identifier and request.user != request.safety_identifier:
         losses.add("metadata", "$.user", what="user", why="safety_identifier names somebody else")

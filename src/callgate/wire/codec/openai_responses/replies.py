@@ -26,14 +26,13 @@ from callgate.wire.codec.replies import (
     broken,
     finish_of,
     note_thought,
-    page_of,
     texts,
     unsayable,
 )
 from callgate.wire.codec.tool_ids import ALPHABETS, ToolIds, mint
 from callgate.wire.failures import quote
 from callgate.wire.openai_responses import usage_of
-from callgate.wire.replies import member, objects, text, unreadable
+from callgate.wire.replies import member, object_of, objects, text, unreadable
 
 INCOMPLETE: Final[Mapping[str, Finish]] = {
     "max_output_tokens": "length",
@@ -93,7 +92,7 @@ def finish_in(response: dict[str, Any]) -> Finish:
 
 def read_reply(body: bytes, origin: Origin) -> Completion:
     """Read a response."""
-    page = page_of(body)
+    page = object_of(body)
     if not isinstance(page.get("output"), list):
         problem = "is no response"
         raise unreadable(problem, body)

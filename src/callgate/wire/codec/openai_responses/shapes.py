@@ -219,18 +219,20 @@ class Request(Shape, frozen=True):
     user: str | None = None
 
 
-ECHO: Final = (
-    "instructions",
-    "max_output_tokens",
-    "metadata",
-    "parallel_tool_calls",
-    "reasoning",
-    "temperature",
-    "text",
-    "tool_choice",
-    "tools",
-    "top_p",
-    "truncation",
-    "user",
+ECHO: Final = frozenset(
+    {
+        "instructions",
+        "max_output_tokens",
+        "metadata",
+        "parallel_tool_calls",
+        "reasoning",
+        "temperature",
+        "text",
+        "tool_choice",
+        "tools",
+        "top_p",
+        "truncation",
+        "user",
+    }
 )
 """What a response repeats of its request, as it was written."""

@@ -46,13 +46,12 @@ from callgate.wire.codec.replies import (
     broken,
     finish_of,
     note_thought,
-    object_of,
 )
 from callgate.wire.codec.streams import EventReader, Sequencer
 from callgate.wire.codec.tool_ids import ALPHABETS, ToolIds, mint
 from callgate.wire.failures import error_object, quote, sentence_of
 from callgate.wire.openai_responses import usage_of
-from callgate.wire.replies import count, member, objects, text
+from callgate.wire.replies import count, member, object_as_written, objects, text
 from callgate.wire.sse import data_of
 
 ENDS: Final = frozenset({
@@ -113,7 +112,7 @@ class ResponseReader(EventReader):
         data = data_of(event)
         if not data or data == b"[DONE]":
             return
-        page = object_of(data)
+        page = object_as_written(data)
         kind = str(page.get("type"))
         if kind == "error" or ("error" in page and kind == "None"):
             error = error_object(data) or page

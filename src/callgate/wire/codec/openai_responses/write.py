@@ -83,11 +83,13 @@ class Writer:
         """Yield the results of a turn, and then its words."""
         content: list[dict[str, Any]] = []
         for at, part in enumerate(turn.parts):
-            where = f"$.turns[{n}].parts[{at}]"
-            if isinstance(part, ToolResult):
-                yield self._result(part, where)
+            if isinstance(part, Text):
+                # Most parts are words, which need no place: none of them is ever lost.
+                content.append({"type": "input_text", "text": part.text})
+            elif isinstance(part, ToolResult):
+                yield self._result(part, f"$.turns[{n}].parts[{at}]")
             else:
-                content += self._shown(part, where)
+                content += self._shown(part, f"$.turns[{n}].parts[{at}]")
         if content:
             yield {"type": "message", "role": turn.role, "content": _collapsed(content)}
 
@@ -107,14 +109,13 @@ class Writer:
         """Yield what the model said: words, calls and thoughts are items of their own."""
         words: list[dict[str, Any]] = []
         for at, part in enumerate(turn.parts):
-            where = f"$.turns[{n}].parts[{at}]"
             if isinstance(part, Text):
                 words.append({"type": "output_text", "text": part.text})
             elif isinstance(part, Refusal):
                 words.append({"type": "refusal", "refusal": part.text})
             else:
                 yield from _worded(words)
-                yield from self._other(part, where)
+                yield from self._other(part, f"$.turns[{n}].parts[{at}]")
         yield from _worded(words)
 
     def _other(self, part: Part, where: str) -> Iterator[Any]:
@@ -206,9 +207,7 @@ def write_request(prompt: Prompt, target: Target) -> Written:
         request["instructions"] = prompt.system[0].text
     request["input"] = list(writer.items(prompt))
     if prompt.tools:
-        request["tools"] = [
-            _tool(tool, f"$.tools[{n}].parameters", losses) for n, tool in enumerate(prompt.tools)
-        ]
+        request["tools"] = [_tool(tool, n, losses) for n, tool in enumerate(prompt.tools)]
         note_tool_names(prompt.tools, losses)
     note_cache(prompt, losses)
     note_prefill(prompt, losses)
@@ -219,13 +218,16 @@ def write_request(prompt: Prompt, target: Target) -> Written:
     return Written(body=msgspec.json.encode(request), losses=tuple(losses))
 
 
-def _tool(tool: Tool, where: str, losses: Losses) -> dict[str, Any]:
+def _tool(tool: Tool, n: int, losses: Losses) -> dict[str, Any]:
     told: dict[str, Any] = {"type": "function", "name": tool.name}
     if tool.description is not None:
         told["description"] = tool.description
     told["parameters"] = EMPTY if tool.parameters is None else tool.parameters
     # Here a tool that does not say is exact, and its schema would be refused if it cannot be.
-    told["strict"] = bool(note_strict(tool.parameters, tool.strict, where, losses))
+    told["strict"] = bool(
+        tool.strict
+        and note_strict(tool.parameters, tool.strict, f"$.tools[{n}].parameters", losses)
+    )
     return told
 
 
