@@ -6,7 +6,7 @@ PYTEST  = .venv/bin/python -m pytest
 STAMP   = .venv/.callgate-ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick check style types layers rules cover soak bench docs format lock clean
+.PHONY: help setup demo test quick check style types layers rules cover soak bench conformance docs format lock clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ soak: $(STAMP) ## Run the tests that take minutes: kill -9, load, long streams
 
 bench: $(STAMP) ## Measure the figures of docs/performance.md in one run (RIVALS=1: other gateways too; RUNAWAYS=1: docs/limits.md; FAILURES=1: docs/failures.md)
 	@.venv/bin/python -m $(if $(RUNAWAYS),bench.runaways,$(if $(FAILURES),bench.failures,bench $(if $(RIVALS),--rivals)))
+
+conformance: $(STAMP) ## Run the API resource tests of OpenAI's own SDK against the simulator, directly and through the gate
+	@.venv/bin/python -m bench.conformance
 
 docs: $(STAMP) ## Write the generated pages of docs/ again and check every page's links and examples
 	@.venv/bin/python docs/generate.py
