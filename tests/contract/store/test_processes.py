@@ -28,9 +28,8 @@ async def test_two_processes_do_not_pass_the_cap_together(
     answers = await asyncio.gather(*(spender.communicate(b"go\n") for spender in spenders))
     granted = [int(out) for out, _ in answers]
     assert balance(store) == (COST * sum(granted), 0)
-    # Who was refused may have been so by what the others held.
+    # Who was refused may have been so by what the others held; how they share is the machine's matter.
     assert BUDGET - PROCESSES * AT_ONCE * RESERVED <= COST * sum(granted) <= BUDGET
-    assert min(granted) > 0
     assert (store.verify(), store.gates()) == ([], [])
     await store.close()
 
