@@ -18,6 +18,37 @@ LIMITS = "limits"
 NOTE = "<!-- Written by `make docs` from {source}; change it there. -->"
 
 
+NARROWER = {
+    "begun_elsewhere": "The candidate would refuse to go on with a tool loop that a stand-in has begun.",
+    "client_timeout": "The client would have given up before the reply began.",
+    "duplicate_key": "A key stands twice in the request, so that nobody knows which holds.",
+    "id_length": "The id of a task, a user or a parent is too long, or empty.",
+    "internal": "A mistake of the gate's own; its log has the call.",
+    "kept_elsewhere": "The earlier response that is named is kept by another provider.",
+    "max_depth": "More tasks stand above this one than may.",
+    "meaning_lost": "In the format of whoever is left to answer the request would lose something; `allow_loss` allows it.",
+    "model_denied": "The settings do not let this agent use the model.",
+    "no_credentials": "AWS's chain of credentials holds none.",
+    "other_format": "Nobody who serves the model takes a request of this format, and none translates it.",
+    "other_region": "Nobody who serves the model is in a region that the task type names.",
+    "parent_mismatch": "The parent task belongs to another agent or user.",
+    "retries_used_up": "The client's library has sent the call again more often than its task may try.",
+    "task_key": "A key of one task cannot do this.",
+    "task_mismatch": "What the request says of its task differs from its key, or from the stored task.",
+    "task_required": "`require_task` is set, and the request names no task.",
+    "unknown_agent": "The settings no longer name the key's agent.",
+    "unknown_model": "There is no such model.",
+    "unknown_path": "There is nothing at this address.",
+    "unknown_response": "This gate has not made the earlier response that is named, or not for this agent and user.",
+    "unknown_task": "There is no such task.",
+    "unknown_task_type": "The settings name no such task type.",
+    "unreasonable_bill": "The request could cost more than any account holds.",
+    "user_required": "`require_user` is set, and the request names no user.",
+    "wrong_field": "A field is missing or of the wrong type.",
+}
+"""The codes that are narrower than their class, and what each means."""
+
+
 def errors_page() -> str:
     """Return the reference of every error, sorted as the tree is."""
     lines = [
@@ -34,6 +65,8 @@ def errors_page() -> str:
         "|---|---|---|---|",
     ]
     lines += [error_row(error, depth) for error, depth in error_tree(errors.CallgateError, 0)]
+    lines += ["", "## Narrower codes", "", "| code | what happened |", "|---|---|"]
+    lines += [f"| `{code}` | {means} |" for code, means in NARROWER.items()]
     return "\n".join(lines) + "\n"
 
 

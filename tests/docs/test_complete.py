@@ -83,3 +83,15 @@ def command_names() -> list[str]:
         else:
             names.append(name)
     return names
+
+
+def test_every_code_that_a_program_may_look_at_is_on_its_page() -> None:
+    source = ROOT / "src" / "callgate"
+    told = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+    codes = {
+        code
+        for path in source.rglob("*.py")
+        if "testing" not in path.parts
+        for code in re.findall(r'\bcode="([a-z_]+)"', path.read_text(encoding="utf-8"))
+    }
+    assert sorted(code for code in codes if f"`{code}`" not in told) == []
