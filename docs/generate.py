@@ -36,6 +36,7 @@ NARROWER = {
     "task_key": "A key of one task cannot do this.",
     "task_mismatch": "What the request says of its task differs from its key, or from the stored task.",
     "task_required": "`require_task` is set, and the request names no task.",
+    "unable": "Nobody who serves the model can do what the request asks for, as the settings say.",
     "unknown_agent": "The settings no longer name the key's agent.",
     "unknown_model": "There is no such model.",
     "unknown_path": "There is nothing at this address.",

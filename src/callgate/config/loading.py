@@ -140,6 +140,7 @@ def _provider(name: str, table: ProviderTable, path: Path) -> ProviderPolicy:
         reported_cost=table.reported_cost,
         formats=VERSIONED_FORMATS if api_version_in(url) else server.formats,
         limit_field=table.limit_field or server.limit_field,
+        models_lack=tuple((name, tuple(each)) for name, each in table.models_lack.items()),
         lacks=server.lacks,
         tool_ids=server.tool_ids,
         thinking_field=server.thinking_field,

@@ -41,6 +41,9 @@ LossName = Literal[
 ]  # fmt: skip
 """What a request may lose on its way into another format, by name."""
 
+Ability = Literal["tools", "images", "schema"]
+"""What a model may be unable to do: call tools, see images, answer by a JSON schema."""
+
 Preference = Literal["order", "cost", "latency", "reliability"]
 
 Flaw = Literal["length", "schema"]
@@ -113,6 +116,8 @@ class ProviderPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """What it takes as it comes; what its ``api`` does, if left out."""
     limit_field: str | None = None
     """The field for an inserted output limit, where the server knows only one of several."""
+    models_lack: tuple[tuple[str, tuple[Ability, ...]], ...] = ()
+    """What models whose names match cannot do, by pattern."""
     lacks: frozenset[str] = frozenset()
     """What its server does not take; this and what follows is of :mod:`callgate.config.servers`."""
     tool_ids: str | None = None

@@ -26,7 +26,15 @@ from callgate.config.kinds import (
     Url,
     UseEntry,
 )
-from callgate.config.policies import ALERT_AT, Flaw, LossName, Preference, PriceSource, Urgency
+from callgate.config.policies import (
+    ALERT_AT,
+    Ability,
+    Flaw,
+    LossName,
+    Preference,
+    PriceSource,
+    Urgency,
+)
 from callgate.config.servers import ServerName
 
 
@@ -113,6 +121,11 @@ class ProviderTable(LimitsTable):
         default=None,
         description="What answers there, if it is another server that speaks OpenAI's API: its address,"
         " its prices and what it does not take are then known. Hosted ones are known by `base_url` too.",
+    )
+    models_lack: dict[str, list[Ability]] = Field(
+        default_factory=dict[str, list[Ability]],
+        description="What its models cannot do (`tools`, `images`, `schema`), by name or pattern, such as"
+        ' `{ "llama*" = ["images"] }`: requests that ask for it go to other candidates.',
     )
     key: Reference | None = Field(
         default=None,

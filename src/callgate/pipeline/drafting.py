@@ -12,6 +12,7 @@ from callgate.clock import Clock
 from callgate.config.policies import ProviderPolicy, Settings
 from callgate.errors import Denied, Reason, Refused
 from callgate.pipeline.earlier import beside_tokens, refuse_elsewhere
+from callgate.pipeline.fitting import refuse_inability, refuse_region
 from callgate.pipeline.stage import Draft, Passage
 from callgate.pricing.table import PriceTable
 from callgate.wire import Format, Request
@@ -52,7 +53,11 @@ class Drafting(msgspec.Struct, frozen=True, kw_only=True):
             Refused: There is no form of it that the candidate takes, or none with its meaning.
         """
         refuse_elsewhere(passage, candidate)
-        self._refuse_region(passage, candidate)
+        assert passage.policy is not None
+        assert passage.request is not None
+        provider = self.settings.providers[candidate.provider]
+        refuse_region(passage.policy, provider, candidate)
+        refuse_inability(passage.call, passage.request, provider, candidate)
         usual = self.draft(passage, candidate)
         if not self._has_slow_tier(passage, candidate, usual):
             return [usual]
@@ -86,19 +91,6 @@ class Drafting(msgspec.Struct, frozen=True, kw_only=True):
         source = self.settings.providers[candidate.provider].price_source
         price = self.prices.find(source, candidate, at=self.clock.now())
         return price is not None and SLOW_TIER in price.service_tiers
-
-    def _refuse_region(self, passage: Passage, candidate: Candidate) -> None:
-        assert passage.policy is not None
-        wanted, region = passage.policy.regions, self.settings.providers[candidate.provider].region
-        if not wanted or region in wanted:
-            return
-        where = "names no region" if region is None else f"is served in {region}"
-        rule = f"tasks.{passage.policy.type}.regions"
-        fix = f"add one of {', '.join(wanted)} to the route, or its region to {rule}"
-        msg = f"{candidate.name} {where}, and these tasks may be served in {', '.join(wanted)} only; {fix}"
-        raise Denied(
-            msg, reason=Reason(code="other_region", rule=rule, scope=candidate.name, fix=fix)
-        )
 
     def draft(self, passage: Passage, candidate: Candidate) -> Draft:
         """Return the request as a candidate would get it.
