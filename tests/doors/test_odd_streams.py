@@ -44,7 +44,7 @@ WHOLE: Said = (TEXT, CALLS)
 
 def read_chat(url: str, key: str, model: str = "gpt-5.5") -> Said:
     # The SDK's own reader of streams takes only tools with an exact schema, and needs none here.
-    fields = {**openai_fields("go"), "model": model, "tools": []}
+    fields: dict[str, Any] = {**openai_fields("go"), "model": model, "tools": []}
     with openai_client(url, key) as client, client.chat.completions.stream(**fields) as stream:
         message = stream.get_final_completion().choices[0].message
         assert len({call.id for call in message.tool_calls}) == len(message.tool_calls)
@@ -120,26 +120,32 @@ async def test_a_stream_that_is_not_whole_raises_in_every_sdk(
 
 
 @pytest.mark.parametrize(
-    ("reader", "error", "body", "names"),
+    "told",
     [
-        (read_chat, openai.APIError, {"error": {"message": "it broke"}}, True),
-        (read_chat, openai.APIError, {"message": "it broke", "code": 503}, True),
-        (read_message, anthropic.APIStatusError, {"error": {"message": "it broke"}}, False),
-        (read_contents, errors.APIError, {"error": {"message": "it broke", "code": 503}}, True),
+        'data: {"error":{"message":"it broke","code":503}}\n\n',
+        'event: error\ndata: {"error":{"message":"it broke","code":503}}\n\n',
     ],
 )
-async def test_an_error_in_whatever_form_raises(
-    tmp_path: Path,
-    reader: Callable[[str, str], Said],
-    error: type[Exception],
-    body: object,
-    names: bool,
+@pytest.mark.parametrize(("reader", "error"), READERS)
+async def test_an_error_with_a_name_or_without_raises(
+    tmp_path: Path, reader: Callable[[str, str], Said], error: type[Exception], told: str
 ) -> None:
-    fault = {"how": "error_event", "after_events": 6, "body": body}
-    async with open_gatehouse(tmp_path, script(fault=fault, event_names=names)) as house:
+    fault = {"how": "error_event", "after_events": 6, "body": told}
+    async with open_gatehouse(tmp_path, script(fault=fault)) as house:
         with pytest.raises(error, match="it broke"):
             await read(house, reader)
         assert house.rows[0].state == "failed"
+
+
+@pytest.mark.parametrize(("reader", "error"), [READERS[0], READERS[1]], ids=["chat", "responses"])
+async def test_an_error_that_does_not_say_that_it_is_one_raises(
+    tmp_path: Path, reader: Callable[[str, str], Said], error: type[Exception]
+) -> None:
+    told = 'data: {"message":"it broke","code":503}\n\n'
+    fault = {"how": "error_event", "after_events": 6, "body": told}
+    async with open_gatehouse(tmp_path, script(fault=fault)) as house:
+        with pytest.raises(error, match="it broke"):
+            await read(house, reader)
 
 
 @pytest.mark.parametrize(
