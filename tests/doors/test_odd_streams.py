@@ -189,6 +189,13 @@ async def test_two_calls_of_one_index_are_never_one_call(tmp_path: Path) -> None
         assert house.rows[0].state == "failed"
 
 
+async def test_a_gap_between_blocks_is_never_read_as_less(tmp_path: Path) -> None:
+    async with open_gatehouse(tmp_path, script(tool_index="gaps")) as house:
+        with pytest.raises(IndexError):
+            await read(house, read_message)
+        assert house.spent_nano_usd == house.simulator.bill().total_nano_usd > 0
+
+
 @pytest.mark.parametrize("reader", [reader for reader, _ in READERS])
 async def test_usage_that_is_told_in_every_event_is_booked_once(
     tmp_path: Path, reader: Callable[[str, str], Said]

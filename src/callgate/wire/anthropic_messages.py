@@ -135,9 +135,6 @@ Source: anthropic-python 2.13 (``MessageCreateParams.speed``, ``Usage.speed``).
 
 CONTENT: Final = re.compile(rb'"type"\s*:\s*"(?:content_block_delta|message_delta|message_stop)"')
 
-TELLING: Final = (b'"message_', b'"content_block_start"', b'"error"', b"event: error")
-"""What an event holds that must be read; a quotation mark inside a text is escaped."""
-
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """As much of a message as tells whether its bytes bound its tokens."""
@@ -329,7 +326,7 @@ class MessageScanner(EventScanner):
         """
         if not self.has_content:
             self.has_content = CONTENT.search(event) is not None
-        if any(map(event.__contains__, TELLING)):
+        if _tells(event):
             data = data_of(event)
             if data:
                 self._look(object_of(data), event, data)
@@ -480,6 +477,16 @@ def _note_message(page: dict[str, Any], meter: Meter) -> None:
     meter.reply_id = text(page, "id") or meter.reply_id
     meter.finish_reason = text(page, "stop_reason") or meter.finish_reason
     meter.service_tier = _told_tier(member(page, "usage")) or meter.service_tier
+
+
+def _tells(event: bytes) -> bool:
+    """Whether an event must be read; a quotation mark inside a text is escaped."""
+    return (
+        b'"message_' in event
+        or b'"error"' in event
+        or b'"content_block_start"' in event
+        or event.startswith(b"event: error")
+    )
 
 
 def _named(event: bytes) -> bytes:
