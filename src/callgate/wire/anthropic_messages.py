@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from callgate.call import Headers, Meter, Usage
-from callgate.errors import CallgateError, Failed
+from callgate.errors import BrokenReply, CallgateError, Failed
 from callgate.wire import Request, Rewrite
 from callgate.wire.document import Document
 from callgate.wire.failures import (
@@ -308,7 +308,7 @@ def uncountable(request: Request) -> str | None:
 class MessageScanner(EventScanner):
     """Reads a stream while it passes."""
 
-    __slots__ = ("_counted_output", "_counters")
+    __slots__ = ("_begun", "_counted_output", "_counters")
 
     end_event = "message_stop"
 
@@ -316,22 +316,29 @@ class MessageScanner(EventScanner):
         super().__init__(meter)
         self._counters: dict[str, Any] = {}
         self._counted_output = False
+        self._begun: set[str] = set()
+        """The blocks that have begun, by their index."""
 
     def _read(self, event: bytes) -> bytes:
-        """Note what an event says, by the type in its data: a name alone proves nothing."""
+        """Note what an event says, by the type in its data: a name alone proves nothing.
+
+        An event without a name gets it, as the official SDK passes over what has none.
+        """
         if not self.has_content:
             self.has_content = CONTENT.search(event) is not None
-        if b'"message_' in event or b'"error"' in event or event.startswith(b"event: error"):
+        if _tells(event):
             data = data_of(event)
             if data:
                 self._look(object_of(data), event, data)
-        return event
+        return event if event.startswith(b"event:") else _named(event)
 
     def _look(self, page: dict[str, Any], event: bytes, data: bytes) -> None:
         kind = page.get("type")
-        if kind == "error" or name_of(event) == b"error":
+        if kind == "error" or name_of(event) == b"error" or (kind is None and page.get("error")):
             raise failure_of(_complaint_in(data))
-        if kind == "message_start":
+        if kind == "content_block_start":
+            self._begin(page.get("index"))
+        elif kind == "message_start":
             message = member(page, "message")
             _note_message(message, self._meter)
             self._count(message)
@@ -344,6 +351,19 @@ class MessageScanner(EventScanner):
             self._counted_output = self._counted_output or told is not None
         elif kind == "message_stop":
             self._stop()
+
+    def _begin(self, index: object) -> None:
+        """Note that a block begins.
+
+        Raises:
+            BrokenReply: There was one of that index; whoever puts blocks together by it would give
+                the words and arguments of this one to that one.
+        """
+        key = str(index)
+        if key in self._begun:
+            msg = f"the provider's stream has two blocks of index {key[:20]}"
+            raise BrokenReply(msg, billed=True)
+        self._begun.add(key)
 
     def _count(self, page: dict[str, Any]) -> None:
         """Keep the latest counters: they are cumulative, and one that is left out or 0 stands."""
@@ -457,6 +477,25 @@ def _note_message(page: dict[str, Any], meter: Meter) -> None:
     meter.reply_id = text(page, "id") or meter.reply_id
     meter.finish_reason = text(page, "stop_reason") or meter.finish_reason
     meter.service_tier = _told_tier(member(page, "usage")) or meter.service_tier
+
+
+def _tells(event: bytes) -> bool:
+    """Whether an event must be read; a quotation mark inside a text is escaped."""
+    return (
+        b'"message_' in event
+        or b'"error"' in event
+        or b'"content_block_start"' in event
+        or event.startswith(b"event: error")
+    )
+
+
+def _named(event: bytes) -> bytes:
+    """Return an event with its name: the type of its data, where it says none itself."""
+    data = b"" if name_of(event) else data_of(event)
+    kind = text(object_of(data), "type") if data.startswith(b"{") else None
+    # Nothing that stands in the data can begin a line of its own.
+    is_name = (kind or "").isidentifier()
+    return b"event: %b\n%b" % (str(kind).encode(), event) if is_name else event
 
 
 def _system_parts(document: Document) -> int:

@@ -271,10 +271,11 @@ class ContentScanner(EventScanner):
         """Those of them that have ended."""
 
     def _read(self, event: bytes) -> bytes:
-        """Note what an event says."""
+        """Note what an event says; what says nothing is not relayed, as Google's SDK would raise."""
         data = data_of(event)
-        if data and data != b"[DONE]":
-            self._look(_page(data), data)
+        if not data or data == b"[DONE]":
+            return b""
+        self._look(_page(data), data)
         return event
 
     def _look(self, page: Page, data: bytes) -> None:

@@ -10,6 +10,7 @@ import msgspec
 from callgate.call import Meter, Usage
 from callgate.errors import CallgateError, Malformed
 from callgate.wire import Request, Rewrite
+from callgate.wire.call_numbers import CallNumbers
 from callgate.wire.document import Document
 from callgate.wire.failures import error_object, failure_of, own_words
 from callgate.wire.fields import (
@@ -32,7 +33,7 @@ from callgate.wire.openai import OpenAIFormat, buckets, charged_in, complaint_in
 from callgate.wire.replies import count, member, object_of, objects, text, unreadable
 from callgate.wire.reported import reported_cost
 from callgate.wire.scanner import EventScanner
-from callgate.wire.sse import data_of
+from callgate.wire.sse import comments_in, data_of
 
 LIMIT_FIELDS: Final = ("max_completion_tokens", "max_tokens")
 """The newer name first: it is the one that newer models of OpenAI accept alone."""
@@ -206,18 +207,24 @@ class OpenAIChat(OpenAIFormat):
 
 
 class ChatScanner(EventScanner):
-    """Reads a stream while it passes, and leaves out what the gate itself asked for."""
+    """Reads a stream while it passes.
 
-    __slots__ = ("_hide_usage",)
+    Leaves out what the gate itself asked for, and what would mislead the official SDK.
+    """
+
+    __slots__ = ("_hide_usage", "_numbers")
 
     end_event = "[DONE]"
 
     def __init__(self, meter: Meter, *, hide_usage: bool) -> None:
         super().__init__(meter)
         self._hide_usage = hide_usage
+        self._numbers = CallNumbers()
 
     def _read(self, event: bytes) -> bytes:
         """Note what an event says; return it as it would have come without our wish for usage."""
+        if b'"tool_calls"' in event:
+            event = self._numbers.corrected(event)
         if self.has_content and _is_plain(event):
             if self._hide_usage and b'"usage"' in event:
                 return _without_null_usage(event)
@@ -226,7 +233,7 @@ class ChatScanner(EventScanner):
         if data == b"[DONE]":
             self._meter.finished = self.has_content = True
             return event
-        return self._relayed(event, _chunk(data)) if data else event
+        return self._relayed(event, _chunk(data)) if data else comments_in(event)
 
     def _relayed(self, event: bytes, chunk: Chunk) -> bytes:
         if _is_error(chunk):

@@ -33,7 +33,7 @@ from callgate.wire.openai import OpenAIFormat, buckets, charged_in, complaint_in
 from callgate.wire.replies import count, mapping, member, object_of, text, unreadable
 from callgate.wire.reported import reported_cost
 from callgate.wire.scanner import EventScanner
-from callgate.wire.sse import data_of
+from callgate.wire.sse import comments_in, data_of
 
 LIMIT_FIELD: Final = "max_output_tokens"
 
@@ -242,7 +242,9 @@ class ResponseScanner(EventScanner):
             self.has_content = CONTENT.search(event) is not None
         if HOLDER.search(event) or b'"error"' in event or b'"type"' not in event:
             data = data_of(event)
-            if data and data != b"[DONE]":
+            if not data:
+                return comments_in(event)
+            if data != b"[DONE]":
                 self._look(_event(data), data)
         return event
 

@@ -103,6 +103,18 @@ def data_of(event: bytes) -> bytes:
     return b"\n".join(line[5:].removeprefix(b" ") for line in lines)
 
 
+def comments_in(event: bytes) -> bytes:
+    """Return the comments of an event that has no data, as lines that end no event.
+
+    They keep a connection alive. The blank line behind them would make openai-python read an
+    event of no data, and raise, as soon as any event before had an id; other lines without data
+    make it do so always.
+
+    Source: openai-python 3.57 (``SSEDecoder``), and its issues 2722 and 3833.
+    """
+    return b"".join(line for line in event.splitlines(keepends=True) if line.startswith(b":"))
+
+
 def name_of(event: bytes) -> bytes:
     """Return an event's name; nothing if it has none."""
     for line in event.splitlines():

@@ -132,6 +132,7 @@ def test_a_stream_without_its_own_end_is_a_failure(events: list[bytes], kind: ty
         b'data: {"type":"error","error":{"message":"it broke"}}\n\n',
         b'event: error\ndata: {"error":{"message":"it broke"}}\n\n',
         b'event: error\ndata: {"message":"it broke"}\n\n',
+        b'data: {"error":{"message":"it broke"}}\n\n',
     ],
 )
 def test_an_error_event_after_content_breaks_the_reply(last: bytes) -> None:
@@ -171,3 +172,36 @@ def test_a_text_that_speaks_of_errors_is_content() -> None:
     events = message_events()
     events[3] = event({"type": "content_block_delta", "index": 0, "delta": text})
     assert scan(MESSAGES, REQUEST, events).failure is None
+
+
+def test_an_event_without_a_name_gets_the_one_that_its_data_says() -> None:
+    bare = [each.partition(b"\n")[2] for each in message_events()]
+    scanned = scan(MESSAGES, REQUEST, bare)
+    assert (scanned.relayed, scanned.failure) == (b"".join(message_events()), None)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b": ping\n\n",
+        b'data: {"x":1}\n\n',
+        b'data: {"type":"a\\nevent: b"}\n\n',
+        b"data:\n\n",
+        b"data: [DONE]\n\n",
+    ],
+)
+def test_what_says_no_name_at_all_passes_as_it_is(odd: bytes) -> None:
+    events = [*message_events()[:4], odd, *message_events()[4:]]
+    assert scan(MESSAGES, REQUEST, events).relayed == b"".join(events)
+
+
+def test_an_id_before_the_name_changes_nothing() -> None:
+    events = [b"id: 1\n" + each for each in message_events()]
+    assert scan(MESSAGES, REQUEST, events).relayed == b"".join(events)
+
+
+def test_two_blocks_of_one_index_break_the_reply() -> None:
+    events = message_events()
+    failure = scan(MESSAGES, REQUEST, [*events[:5], events[1], *events[3:]]).failure
+    assert type(failure) is BrokenReply
+    assert "two blocks of index 0" in failure.message

@@ -229,3 +229,11 @@ def test_the_reader_gets_the_providers_own_words() -> None:
     assert written.endswith(b"\r\n\r\n")
     own = json.loads(GEMINI.error_event(BrokenReply("m", billed=True)).removeprefix(b"data: "))
     assert (own["error"]["code"], own["callgate"]["code"]) == (502, "broken_reply")
+
+
+@pytest.mark.parametrize(
+    "odd", [b": ping\r\n\r\n", b"data: [DONE]\r\n\r\n", b"data:\n\n", b"id: 1\n\n"]
+)
+def test_what_googles_sdk_raises_on_does_not_pass(odd: bytes) -> None:
+    result = scanned(odd, HI, odd, END, odd)
+    assert (result.relayed, result.failure) == (HI + END, None)

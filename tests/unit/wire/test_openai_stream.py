@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -124,10 +125,79 @@ def test_a_stream_without_usage_ends_well_and_leaves_it_unknown() -> None:
     assert (scanned.meter.finished, scanned.meter.usage, scanned.failure) == (True, None, None)
 
 
-def test_comments_ids_and_unknown_events_pass() -> None:
-    events = [b": ping\n\n", b"id: 7\nretry: 3\n\n", OPENING, b'data: {"x":1}\n\n', HI, STOP, DONE]
+def test_ids_and_unknown_events_pass() -> None:
+    events = [b"id: 6\n" + OPENING, b'data: {"x":1}\n\n', b": ping\n" + HI, STOP, DONE]
     scanned = scan(CHAT, SILENT, events)
     assert (scanned.relayed, scanned.failure) == (b"".join(events), None)
+
+
+@pytest.mark.parametrize(
+    ("event", "left"),
+    [
+        (b": ping\n\n", b": ping\n"),
+        (b": ping\r\n:\r\n\r\n", b": ping\r\n:\r\n"),
+        (b": ping\r\r", b": ping\r"),
+        (b"id: 7\nretry: 3\n: ping\n\n", b": ping\n"),
+        (b"data:\n\n", b""),
+        (b"event: ping\ndata: \n\n", b""),
+    ],
+)
+@pytest.mark.parametrize("before", [b"", HI])
+def test_of_an_event_without_data_only_its_comments_pass(
+    before: bytes, event: bytes, left: bytes
+) -> None:
+    scanned = scan(CHAT, SILENT, [before, event, HI, STOP, DONE])
+    assert scanned.relayed == before + left + HI + STOP + DONE
+
+
+def call(**fields: Any) -> bytes:
+    return chunk(json.dumps({"tool_calls": [fields]}, separators=(",", ":")))
+
+
+def calls_in(stream: bytes) -> list[Any]:
+    """Return every piece of a call, in order."""
+    lines = [line[6:] for line in stream.split(b"\n") if b"tool_calls" in line]
+    return [json.loads(line)["choices"][0]["delta"]["tool_calls"][0] for line in lines]
+
+
+def test_calls_that_are_numbered_rightly_pass_to_the_byte() -> None:
+    events = [call(index=0, id="a", function={"name": "sun", "arguments": ""}),
+              call(index=0, function={"arguments": "{}"}),
+              call(index=1, id="b", function={"name": "rain", "arguments": "{}"}), STOP, DONE]  # fmt: skip
+    assert scan(CHAT, SILENT, events).relayed == b"".join(events)
+
+
+@pytest.mark.parametrize("indexes", [(0, 0), (3, 5), (2, 1), (None, None)])
+def test_calls_are_numbered_from_0_in_the_order_in_which_they_begin(indexes: Any) -> None:
+    events = [call(index=indexes[0], id="a"), call(index=indexes[1], id="b"),
+              call(index=indexes[1], function={"arguments": "{}"}), STOP, DONE]  # fmt: skip
+    told = calls_in(scan(CHAT, SILENT, events).relayed)
+    assert [piece["index"] for piece in told] == [0, 1, 1]
+
+
+def test_an_id_and_a_name_that_are_repeated_are_told_once() -> None:
+    piece: Any = {"index": 0, "id": "a", "function": {"name": "sun", "arguments": "{"}}
+    first, second = calls_in(scan(CHAT, SILENT, [call(**piece), call(**piece), STOP, DONE]).relayed)
+    assert first == piece
+    assert second == {"index": 0, "function": {"arguments": "{"}}
+
+
+def test_an_id_that_comes_later_is_still_the_first_calls() -> None:
+    events = [call(index=0, function={"name": "sun"}), call(index=0, id="a"), STOP, DONE]
+    assert scan(CHAT, SILENT, events).relayed == b"".join(events)
+
+
+def test_each_of_several_answers_has_calls_of_its_own() -> None:
+    piece = call(index=0, id="a")
+    other = piece.replace(b'"choices":[{"index":0', b'"choices":[{"index":1').replace(
+        b'"a"', b'"b"'
+    )
+    assert scan(CHAT, SILENT, [piece, other, STOP, DONE]).relayed == piece + other + STOP + DONE
+
+
+def test_a_call_that_cannot_be_read_breaks_the_reply() -> None:
+    _, failure = failure_of(HI, b'data: {"choices":[{"delta":{"tool_calls":[{]}}]}\n\n')
+    assert type(failure) is BrokenReply
 
 
 def test_half_an_emoji_in_an_event_breaks_nothing() -> None:

@@ -97,10 +97,13 @@ def test_content_begins_with_the_first_words() -> None:
     assert scanner.has_content
 
 
-def test_an_unknown_event_and_a_comment_pass() -> None:
-    odd = [b": ping\n\n", event({"type": "response.brand_new.delta", "delta": "x"}), b"\n\n"]
+def test_an_unknown_event_passes_and_of_one_without_data_its_comments() -> None:
+    new = event({"type": "response.brand_new.delta", "delta": "x"})
+    odd = [b": ping\n\n", new, b"\n\n", b"retry: 3\n\n", b"event: ping\ndata:\n\n"]
     scanned = scan(RESPONSES, REQUEST, [*OPENING, HI, *odd, END])
-    assert (scanned.relayed, scanned.failure) == (b"".join([*OPENING, HI, *odd, END]), None)
+    assert (scanned.relayed, scanned.failure) == (
+        b"".join([*OPENING, HI, b": ping\n", new, END]), None
+    )  # fmt: skip
 
 
 def test_half_an_emoji_in_an_event_breaks_nothing() -> None:
