@@ -69,7 +69,7 @@ def _fits(completion: Completion, schema: Any) -> bool:
         return True
     try:
         value = msgspec.json.decode(words_of(completion))
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return False
     # Here, because only who escalates by schema needs it, and it is large.
     import jsonschema_rs  # noqa: PLC0415

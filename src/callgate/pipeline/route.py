@@ -45,12 +45,14 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
                 continue
             flaw = None if walk.kept else self.escalation.flaw(passage, reply)
             if flaw is None or not walk.has_other_candidate():
+                walk.end()
                 with self.earlier.open(passage, reply):
                     async with Held(opening):
                         yield reply
                 return
             await self.escalation.close(passage, opening)
             walk.escalate(flaw, reply)
+        walk.end()
         if walk.kept is None:
             raise _outcome(causes, walk.unfit)
         # Nobody more capable can answer, and this is an answer, with its flaw.

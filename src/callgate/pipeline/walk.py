@@ -63,6 +63,10 @@ class Walk:
             passage.key, passage.has_other_key = way.key, way.has_other_key
             yield way
 
+    def end(self) -> None:
+        """Let go of the passage, which knows this walk: a request of many bytes waits for no collector."""
+        self._passage.has_others = bool
+
     def has_more(self) -> bool:
         """Whether another way is left."""
         while not self._drawn and self._left:

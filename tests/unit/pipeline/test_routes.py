@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from callgate.call import Candidate
 from callgate.config.policies import AgentPolicy, LimitPolicy, TaskPolicy
 from callgate.errors import BadCredential, Exhausted, OverBudget, OverLimit, RateLimited, Transient
+from callgate.pipeline.walk import Walk
 from callgate.testing.fakes import Answer
 from tests.unit.pipeline.road import KEYS, PRICE, Road, open_road
 from tests.unit.pipeline.test_choosing import asked, routed
@@ -261,7 +263,7 @@ def shaped(schema: object = SCHEMA) -> bytes:
     return msgspec.json.encode({"model": "smart", "messages": messages, "response_format": shape})
 
 
-@pytest.mark.parametrize("text", ["Rome", "{}", '{"city":4}'])
+@pytest.mark.parametrize("text", ["Rome", "{}", '{"city":4}', "[" * 5_000])
 async def test_a_reply_that_is_not_as_the_schema_says_goes_to_the_next(
     tmp_path: Path, text: str
 ) -> None:
@@ -306,3 +308,14 @@ async def test_every_cause_is_told_where_nobody_answers(tmp_path: Path) -> None:
     async with open_road(tmp_path, OUT, second=(OUT,), **changes) as road:
         with pytest.raises(Exhausted, match="all 2 candidates failed: 500; 500"):
             await road.ask("smart")
+
+
+async def test_what_a_call_has_held_waits_for_no_collector(tmp_path: Path) -> None:
+    async with open_road(tmp_path, Answer(), Answer()) as road:
+        gc.collect()
+        gc.disable()
+        try:
+            await road.ask("smart")
+            assert not any(isinstance(each, Walk) for each in gc.get_objects())
+        finally:
+            gc.enable()
