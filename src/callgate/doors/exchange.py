@@ -170,10 +170,12 @@ class Exchange:
         Source: the official OpenAI and Anthropic SDKs (``x-stainless-…``) and google-genai.
         """
         for name in PATIENCE:
-            with suppress(ValueError):
-                said = float(self.header(name) or "")
-                if 0 < said < inf:
-                    return said
+            said = self._first.get(name)
+            if said is not None:
+                with suppress(ValueError):
+                    seconds = float(said)
+                    if 0 < seconds < inf:
+                        return seconds
         return None
 
     @property

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
-
 import msgspec
 
 from callgate.call import Candidate, Meter, Reply
@@ -50,26 +47,25 @@ class EarlierReplies:
             raise _unknown(id)
         return made
 
-    @contextmanager
-    def open(self, passage: Passage, reply: Reply) -> Generator[None]:
-        """Let requests go on from a reply while it is read, until it is settled."""
+    def begin(self, passage: Passage, reply: Reply) -> str | None:
+        """Let requests go on from a reply while it is read; return its id if they can, to end that."""
         id = reply.meter.reply_id or ""
         draft, candidate, task = passage.draft, passage.candidate, passage.task
         assert draft is not None
         assert candidate is not None
         assert task is not None
         if draft.way_back is not None or not id.startswith(KEPT):
-            yield
-            return
+            return None
         agent = passage.call.caller.agent
         self._open[id] = Telling(
             candidate=candidate, agent=agent, user=task.user, meter=reply.meter
         )
-        try:
-            yield
-        finally:
-            # Some servers give several replies one id.
-            self._open.pop(id, None)
+        return id
+
+    def end(self, id: str) -> None:
+        """Say that a reply is settled: from now on its row tells of it."""
+        # Some servers give several replies one id.
+        self._open.pop(id, None)
 
     def _told(self, id: str) -> MadeReply | None:
         told = self._open.get(id)

@@ -46,9 +46,13 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
             flaw = None if walk.kept else self.escalation.flaw(passage, reply)
             if flaw is None or not walk.has_other_candidate():
                 walk.end()
-                with self.earlier.open(passage, reply):
+                kept = self.earlier.begin(passage, reply)
+                try:
                     async with Held(opening):
                         yield reply
+                finally:
+                    if kept is not None:
+                        self.earlier.end(kept)
                 return
             await self.escalation.close(passage, opening)
             walk.escalate(flaw, reply)

@@ -115,19 +115,17 @@ class Walk:
         self._drawn = [_escalated(way, flaw) for way in self._drawn]
 
     def _draw(self, candidate: Candidate) -> None:
-        drafts = self._drafting.drafts(self._passage, candidate)
-        keys = self._drafting.keys(self._passage, candidate)
-        # A service tier that costs less is tried with one key: what it lacks is room for anybody.
-        *cheaper, usual = drafts
-        ways = [Way(candidate=candidate, draft=draft, key=keys[0]) for draft in cheaper]
-        last = len(keys) - 1
-        ways += [
-            Way(candidate=candidate, draft=usual, key=key, has_other_key=n < last)
-            for n, key in enumerate(keys)
+        *cheaper, usual = self._drafting.drafts(self._passage, candidate)
+        first, *others = self._drafting.keys(self._passage, candidate)
+        # The last is drawn first.
+        ways = [
+            Way(candidate=candidate, draft=usual, key=key, has_other_key=n > 0)
+            for n, key in enumerate(reversed(others))
         ]
-        if self._flaw is not None:
-            ways = [_escalated(way, self._flaw) for way in ways]
-        self._drawn = ways[::-1]
+        ways.append(Way(candidate=candidate, draft=usual, key=first, has_other_key=bool(others)))
+        # A service tier that costs less is tried with one key: what it lacks is room for anybody.
+        ways += [Way(candidate=candidate, draft=each, key=first) for each in reversed(cheaper)]
+        self._drawn = ways if self._flaw is None else [_escalated(way, self._flaw) for way in ways]
 
 
 def _escalated(way: Way, flaw: str) -> Way:
