@@ -98,9 +98,7 @@ class Walk:
             cause: What it came to. A refusal is one of the candidate, and most failures are too; some are
                 of the key alone.
         """
-        if isinstance(cause, Refused):
-            self.has_other_candidate()
-        elif not isinstance(cause, OF_A_KEY):
+        if not isinstance(cause, OF_A_KEY):
             draft = self._passage.draft
             self._drawn = [way for way in self._drawn if way.draft is not draft]
 

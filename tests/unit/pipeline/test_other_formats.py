@@ -154,6 +154,39 @@ async def test_a_message_without_a_limit_goes_with_the_gates_too(tmp_path: Path)
         assert (status, sent(house)["max_completion_tokens"]) == (200, 77)
 
 
+@pytest.mark.parametrize("urgency", ["interactive", "background"])
+async def test_the_gates_limit_is_lowered_to_what_is_left_in_another_format_too(
+    tmp_path: Path, urgency: str
+) -> None:
+    body = json.dumps({"model": "smart", "messages": [{"role": "user", "content": "hi"}]}).encode()
+    lines = f'retries = 0\nmax_output_tokens = 1_000_000\nurgency = "{urgency}"'
+    async with open_gatehouse(tmp_path, task_lines=lines) as house:
+        status, headers, _ = await house.post(MESSAGES, body)
+        assert status == 200
+        assert 1_000 < sent(house)["max_completion_tokens"] < 1_000_000
+        assert sent(house).get("service_tier") == (None if urgency == "interactive" else "flex")
+        assert "callgate-limited" not in headers
+
+
+async def test_headers_of_a_family_stay_in_it(tmp_path: Path) -> None:
+    async with open_gatehouse(tmp_path) as house:
+        await house.post(MESSAGES, asked("smart"), {"anthropic-beta": "some-2026"})
+        assert house.simulator.requests[-1].header("anthropic-beta") is None
+
+
+async def test_a_break_before_anything_that_the_client_could_read_lets_another_serve(
+    tmp_path: Path,
+) -> None:
+    answer = {"thinking": "hm hm hm", "text": "yes"}
+    fault = {"how": "end", "after_events": 4}
+    script = {
+        "rules": [{"match": {"api": "anthropic"}, "steps": [{"answer": answer, "fault": fault}]}]
+    }
+    async with open_gatehouse(tmp_path, script, routes=ROUTES) as house:
+        status, _, body = await house.post(CHAT, asked("to-gpt", stream=True))
+        assert (status, events(body)[0]["model"]) == (200, "gpt-5.5")
+
+
 async def test_the_limit_that_the_gate_chose_goes_with_a_translation(tmp_path: Path) -> None:
     body = json.dumps({"model": "claude", "messages": [{"role": "user", "content": "hi"}]}).encode()
     lines = "retries = 0\nmax_output_tokens = 77"

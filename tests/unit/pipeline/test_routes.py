@@ -13,6 +13,7 @@ from callgate.call import Candidate
 from callgate.config.policies import AgentPolicy, LimitPolicy, TaskPolicy
 from callgate.errors import BadCredential, Exhausted, OverBudget, OverLimit, RateLimited, Transient
 from callgate.pipeline.walk import Walk
+from callgate.store import Block
 from callgate.testing.fakes import Answer
 from tests.unit.pipeline.road import KEYS, PRICE, Road, open_road
 from tests.unit.pipeline.test_choosing import asked, routed
@@ -132,8 +133,20 @@ async def test_a_refusal_after_a_failure_is_what_is_told(tmp_path: Path) -> None
 async def test_a_limit_of_a_provider_lets_another_serve_at_once(
     tmp_path: Path, *, waits: bool
 ) -> None:
-    limits = (LimitPolicy(scope="provider:first", name="per_minute", value=0, waits=waits),)
-    async with open_road(tmp_path, second=(Answer(),), limits=limits) as road:
+    limits = (LimitPolicy(scope="provider:first", name="per_minute", value=1, waits=waits),)
+    async with open_road(tmp_path, Answer(), second=(Answer(),), limits=limits) as road:
+        await road.ask("smart")
+        await road.ask("smart")
+        assert (asked(road), road.clock.waits) == (["first", "second"], [])
+
+
+async def test_who_is_not_asked_for_a_while_is_not_waited_for_where_another_may_serve(
+    tmp_path: Path,
+) -> None:
+    async with open_road(tmp_path, second=(Answer(),)) as road:
+        now = road.clock.now()
+        block = Block(subject="first:a", kind="breaker", reason="500", since=now, until=now + 3)
+        await road.store.block(block)
         await road.ask("smart")
         assert (asked(road), road.clock.waits) == (["second"], [])
 
@@ -225,6 +238,25 @@ async def test_a_cut_reply_is_better_than_none_where_nobody_more_capable_answers
         assert await road.ask("smart") == CUT.body
         assert (road.last.state, road.last.status) == ("ok", 200)
         assert [each.state for each in road.last.attempts] == ["ok", "failed"]
+
+
+async def test_the_call_ends_with_its_last_attempt_and_not_with_a_reply_that_was_cut(
+    tmp_path: Path,
+) -> None:
+    changes = routed(tmp_path, escalate=("length",))
+    async with open_road(tmp_path, CUT, second=(BUSY, Answer()), **changes) as road:
+        await road.ask("smart")
+        row = road.last
+        assert row.ended_at is not None
+        assert row.ended_at - row.started_at == 2
+
+
+async def test_a_reply_is_given_up_for_its_flaw_once(tmp_path: Path) -> None:
+    use = tuple(Candidate(provider=name, model="m") for name in ("first", "second", "first"))
+    changes = routed(tmp_path, escalate=("length",), task=ONE_TRY, use=use)
+    async with open_road(tmp_path, CUT, second=(CUT,), **changes) as road:
+        await road.ask("smart")
+        assert asked(road) == ["first", "second"]
 
 
 async def test_the_last_candidates_reply_is_the_reply_whatever_its_flaw(tmp_path: Path) -> None:
