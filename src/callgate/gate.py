@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import msgspec
 
-from callgate.call import Caller, Claims, Reply, new_id
+from callgate.call import Caller, Candidate, Claims, Reply, new_id
 from callgate.clock import Clock, SystemClock
 from callgate.config.policies import AgentPolicy, ProviderPolicy, Settings
 from callgate.errors import Misconfigured, Reason, Unauthenticated
@@ -22,7 +22,7 @@ from callgate.pipeline import ORDER, Execute, Guard, Next, Passage, Stage, compo
 from callgate.pipeline.admit import Admit
 from callgate.pipeline.bounding import Bounding
 from callgate.pipeline.breaker import Breaker
-from callgate.pipeline.choosing import Choosing, Performances
+from callgate.pipeline.choosing import LOOK_BACK_SECONDS, Choosing, Performances
 from callgate.pipeline.counting import Counting
 from callgate.pipeline.drafting import Drafting
 from callgate.pipeline.earlier import EarlierReplies
@@ -48,7 +48,7 @@ from callgate.providers.gemini import Gemini
 from callgate.providers.http import Dialect, HttpProvider
 from callgate.providers.openai import OpenAI
 from callgate.secrets import Secrets
-from callgate.store import GateIdentity, Key, Store
+from callgate.store import Block, GateIdentity, Key, Performance, Store
 from callgate.store.calendar import Calendar
 from callgate.store.limits import Limit
 from callgate.store.opening import open_store
@@ -390,7 +390,7 @@ class Gate:
         clock = self.clock
         return Route(
             choosing=Choosing(
-                settings=settings, prices=prices, performances=self._performances, clock=clock
+                settings=settings, prices=prices, latest=self._performances.latest, clock=clock
             ),
             drafting=Drafting(settings=settings, formats=FORMATS, prices=prices, clock=clock),
             escalation=Escalation(settings=settings),
@@ -398,22 +398,34 @@ class Gate:
         )
 
 
-async def explaining(settings: Settings, store: Store, asking: Asking) -> Explained:
+async def explaining(
+    settings: Settings, store: Store | None, asking: Asking, *, clock: Clock
+) -> Explained:
     """Return where a request would go, by what the store knows now.
+
+    Args:
+        settings: Routes and providers.
+        store: What is known; nothing is where there is no store yet.
+        asking: The request and who sends it.
+        clock: What time it is.
 
     Raises:
         Refused: Nowhere.
+        StoreDown: The store does not tell.
     """
-    clock, prices = store.clock, _prices(settings)
-    performances = Performances(store, clock)
-    await performances.read()
+    prices = _prices(settings)
+    known: Mapping[Candidate, Performance] = {}
+    blocks: Sequence[Block] = ()
+    if store is not None:
+        known = await store.performance(clock.now() - LOOK_BACK_SECONDS)
+        blocks = store.blocks()
     return Explaining(
         settings=settings,
         formats=FORMATS,
-        choosing=Choosing(settings=settings, prices=prices, performances=performances, clock=clock),
+        choosing=Choosing(settings=settings, prices=prices, latest=lambda: known, clock=clock),
         drafting=Drafting(settings=settings, formats=FORMATS, prices=prices, clock=clock),
         clock=clock,
-    ).explain(asking, store.blocks())
+    ).explain(asking, blocks)
 
 
 def _prices(settings: Settings) -> PriceTable:

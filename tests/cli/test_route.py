@@ -31,6 +31,8 @@ async def test_the_candidates_of_a_route_are_listed_in_order(shell: Shell) -> No
         ["1", "anthropic:claude-sonnet-5", "yes"], ["2", "openai:gpt-5.5", "yes"],
     ]  # fmt: skip
     assert "smart is asked for by order" in done.err
+    # Who only asks makes no store, in which no limits would hold yet.
+    assert not (shell.folder / "callgate.db").exists()
 
 
 async def test_a_request_of_ones_own_is_explained_with_every_figure(shell: Shell) -> None:

@@ -23,11 +23,11 @@ key = "env:OPENAI_API_KEY"
 api = "anthropic"
 key = "env:ANTHROPIC_API_KEY"
 
-# [providers.local]                   # any server that speaks OpenAI's API
+# [providers.local]                   # a server that speaks OpenAI's API, such as vllm or ollama
 # api = "openai"
 # base_url = "http://127.0.0.1:8000/v1"
 
-# Names that agents ask for: the first choice, then the fallbacks of the same api.
+# Names that agents ask for: the first choice, then the fallbacks, of any api.
 [models.smart]
 use = ["openai:gpt-5.5"]
 

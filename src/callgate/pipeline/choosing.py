@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import Future
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -31,6 +31,10 @@ Source: docs/decisions/0005: 3.8 to 4.2 bytes for prose, code, Chinese and what 
 """
 
 
+Latest = Callable[[], Mapping[Candidate, Performance]]
+"""Tells how candidates have done lately."""
+
+
 class Performances:
     """How candidates have done lately, read from the store every few seconds while it is asked for."""
 
@@ -40,15 +44,6 @@ class Performances:
         self._known: Mapping[Candidate, Performance] = {}
         self._read_at: float | None = None
         self._reading: Future[Mapping[Candidate, Performance]] | None = None
-
-    async def read(self) -> None:
-        """Wait for what the store knows now.
-
-        Raises:
-            StoreDown: It does not tell.
-        """
-        self._known = await self._store.performance(self._clock.now() - LOOK_BACK_SECONDS)
-        self._read_at = self._clock.monotonic()
 
     def latest(self) -> Mapping[Candidate, Performance]:
         """Return what is known; nobody waits for what is newer."""
@@ -84,7 +79,8 @@ class Choosing(msgspec.Struct, frozen=True, kw_only=True):
 
     settings: Settings
     prices: PriceTable
-    performances: Performances
+    latest: Latest
+    """How candidates have done lately."""
     clock: Clock
 
     def ordered(self, passage: Passage) -> Sequence[Candidate]:
@@ -112,7 +108,7 @@ class Choosing(msgspec.Struct, frozen=True, kw_only=True):
         price = self.prices.find(source, candidate, at=self.clock.now())
         input_tokens = (len(passage.call.body) - request.image_bytes) // BYTES_FOR_A_TOKEN
         output_tokens = request.choices * _output_tokens(request, policy)
-        performance = self.performances.latest().get(candidate)
+        performance = self.latest().get(candidate)
         usage = Usage(input_tokens=input_tokens, output_tokens=output_tokens)
         window = None if price is None else price.context_window
         return Weighed(

@@ -12,8 +12,9 @@ from callgate.errors import Denied, Malformed
 from callgate.gate import explaining
 from callgate.pipeline.explaining import Asking, Explained
 from callgate.store import Block
+from callgate.testing import FakeClock
 from callgate.testing.fakes import Answer
-from tests.unit.pipeline.road import PRICE, Road, open_road
+from tests.unit.pipeline.road import PRICE, Road, open_road, settings
 from tests.unit.pipeline.test_choosing import asked, routed
 
 BODY = b'{"model":"smart","messages":[{"role":"user","content":"hi"}]}'
@@ -21,7 +22,7 @@ BODY = b'{"model":"smart","messages":[{"role":"user","content":"hi"}]}'
 
 async def explain(road: Road, body: bytes = BODY, format: str = "openai_chat") -> Explained:
     asking = Asking(agent="worker", task_type=None, format=format, body=body)
-    return await explaining(road.gate.settings, road.store, asking)
+    return await explaining(road.gate.settings, road.store, asking, clock=road.clock)
 
 
 def names(explained: Explained) -> list[str]:
@@ -44,6 +45,12 @@ async def test_how_a_candidate_has_done_is_told(tmp_path: Path) -> None:
         known = (await explain(road)).stops[0].weighed.performance
         assert known is not None
         assert (known.attempts, known.failures) == (1, 0)
+
+
+async def test_where_there_is_no_store_yet_nobody_has_done_anything(tmp_path: Path) -> None:
+    asking = Asking(agent="worker", task_type=None, format="openai_chat", body=BODY)
+    explained = await explaining(settings(tmp_path), None, asking, clock=FakeClock())
+    assert [stop.weighed.performance for stop in explained.stops] == [None, None]
 
 
 @pytest.mark.parametrize("subject", ["first", "first:a", "first#mark", "first:a#mark"])

@@ -15,6 +15,12 @@ from callgate.store import Store
 from callgate.store.opening import open_store
 
 
+def has_store(settings: Settings) -> bool:
+    """Whether there is a store; one on a server is there, or says itself what is wrong."""
+    path = settings.gate.store_file
+    return path is None or path.exists()
+
+
 @asynccontextmanager
 async def open_books(
     config: Path | None, *, create: bool = False
@@ -29,8 +35,8 @@ async def open_books(
         Misconfigured: There is no store yet.
     """
     settings = settings_of(config, environment())
-    path = settings.gate.store_file
-    if not create and path is not None and not path.exists():
+    if not create and not has_store(settings):
+        path = settings.gate.store_file
         msg = f"there is no store at {path} yet; callgate run or callgate serve makes it"
         raise Misconfigured(msg)
     store = await open_store(settings.gate.store, clock=SystemClock(), gate=None)

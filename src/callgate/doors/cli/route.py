@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -10,11 +11,13 @@ import msgspec
 import typer
 from rich.markup import escape
 
+from callgate.clock import SystemClock
+from callgate.config import environment
 from callgate.config.policies import Settings
-from callgate.doors.cli.books import open_books
+from callgate.doors.cli.books import has_store, open_books
 from callgate.doors.cli.loop import run_loop
 from callgate.doors.cli.screen import Column, dollars, print_json, print_table, tell
-from callgate.doors.cli.settings import ConfigOption, JsonOption
+from callgate.doors.cli.settings import ConfigOption, JsonOption, settings_of
 from callgate.errors import Misconfigured, Unknown
 from callgate.gate import explaining
 from callgate.pipeline.explaining import Asking, Explained, Stop
@@ -94,7 +97,10 @@ def explain(
 
 
 async def _explain(wanted: Wanted, config: Path | None) -> Explained:
-    async with open_books(config, create=True) as (settings, store):
+    async with AsyncExitStack() as stack:
+        settings, store = settings_of(config, environment()), None
+        if has_store(settings):
+            settings, store = await stack.enter_async_context(open_books(config))
         known = wanted.format or _format_of(settings, wanted.model)
         if known not in FORMATS:
             msg = f"there is no format {known!r}; there are: {', '.join(FORMATS)}"
@@ -106,7 +112,7 @@ async def _explain(wanted: Wanted, config: Path | None) -> Explained:
             body=_body(wanted.model, wanted.request, known),
             model=wanted.model,
         )
-        return await explaining(settings, store, asking)
+        return await explaining(settings, store, asking, clock=SystemClock())
 
 
 def _body(model: str, request: Path | None, format: str) -> bytes:
