@@ -84,7 +84,13 @@ class Reader:
 
     def parts(self, parts: Sequence[shapes.Part], where: str) -> tuple[Part, ...]:
         """Return the parts of a content; one that this version does not know has been noted."""
-        known = [self._part(part, f"{where}[{at}]") for at, part in enumerate(parts)]
+        # Most parts are words, which need no place: none of them is ever lost.
+        known = [
+            Text(text=part.text)
+            if part.text is not None and part.thought_signature is None and not part.thought
+            else self._part(part, f"{where}[{at}]")
+            for at, part in enumerate(parts)
+        ]
         return tuple([part for part in known if part is not None])
 
     def _part(self, part: shapes.Part, where: str) -> Part | None:
