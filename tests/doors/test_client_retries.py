@@ -32,16 +32,18 @@ FAULTS: list[dict[str, object]] = [
 def ask(family: str, url: str, key: str, **more: Any) -> None:
     """Ask with an SDK as it comes out of its box."""
     if family == "openai":
-        client: Any = openai.OpenAI(base_url=f"{url}/v1", api_key=key, **more)
-        client.chat.completions.create(**openai_fields("hi"))
+        with openai.OpenAI(base_url=f"{url}/v1", api_key=key, **more) as client:
+            chats: Any = client.chat.completions
+            chats.create(**openai_fields("hi"))
     elif family == "google":
         milliseconds = int(more.get("timeout", 60) * 1_000)
         options: Any = {"base_url": url, "timeout": milliseconds}
-        client = genai.Client(api_key=key, http_options=options)
-        client.models.generate_content(model="smart", contents="hi")
+        with genai.Client(api_key=key, http_options=options) as client:
+            client.models.generate_content(model="smart", contents="hi")
     else:
-        client = anthropic.Anthropic(base_url=url, api_key=key, **more)
-        client.messages.create(**anthropic_fields("hi"))
+        with anthropic.Anthropic(base_url=url, api_key=key, **more) as client:
+            messages: Any = client.messages
+            messages.create(**anthropic_fields("hi"))
 
 
 def told_status(error: BaseException) -> int:

@@ -101,6 +101,11 @@ def anthropic_of(house: Gatehouse) -> anthropic.AsyncAnthropic:
     return anthropic.AsyncAnthropic(base_url=house.url, api_key=house.key, max_retries=0)
 
 
+def google_of(house: Gatehouse) -> Any:
+    options = types.HttpOptions(base_url=house.url)
+    return genai.Client(api_key=house.key, http_options=options).aio
+
+
 def asked(model: str, **more: object) -> bytes:
     page = {"model": model, "max_tokens": 50, "messages": [{"role": "user", "content": "hi"}]}
     return json.dumps({**page, **more}).encode()
@@ -182,11 +187,10 @@ async def test_the_openai_sdk_streams_a_response(tmp_path: Path, model: str) -> 
 @pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession")
 @pytest.mark.parametrize("model", ["signed", "azure"])
 async def test_the_google_sdk_streams_a_generation(tmp_path: Path, model: str) -> None:
-    async with house_with(tmp_path) as house:
-        options = types.HttpOptions(base_url=house.url)
-        models: Any = genai.Client(api_key=house.key, http_options=options).aio.models
-        declared = [types.FunctionDeclaration(name=each["name"]) for each in CALLS]
-        config = types.GenerateContentConfig(tools=[types.Tool(function_declarations=declared)])
+    declared = [types.FunctionDeclaration(name=each["name"]) for each in CALLS]
+    config = types.GenerateContentConfig(tools=[types.Tool(function_declarations=declared)])
+    async with house_with(tmp_path) as house, google_of(house) as client:
+        models: Any = client.models
         stream = await models.generate_content_stream(model=model, contents="hi", config=config)
         chunks: list[Any] = [chunk async for chunk in stream]
         calls: list[Any] = []
