@@ -39,7 +39,8 @@ def ask(family: str, url: str, key: str, **more: Any) -> None:
         milliseconds = int(more.get("timeout", 60) * 1_000)
         options: Any = {"base_url": url, "timeout": milliseconds}
         with genai.Client(api_key=key, http_options=options) as client:
-            client.models.generate_content(model="smart", contents="hi")
+            models: Any = client.models
+            models.generate_content(model="smart", contents="hi")
     else:
         with anthropic.Anthropic(base_url=url, api_key=key, **more) as client:
             messages: Any = client.messages
