@@ -50,6 +50,8 @@ def test_what_leads_to_new_branches_crashes_nothing(
     pytest.importorskip("atheris", reason="atheris has no wheel for this Python or platform")
     command = [sys.executable, "-m", "tests.fuzz.guided", str(tmp_path)]
     options = [f"-atheris_runs={GUIDED_RUNS}", "-timeout=10", "-max_len=8192"]
+    # What crashed it is kept beside what it has found, and not in the tree.
+    options.append(f"-artifact_prefix={tmp_path}/")
     done = subprocess.run(
         [*command, *options], cwd=repository, check=False, capture_output=True, text=True
     )

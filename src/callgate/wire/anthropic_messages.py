@@ -392,8 +392,8 @@ def usage_of(usage: dict[str, Any]) -> Usage | None:
     if count(usage, "output_tokens") is None:
         return None
     iterations = objects(usage.get("iterations"))
-    within = [each for each in iterations if each.get("type") in COUNTED_ABOVE]
-    beside = [each for each in iterations if each.get("type") not in COUNTED_ABOVE]
+    within = [each for each in iterations if text(each, "type") in COUNTED_ABOVE]
+    beside = [each for each in iterations if text(each, "type") not in COUNTED_ABOVE]
     total = {
         key: max(count(usage, key) or 0, _sum(within, key)) + _sum(beside, key) for key in BUCKETS
     }

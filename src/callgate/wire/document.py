@@ -82,15 +82,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
             Malformed: The value cannot be decoded.
         """
         raw = self.values.get(key)
-        if raw is None:
-            return None
-        try:
-            return _ANY.decode(raw)
-        except RecursionError as error:
-            raise malformed(TOO_DEEP) from error
-        except msgspec.DecodeError as error:
-            msg = f"{key} cannot be read: {error}"
-            raise malformed(msg) from error
+        return None if raw is None else decoded(key, raw)
 
     def raw(self, key: str) -> bytes:
         """Return a value as it was written; nothing where it is absent."""
@@ -138,6 +130,21 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
             end = _after_space(source, after + 1)
         opened = _after_space(source, source.index(b"{") + 1)
         return source[:opened] + source[end:]
+
+
+def decoded(key: str, raw: msgspec.Raw | bytes) -> Any:
+    """Return a value of a request.
+
+    Raises:
+        Malformed: It cannot be decoded.
+    """
+    try:
+        return _ANY.decode(raw)
+    except RecursionError as error:
+        raise malformed(TOO_DEEP) from error
+    except msgspec.DecodeError as error:
+        msg = f"{key} cannot be read: {error}"
+        raise malformed(msg) from error
 
 
 def malformed(message: str, *, code: str = "malformed") -> Malformed:

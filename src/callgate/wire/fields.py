@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from callgate.wire.document import Document, malformed
+from callgate.wire.document import Document, decoded, malformed
 from callgate.wire.images import Size
 
 MOST_TOKENS: Final = 1_000_000_000
@@ -119,7 +119,7 @@ def items_in(
         raise malformed(msg) from None
     except msgspec.DecodeError as error:
         if first != b"[":
-            raise wrong(key, "a list", msgspec.json.decode(raw)) from None
+            raise wrong(key, "a list", decoded(key, raw)) from None
         msg = f"{key} must be a list of objects: {error}"
         raise malformed(msg, code="wrong_field") from None
 

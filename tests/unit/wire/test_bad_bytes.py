@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 
 from callgate.call import Meter
-from callgate.errors import BrokenReply, Failed
+from callgate.errors import BrokenReply, Failed, Malformed
 from callgate.wire import ClientFormat
 from callgate.wire.anthropic_messages import AnthropicMessages
+from callgate.wire.codec import Origin
+from callgate.wire.codec.canonical import Dropped, Minter
+from callgate.wire.codec.openai_responses import RESPONSES
 from callgate.wire.gemini_generate_content import GeminiGenerateContent
 from callgate.wire.openai_chat import OpenAIChat
 from callgate.wire.openai_responses import OpenAIResponses
@@ -80,3 +83,29 @@ def test_what_is_kept_of_a_reply_holds_whole_characters(format: ClientFormat) ->
 @BOTH
 def test_a_refusal_with_such_bytes_keeps_its_meaning(format: ClientFormat) -> None:
     assert format.failure(500, (), BAD).answer is not None
+
+
+@pytest.mark.parametrize("kind", ["[]", "{}", "5"])
+def test_usage_of_a_step_whose_type_is_no_word_is_counted(kind: str) -> None:
+    step = f'{{"type":{kind},"input_tokens":7,"output_tokens":5}}'
+    usage = f'{{"input_tokens":1,"output_tokens":2,"iterations":[{step}]}}'
+    meter = Meter()
+    AnthropicMessages().read(f'{{"type":"message","usage":{usage}}}'.encode(), meter)
+    assert meter.usage is not None
+    assert (meter.usage.total_input_tokens, meter.usage.total_output_tokens) == (8, 7)
+
+
+@pytest.mark.parametrize("kind", ["[]", "{}", "5", '"song"'])
+def test_a_part_of_a_response_whose_type_is_no_word_is_opaque(kind: str) -> None:
+    item = f'{{"type":"message","id":"m","content":[{{"type":{kind}}}]}}'
+    data = f'{{"type":"response.output_item.done","output_index":0,"item":{item}}}'
+    begun = b'data: {"type":"response.created","response":{"id":"r","model":"m"}}\n\n'
+    origin = Origin(minter=Minter(provider="p", account="a"), seed="s")
+    events = RESPONSES.reader(origin).feed(begun + f"data: {data}\n\n".encode())
+    assert [event.loss.name for event in events if isinstance(event, Dropped)] == ["opaque"]
+
+
+@pytest.mark.parametrize("parts", ["9" * 400, "[" * 2_000])
+def test_parts_that_cannot_be_read_are_refused(parts: str) -> None:
+    with pytest.raises(Malformed, match="parts|too deeply"):
+        GeminiGenerateContent().parse(f'{{"contents":[{{"parts":{parts}}}]}}'.encode(), model="m")

@@ -199,7 +199,7 @@ class ResponseReader(EventReader):
         kind = "response.refusal" if "refusal" in part else "response.output_text"
         if text(part, "refusal") or text(part, "text"):
             self._words({**part, "output_index": index, "content_index": at}, kind, is_done=True)
-        elif part.get("type") not in KNOWN_CONTENT:
+        elif text(part, "type") not in KNOWN_CONTENT:
             self._drop("opaque", f"$.output[{index}].content[{at}]", str(part.get("type")))
         if part.get("annotations"):
             self._drop_annotations(f"$.output[{index}]")
