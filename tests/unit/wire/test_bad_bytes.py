@@ -107,5 +107,5 @@ def test_a_part_of_a_response_whose_type_is_no_word_is_opaque(kind: str) -> None
 
 @pytest.mark.parametrize("parts", ["9" * 400, "[" * 2_000])
 def test_parts_that_cannot_be_read_are_refused(parts: str) -> None:
-    with pytest.raises(Malformed, match="parts|too deeply"):
+    with pytest.raises(Malformed, match=r"parts|too deeply"):
         GeminiGenerateContent().parse(f'{{"contents":[{{"parts":{parts}}}]}}'.encode(), model="m")
