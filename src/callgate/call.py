@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from hashlib import blake2b
 from itertools import count
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
 from callgate.errors import CallgateError, Refused
 from callgate.money import Money
+from callgate.tool import Progress
 
 Headers = tuple[tuple[str, str], ...]
 """HTTP headers in their order, names in lower case."""
@@ -147,6 +148,32 @@ class Reply(msgspec.Struct, kw_only=True):
     so far; None where the format knows without."""
 
 
+class ToolResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a tool said."""
+
+    content: tuple[Mapping[str, Any], ...] = ()
+    """Its blocks in the words of MCP: ``{"type": "text", "text": …}``, images, resources."""
+    structured: Any = None
+    """The same as data, where the tool has it so."""
+    is_error: bool = False
+    """Whether the tool itself says that it failed: the agent is told, and it counts against nobody."""
+    cost: Money | None = None
+    """What it says that this call cost; None where it says nothing."""
+
+    @property
+    def text(self) -> str:
+        """Its text, without what is no text."""
+        return "\n".join(
+            str(block["text"]) for block in self.content if block.get("type") == "text"
+        )
+
+
+class ToolReply(Reply, kw_only=True):
+    """What a tool gave back; it never streams."""
+
+    result: ToolResult
+
+
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """One physical try of a call at one candidate, admitted and with its intent on disk."""
 
@@ -199,4 +226,22 @@ class ModelCall(Call, frozen=True, kw_only=True):
         """A digest of what is asked, the same for the same request."""
         digest = blake2b(self.body, digest_size=FINGERPRINT_BYTES)
         digest.update(f"{self.model} {self.stream}".encode())
+        return digest.digest()
+
+
+class ToolCall(Call, frozen=True, kw_only=True):
+    """A request to a tool."""
+
+    name: str
+    """What the agent calls it."""
+    body: bytes
+    """The arguments as they came: a JSON object."""
+    on_progress: Progress | None = None
+    """Where the client wants to hear how far the call is."""
+
+    @property
+    def fingerprint(self) -> bytes:
+        """A digest of what is asked, the same for the same call."""
+        digest = blake2b(self.body, digest_size=FINGERPRINT_BYTES)
+        digest.update(f" {self.name}".encode())
         return digest.digest()

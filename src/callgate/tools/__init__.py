@@ -1,0 +1,69 @@
+"""Tools: what an agent can call besides a model, wherever it comes from.
+
+A toolset is a place that tools come from: functions of Python, HTTP interfaces, an MCP server, a
+platform that charges credits. It says which tools it has and runs one call of one of them, once;
+whether, when and how often that happens the road decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from callgate.call import ToolResult
+from callgate.redact import Secret
+from callgate.tool import Progress, Tool
+
+
+class Invocation(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt to call a tool, admitted and with its intent on disk."""
+
+    tool: Tool
+    arguments: Mapping[str, Any]
+    """What the agent asked for, as the tool's input schema has it."""
+    call_id: str
+    task_id: str
+    idempotency_key: str
+    """The same for every attempt of one logical action."""
+    timeout_seconds: float
+    """How long it may take: the tool's own time, or less where its task's deadline is nearer."""
+    credential: Secret | None = None
+    """What ``tool.key`` stands for; None if it has none."""
+    on_progress: Progress | None = None
+    """Where the caller wants to hear of progress."""
+
+
+class Toolset(Protocol):
+    """A place that tools come from."""
+
+    @property
+    def name(self) -> str:
+        """What the settings call it."""
+        ...
+
+    def tools(self) -> Sequence[Tool]:
+        """Return the tools that it is known to have now; never waits.
+
+        Which they are may change while the gate runs.
+        """
+        ...
+
+    async def call(self, invocation: Invocation, /) -> ToolResult:
+        """Run one attempt, and return what the tool said, also where it says that it failed.
+
+        It never tries again by itself. Cancelling it cancels the call at its far side, if there is one.
+
+        Raises:
+            Failed: The tool could not be asked, or did not answer. ``billed`` is False only where it
+                is certain that nothing has happened at the far side; it goes with ``Transient`` for
+                what may go better in a moment, ``RateLimited``, ``TimedOut``, ``BadRequest`` for
+                arguments that the far side does not take, ``BadCredential``, ``OutOfCredit``, and
+                ``BrokenReply`` for a result that cannot be used.
+        """
+        ...
+
+    async def close(self) -> None:
+        """End what belongs to it: connections, processes."""
+        ...
