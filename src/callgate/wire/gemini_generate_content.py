@@ -16,7 +16,7 @@ import msgspec
 from callgate.call import Headers, Meter, Usage
 from callgate.errors import BadRequest, BrokenReply, CallgateError, Failed
 from callgate.wire import Request, Rewrite
-from callgate.wire.document import Document, malformed
+from callgate.wire.document import Document, decoded, malformed
 from callgate.wire.failures import (
     FIRST_ERROR,
     JSON_HEADERS,
@@ -508,7 +508,7 @@ def _strange_media(key: str, value: msgspec.Raw, sight: Sight) -> str | None:
     """
     written = bytes(value)
     for blob in _objects(key, value):
-        kind = str(msgspec.json.decode(blob.get("mimeType", b"null"))).lower()
+        kind = str(decoded(key, blob.get("mimeType", b"null"))).lower()
         if not kind.startswith("image/") or not written.isascii():
             return f"{key} of type {kind!r}"
     sight.image_sizes.append(sight.size_of(written))

@@ -11,7 +11,7 @@ from callgate.call import Meter, Usage
 from callgate.errors import CallgateError, Malformed
 from callgate.wire import Request, Rewrite
 from callgate.wire.call_numbers import CallNumbers
-from callgate.wire.document import Document
+from callgate.wire.document import Document, decoded
 from callgate.wire.failures import error_object, failure_of, own_words
 from callgate.wire.fields import (
     PARTS,
@@ -258,7 +258,7 @@ class ChatScanner(EventScanner):
 
 def readable_text(request: Request) -> str:
     """Return what of a request a tokenizer is to count: all but its images, without escapes."""
-    page = cast("dict[str, Any]", msgspec.json.decode(request.document.source))
+    page = cast("dict[str, Any]", decoded("the request", request.document.source))
     if request.image_sizes:
         for message in page["messages"]:
             content = message.get("content")

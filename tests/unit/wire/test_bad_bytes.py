@@ -8,9 +8,10 @@ from callgate.call import Meter
 from callgate.errors import BrokenReply, Failed, Malformed
 from callgate.wire import ClientFormat
 from callgate.wire.anthropic_messages import AnthropicMessages
-from callgate.wire.codec import Origin
+from callgate.wire.codec import Home, Origin
 from callgate.wire.codec.canonical import Dropped, Minter
 from callgate.wire.codec.openai_responses import RESPONSES
+from callgate.wire.codec.translate import CODECS
 from callgate.wire.gemini_generate_content import GeminiGenerateContent
 from callgate.wire.openai_chat import OpenAIChat
 from callgate.wire.openai_responses import OpenAIResponses
@@ -109,3 +110,11 @@ def test_a_part_of_a_response_whose_type_is_no_word_is_opaque(kind: str) -> None
 def test_parts_that_cannot_be_read_are_refused(parts: str) -> None:
     with pytest.raises(Malformed, match=r"parts|too deeply"):
         GeminiGenerateContent().parse(f'{{"contents":[{{"parts":{parts}}}]}}'.encode(), model="m")
+
+
+@pytest.mark.parametrize("said", ["9" * 5_000, "1e9999", "[" * 2_000])
+def test_words_of_a_tool_that_cannot_be_read_are_refused(said: str) -> None:
+    result = f'{{"functionResponse":{{"name":"f","response":{{"output":{said}}}}}}}'
+    body = f'{{"contents":[{{"parts":[{result}]}}]}}'.encode()
+    with pytest.raises(Malformed):
+        CODECS["gemini_generate_content"].read_request(body, Home(minter=None))

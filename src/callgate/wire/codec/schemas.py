@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from callgate.wire.codec.losses import Losses
+from callgate.wire.document import decoded
 from callgate.wire.replies import member
 
 EMPTY: Final = msgspec.Raw(b'{"type":"object","properties":{}}')
@@ -83,7 +84,7 @@ def _is_closed(schema: dict[str, Any]) -> bool:
 
 def _objects(schema: msgspec.Raw) -> Iterator[dict[str, Any]]:
     """Yield every schema of an object in a schema."""
-    waiting: list[object] = [msgspec.json.decode(schema)]
+    waiting: list[object] = [decoded("a schema", schema)]
     while waiting:
         value = waiting.pop()
         if isinstance(value, dict):
@@ -101,7 +102,7 @@ def for_gemini(schema: msgspec.Raw, where: str, losses: Losses) -> msgspec.Raw:
         _GEMINI.decode(schema)
     except msgspec.ValidationError:
         return msgspec.Raw(
-            msgspec.json.encode(_cleaned(msgspec.json.decode(schema), where, losses))
+            msgspec.json.encode(_cleaned(decoded("a schema", schema), where, losses))
         )
     return schema
 
@@ -142,7 +143,7 @@ def from_gemini(schema: msgspec.Raw) -> msgspec.Raw:
 
     Source: Gemini's API reference, ``Schema``: types in capitals, ``nullable``, numbers as texts.
     """
-    return msgspec.Raw(msgspec.json.encode(_translated(msgspec.json.decode(schema))))
+    return msgspec.Raw(msgspec.json.encode(_translated(decoded("a schema", schema))))
 
 
 def _translated(value: Any) -> Any:

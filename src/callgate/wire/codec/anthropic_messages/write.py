@@ -35,7 +35,7 @@ from callgate.wire.codec.params import (
 from callgate.wire.codec.replies import object_in
 from callgate.wire.codec.schemas import EMPTY
 from callgate.wire.codec.tool_ids import ALPHABETS, ToolIds
-from callgate.wire.document import malformed
+from callgate.wire.document import decoded, malformed
 
 IMAGES: Final = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 """Source: anthropic-python 2.13, ``Base64ImageSourceParam.media_type``."""
@@ -194,7 +194,7 @@ class Writer:
         if isinstance(part, Thinking):
             return self._thought(part, where)
         if part.format == FORMAT and part.minted_by == self._target.minter:
-            opaque: dict[str, Any] = msgspec.json.decode(part.raw)
+            opaque: dict[str, Any] = decoded(part.kind, part.raw)
             return opaque
         self.losses.add("opaque", where, what=part.kind, why=NOT_MINE)
         return None

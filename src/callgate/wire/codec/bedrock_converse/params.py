@@ -14,6 +14,7 @@ from callgate.wire.codec import Target
 from callgate.wire.codec.canonical import Params, Reasoning
 from callgate.wire.codec.losses import Losses
 from callgate.wire.codec.params import note_reasoning, plain_params
+from callgate.wire.document import decoded
 
 FIELDS: Final = {"temperature": "temperature", "top_p": "topP"}
 APART: Final = frozenset({"top_k", "service_tier", "user", "metadata"})
@@ -99,7 +100,7 @@ def _write_labels(request: dict[str, Any], params: Params, losses: Losses) -> No
     """Add what the provider's logs are to say of who asked."""
     labels: dict[str, object] = {}
     if params.metadata is not None:
-        told: object = msgspec.json.decode(params.metadata)
+        told: object = decoded("metadata", params.metadata)
         labels.update(cast("dict[str, object]", told) if isinstance(told, dict) else {"": told})
     if params.user is not None:
         labels["user"] = params.user

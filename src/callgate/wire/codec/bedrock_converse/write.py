@@ -33,7 +33,7 @@ from callgate.wire.codec.params import note_cache, note_prefill, note_tool_names
 from callgate.wire.codec.replies import object_in
 from callgate.wire.codec.schemas import EMPTY
 from callgate.wire.codec.tool_ids import ALPHABETS, ToolIds
-from callgate.wire.document import malformed
+from callgate.wire.document import decoded, malformed
 
 IMAGES: Final[Mapping[str, str]] = {
     "image/gif": "gif",
@@ -251,7 +251,7 @@ def caches(model: str) -> bool:
 
 def cache_point(cache: msgspec.Raw) -> dict[str, Any]:
     """Return a cache marker; only the longer lifetime is named."""
-    told: object = msgspec.json.decode(cache)
+    told: object = decoded("cache_control", cache)
     point: dict[str, Any] = {"type": "default"}
     if isinstance(told, dict) and "1h" in told.values():
         point["ttl"] = "1h"

@@ -33,7 +33,7 @@ from callgate.wire.codec.schemas import from_gemini
 from callgate.wire.codec.shapes import read, written
 from callgate.wire.codec.tool_ids import ALPHABETS, mint, unhold
 from callgate.wire.codec.turns import instructions
-from callgate.wire.document import malformed
+from callgate.wire.document import decoded, malformed
 
 NO_SIGNATURE: Final = "skip_thought_signature_validator"
 """The signature of a call that Gemini did not make.
@@ -217,7 +217,7 @@ def _words(response: msgspec.Raw) -> tuple[list[str], bool]:
     raw = written(response)
     if raw is None:
         return [], False
-    page: object = msgspec.json.decode(raw)
+    page: object = decoded("functionResponse.response", raw)
     if page == {}:
         return [], False
     if isinstance(page, dict) and len(cast("dict[str, object]", page)) == 1:
