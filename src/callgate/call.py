@@ -206,6 +206,20 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     flaw: Refused | None = None
     """Why the door could not take the request whole (too large, no such path); the road refuses
     with it, so that this too leaves a row."""
+    body: bytes
+    """What is asked, as it came: of a tool, its arguments as a JSON object."""
+
+    @property
+    def fingerprint(self) -> bytes:
+        """A digest of what is asked, the same for the same request."""
+        digest = blake2b(self.body, digest_size=FINGERPRINT_BYTES)
+        digest.update(self.beside.encode())
+        return digest.digest()
+
+    @property
+    def beside(self) -> str:
+        """What of it stands outside of the body."""
+        return ""
 
 
 class ModelCall(Call, frozen=True, kw_only=True):
@@ -213,7 +227,6 @@ class ModelCall(Call, frozen=True, kw_only=True):
 
     format: str
     """What the bytes speak, a key of :data:`callgate.wire.FORMATS`, such as ``openai_chat``."""
-    body: bytes
     model: str = ""
     """The model, where the format has it outside of the body (Gemini)."""
     stream: bool = False
@@ -222,26 +235,21 @@ class ModelCall(Call, frozen=True, kw_only=True):
     """The client's headers that a provider may see; never its key or cookies."""
 
     @property
-    def fingerprint(self) -> bytes:
-        """A digest of what is asked, the same for the same request."""
-        digest = blake2b(self.body, digest_size=FINGERPRINT_BYTES)
-        digest.update(f"{self.model} {self.stream}".encode())
-        return digest.digest()
+    def beside(self) -> str:
+        """Model and stream, of a format that has them outside."""
+        return f"{self.model} {self.stream}"
 
 
 class ToolCall(Call, frozen=True, kw_only=True):
     """A request to a tool."""
 
+    kind: Literal["model", "tool"] = "tool"
     name: str
     """What the agent calls it."""
-    body: bytes
-    """The arguments as they came: a JSON object."""
     on_progress: Progress | None = None
     """Where the client wants to hear how far the call is."""
 
     @property
-    def fingerprint(self) -> bytes:
-        """A digest of what is asked, the same for the same call."""
-        digest = blake2b(self.body, digest_size=FINGERPRINT_BYTES)
-        digest.update(f" {self.name}".encode())
-        return digest.digest()
+    def beside(self) -> str:
+        """The tool's name."""
+        return self.name

@@ -4,7 +4,8 @@
     ├── Misconfigured        the operator: the settings or the environment are wrong
     ├── Refused              nothing left the process, nothing was spent
     │   ├── Malformed        the agent: the request cannot be read (400)
-    │   │   └── TooLarge     the agent: it has more bytes than the gate takes (413)
+    │   │   ├── TooLarge     the agent: it has more bytes than the gate takes (413)
+    │   │   └── InvalidArguments  the agent: the tool does not take these arguments (400)
     │   ├── Unauthenticated  the agent: no key, or one that is unknown, expired or revoked (401)
     │   ├── Denied           the operator: this agent may not do this (403)
     │   ├── Unknown          the agent: no such model, task or path (404)
@@ -27,6 +28,8 @@
     │   │   └── Forbidden    the operator: the key may not use this model (403)
     │   ├── OutOfCredit      the operator: the account at the provider is empty (402, 429)
     │   ├── Quarantined      the operator: the provider, model or key is not used until lifted
+    │   ├── OutcomeUnknown   a person: a tool may have done its work, and did not say so (424)
+    │   ├── ToolBug          the operator: a tool of ours raised an error (500)
     │   ├── BrokenReply      time: the reply stopped before its end, or cannot be read
     │   └── Exhausted        every candidate of the route failed
     └── ClientLeft           nobody: the reader of a reply hung up
@@ -115,6 +118,12 @@ class TooLarge(Malformed):
 
     code = "too_large"
     status = 413
+
+
+class InvalidArguments(Malformed):
+    """The tool does not take these arguments; the message says where, and what it expects."""
+
+    code = "invalid_arguments"
 
 
 class Unauthenticated(Refused):
@@ -329,6 +338,21 @@ class BrokenReply(Failed):
     """The reply ended before its end, or says what cannot be read; it may have been billed."""
 
     code = "broken_reply"
+
+
+class OutcomeUnknown(Failed):
+    """A tool that changes something may have done so; nothing repeats it by itself."""
+
+    code = "outcome_unknown"
+    status = 424
+    """One that no client library sends again by itself."""
+
+
+class ToolBug(Failed):
+    """A tool of this gate's own process raised an error that it did not mean to tell."""
+
+    code = "tool_bug"
+    status = 500
 
 
 class Exhausted(Failed):

@@ -35,8 +35,8 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
     """Where it comes from: the name of its toolset."""
     remote_name: str
     """What it is called there."""
-    cost: Money = Money()
-    """The most that one call of it can cost."""
+    cost: Money | None = Money()
+    """The most that one call of it can cost; None where nobody says."""
     key: str | None = None
     """The reference of the secret that a call of it needs; it is resolved just before the call."""
     takes_key: bool = False

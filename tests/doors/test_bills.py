@@ -26,7 +26,7 @@ from callgate.config.policies import (
 )
 from callgate.gate import Gate
 from callgate.money import Money
-from callgate.pipeline import Passage
+from callgate.pipeline import ModelPassage
 from callgate.pricing.compile import compile_listing
 from callgate.pricing.listing import read_file
 from callgate.pricing.snapshot import encode
@@ -129,7 +129,7 @@ async def ask(gate: Gate, api: Api, *, stream: bool) -> int | None:
         format=FORMATS[api],
         body=json.dumps({**page, "stream": stream}).encode(),
     )
-    async with gate.road(Passage(call=call)) as reply:
+    async with gate.road(ModelPassage(call=call)) as reply:
         if reply.chunks is not None:
             async for _ in reply.chunks:
                 pass

@@ -170,7 +170,9 @@ def _route(name: str, table: ModelTable) -> RoutePolicy:
 
 def _agent(name: str, table: AgentTable) -> AgentPolicy:
     models = tuple(_full(pattern) for pattern in table.models)
-    return AgentPolicy(name=name, key=table.key, models=models, task_type=table.task_type)
+    return AgentPolicy(
+        name=name, key=table.key, models=models, tools=tuple(table.tools), task_type=table.task_type
+    )
 
 
 def _full(pattern: str) -> str:

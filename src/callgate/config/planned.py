@@ -11,7 +11,6 @@ from typing import Final
 PLANNED: Final[Mapping[str, frozenset[str]]] = {
     "": frozenset({"tools", "mcp", "alerts"}),
     "gate": frozenset({"idle_timeout"}),
-    "agents": frozenset({"tools"}),
     "tasks": frozenset({"needs", "idle_timeout"}),
     "providers": frozenset({"credit"}),
     "models": frozenset({"bound"}),

@@ -181,6 +181,8 @@ class AgentPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """A secret reference to the agent's key; None where its keys are made by ``callgate keys``."""
     models: tuple[str, ...] = ()
     """Names or globs: ``smart``, ``openai:*``, ``*``."""
+    tools: tuple[str, ...] = ()
+    """Names or globs: ``web_search``, ``git.*``."""
     task_type: str = DEFAULT_TYPE
 
 

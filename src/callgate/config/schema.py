@@ -221,8 +221,8 @@ class AgentTable(LimitsTable):
     models: list[str] = Field(
         default_factory=list, description="Names, or globs such as `openai:*`."
     )
-    tools: Annotated[list[str], Field(max_length=0)] = Field(
-        default_factory=list, description="Must be empty: this version governs no tools."
+    tools: list[str] = Field(
+        default_factory=list, description="Names of tools, or globs such as `git.*`."
     )
     task_type: str = Field(default="default", description="The type of its tasks that name none.")
 

@@ -32,7 +32,7 @@ from callgate.errors import (
     Unknown,
 )
 from callgate.gate import Gate
-from callgate.pipeline import Passage
+from callgate.pipeline import ModelPassage
 from callgate.wire import ClientFormat
 from callgate.wire.replies import CUT
 
@@ -249,7 +249,7 @@ class Watch:
 
     __slots__ = ("_drain_seconds", "_exchange", "_passage", "_task", "_timer")
 
-    def __init__(self, exchange: Exchange, passage: Passage, drain_seconds: float) -> None:
+    def __init__(self, exchange: Exchange, passage: ModelPassage, drain_seconds: float) -> None:
         self._exchange = exchange
         self._passage = passage
         self._drain_seconds = drain_seconds
@@ -291,7 +291,7 @@ class ModelEndpoint:
             await answer_error(exchange, self._format, stranger, passage=None)
             return
         try:
-            passage = Passage(call=await self._call(exchange, caller))
+            passage = ModelPassage(call=await self._call(exchange, caller))
         except ClientLeft:
             return
         await self._carry(exchange, passage)
@@ -332,7 +332,7 @@ class ModelEndpoint:
             headers=exchange.passed_on,
         )
 
-    async def _carry(self, exchange: Exchange, passage: Passage) -> None:
+    async def _carry(self, exchange: Exchange, passage: ModelPassage) -> None:
         policy = self._gate.settings.gate
         drain_seconds = policy.drain_seconds if policy.on_disconnect == "drain" else 0.0
         watch = Watch(exchange, passage, drain_seconds)
@@ -357,7 +357,7 @@ class ModelEndpoint:
             await exchange.answer(reply.status, headers, reply.body or b"")
 
     async def _tell(
-        self, exchange: Exchange, passage: Passage, error: CallgateError, reply: Reply | None
+        self, exchange: Exchange, passage: ModelPassage, error: CallgateError, reply: Reply | None
     ) -> None:
         if passage.left:
             return
@@ -369,7 +369,7 @@ class ModelEndpoint:
 
 
 async def _relay(
-    exchange: Exchange, passage: Passage, reply: Reply, chunks: AsyncIterator[bytes]
+    exchange: Exchange, passage: ModelPassage, reply: Reply, chunks: AsyncIterator[bytes]
 ) -> None:
     """Send a stream as it comes; read on without sending once the client is gone."""
     headers = [*_headers(passage, reply.headers), *_limited(passage, reply)]
@@ -384,7 +384,7 @@ async def _relay(
 
 
 async def answer_error(
-    exchange: Exchange, format: ClientFormat, error: CallgateError, *, passage: Passage | None
+    exchange: Exchange, format: ClientFormat, error: CallgateError, *, passage: ModelPassage | None
 ) -> None:
     """Answer with an error in the words of the door's family."""
     answer = error.answer if isinstance(error, Failed) else None
@@ -425,7 +425,7 @@ def _retry_headers(error: CallgateError) -> list[tuple[str, str]]:
     return headers
 
 
-def _headers(passage: Passage | None, headers: Headers) -> list[tuple[str, str]]:
+def _headers(passage: ModelPassage | None, headers: Headers) -> list[tuple[str, str]]:
     """Return a reply's headers with the gate's own."""
     kept = [pair for pair in headers if pair[0] != "content-length"]
     if passage is None:
@@ -436,7 +436,7 @@ def _headers(passage: Passage | None, headers: Headers) -> list[tuple[str, str]]
     return kept
 
 
-def _limited(passage: Passage, reply: Reply) -> list[tuple[str, str]]:
+def _limited(passage: ModelPassage, reply: Reply) -> list[tuple[str, str]]:
     """Mark a reply whose end is the gate's output limit; a stream's end is not known yet."""
     limit = passage.limited_to
     if limit is None or (reply.chunks is None and reply.meter.finish_reason not in CUT):

@@ -18,7 +18,7 @@ from callgate.errors import CallgateError, Misconfigured, Unknown
 from callgate.gate import Gate
 from callgate.money import Money
 from callgate.observe.receipt import Receipt, make_receipt
-from callgate.pipeline import Passage
+from callgate.pipeline import ModelPassage
 from callgate.pipeline.permission import look_up
 from callgate.task import Task
 from callgate.wire.formats import ADDRESSED
@@ -147,7 +147,7 @@ class TaskDoor:
         policy = self._gate.settings.gate
         return policy.drain_seconds if policy.on_disconnect == "drain" else 0.0
 
-    def _passage(self, name: str, fields: Mapping[str, object]) -> Passage:
+    def _passage(self, name: str, fields: Mapping[str, object]) -> ModelPassage:
         task, format = self._task, self._format_for(name)
         page, stream = {"model": name, **fields}, False
         if format in ADDRESSED:
@@ -165,7 +165,7 @@ class TaskDoor:
             stream=stream,
             headers=(("content-type", "application/json"),),
         )
-        return Passage(call=call)
+        return ModelPassage(call=call)
 
     def _format_for(self, name: str) -> str:
         """Return the format of whoever serves ``name`` first; any, where nobody does."""
@@ -174,12 +174,12 @@ class TaskDoor:
         api = settings.providers[served[0].provider].api if served else "openai"
         return FORMAT_OF_API.get(api, FORMAT_OF_API["openai"])
 
-    async def _carry(self, passage: Passage) -> Reply:
+    async def _carry(self, passage: ModelPassage) -> Reply:
         async with self._gate.road(passage) as reply:
             return reply
 
     async def _pump(
-        self, passage: Passage, pieces: asyncio.Queue[bytes | CallgateError | None]
+        self, passage: ModelPassage, pieces: asyncio.Queue[bytes | CallgateError | None]
     ) -> None:
         end: CallgateError | None = None
         try:

@@ -8,23 +8,19 @@ from asyncio import Future
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from math import inf
+from typing import Any
 
 import msgspec
 
 from callgate.call import Attempt, Reply, new_id
 from callgate.clock import Clock
-from callgate.config.policies import Settings
 from callgate.errors import OverBudget, OverLimit, StoreDown, Unpriced
 from callgate.money import Money
-from callgate.pipeline.bounding import Bounding, may_hold
-from callgate.pipeline.counting import Counting
 from callgate.pipeline.late import LateOutcomes
-from callgate.pipeline.settlement import Ending, settlement_of
-from callgate.pipeline.stage import Next, Passage, is_of_provider, staged
-from callgate.pricing import Price
-from callgate.pricing.noted import NotedPrices
-from callgate.pricing.table import PriceTable
-from callgate.store import Bill, Grant, Intent, Overrun, Settlement, Store
+from callgate.pipeline.settlement import settlement_of
+from callgate.pipeline.stage import AnyPassage, Next, is_of_provider, staged
+from callgate.pipeline.terms import Ending, Quote, Terms
+from callgate.store import Grant, Intent, Overrun, Settlement, Store
 from callgate.store.calendar import Calendar
 
 log = logging.getLogger("callgate")
@@ -37,11 +33,8 @@ class PriceChanged(Exception):
 class Admit(msgspec.Struct, frozen=True, kw_only=True):
     """Reserve the most an attempt can cost, and settle what it did cost."""
 
-    settings: Settings
-    prices: PriceTable
-    noted: NotedPrices
-    bounding: Bounding
-    counting: Counting
+    terms: Terms[Any]
+    """What calls of this kind cost; it takes the passages that this stage is given."""
     store: Store
     clock: Clock
     late: LateOutcomes
@@ -49,16 +42,13 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
     """Where the windows of money and days come from."""
 
     @staged
-    async def __call__(self, passage: Passage, next: Next, /) -> AsyncGenerator[Reply]:
+    async def __call__(self, passage: AnyPassage, next: Next, /) -> AsyncGenerator[Reply]:
         """Let an attempt leave only with its intent and its hold on disk.
 
         The settlement is submitted before anything is awaited, so a cancellation can end the
         wait for it and never the settlement itself.
         """
-        prices = await self._admit(passage)
-        assert passage.draft is not None
-        format = passage.draft.format
-        ending = Ending(free=not format.costs_output, api=format.api, prices=prices)
+        ending = Ending(quote=await self._admit(passage))
         try:
             async with next(passage) as reply:
                 ending.reply = reply
@@ -70,61 +60,44 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
             passage.ended = ending.reply is not None and not passage.goes_on
             if passage.ended:
                 passage.stop_clock()
-            settlement = settlement_of(passage, ending, ended_at=self.clock.now())
-            await self._settle(settlement)
+            known = self.terms.known(passage, ending)
+            await self._settle(settlement_of(passage, ending, known, ended_at=self.clock.now()))
 
-    async def _admit(self, passage: Passage) -> tuple[Price, ...]:
+    async def _admit(self, passage: AnyPassage) -> Quote:
         while True:
-            price = self._price(passage)
-            if price is not None and price not in self.noted:
-                await self.noted.note(price)
+            quote = await self.terms.quote(passage)
             with suppress(PriceChanged):
-                return await self._admit_at(price, passage)
+                return await self._admit_at(quote, passage)
 
-    def _price(self, passage: Passage) -> Price | None:
-        """Return what the candidate costs by the list at this instant."""
-        candidate = passage.candidate
-        assert candidate is not None
-        source = self.settings.providers[candidate.provider].price_source
-        return self.prices.find(source, candidate, at=self.clock.now())
-
-    async def _admit_at(self, price: Price | None, passage: Passage) -> tuple[Price, ...]:
-        """Admit an attempt at a price.
+    async def _admit_at(self, quote: Quote, passage: AnyPassage) -> Quote:
+        """Admit an attempt at a price; return what it was admitted on.
 
         Raises:
             PriceChanged: It waited for its turn, and costs something else by now.
         """
-        prices = may_hold(passage, price)
-        bill = self.bounding.bill(passage, prices)
-        known = bill if isinstance(bill, Bill) else None
-        intent = _intent(
-            passage, known, price, calendar=self.calendar, now=self.clock.now(),
-            tokens=self.bounding.expected_tokens(passage),
-        )  # fmt: skip
-        passage.counted = ()
+        intent = _intent(passage, quote, calendar=self.calendar, now=self.clock.now())
         try:
-            intent, grant = await self._in_turn(passage, intent, price)
+            intent, grant = await self._in_turn(passage, intent, quote)
         except (OverBudget, Unpriced) as refused:
-            second = await self.counting.second(passage, prices, bill, refused)
+            quote = await self.terms.second(passage, quote, refused)
             again = msgspec.structs.replace(
-                self._now(intent), bill=second.bill, changes=passage.counted
+                self._now(intent), bill=quote.bill, changes=quote.changes
             )
             try:
-                intent, grant = await self._in_turn(passage, again, price)
+                intent, grant = await self._in_turn(passage, again, quote)
             except OverBudget as still:
-                why = second.uncounted
-                raise self.counting.told(passage, bill, still, uncounted=why) from None
+                raise self.terms.told(passage, quote, still) from None
         passage.attempts += 1
         passage.attempt = Attempt(
             id=intent.attempt_id,
             n=intent.n,
             reserved=grant.reserved,
-            output_tokens=self._inserted(passage, grant),
+            output_tokens=self.terms.output_tokens(passage, grant),
         )
-        return prices
+        return quote
 
     async def _in_turn(
-        self, passage: Passage, intent: Intent, price: Price | None
+        self, passage: AnyPassage, intent: Intent, quote: Quote
     ) -> tuple[Intent, Grant]:
         """Have an attempt admitted; wait for its turn where its limits say so and time allows."""
         latest = _latest_turn(passage, now=intent.sent_at)
@@ -142,7 +115,7 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
                 ):
                     raise
                 await self.clock.sleep(due - now)
-            if self._price(passage) is not price:
+            if not self.terms.stand(passage, quote):
                 raise PriceChanged
             intent = self._now(intent)
 
@@ -175,15 +148,6 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
         )
         self.late.add(settlement, wait_seconds=0.0)
 
-    def _inserted(self, passage: Passage, grant: Grant) -> int | None:
-        """Return the output limit that the gate sends where the request names none."""
-        draft, policy = passage.draft, passage.policy
-        assert draft is not None
-        assert policy is not None
-        if draft.request.output_limit is not None or not draft.format.costs_output:
-            return None
-        return policy.max_output_tokens if grant.output_tokens is None else grant.output_tokens
-
     async def _settle(self, settlement: Settlement) -> None:
         settled = self.store.settle(settlement)
         # On the future, not after the await: who is cancelled meanwhile loses no settlement.
@@ -201,12 +165,12 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
             log.warning("%s", overrun.told)
 
 
-def _others_serve(refused: OverLimit, passage: Passage) -> bool:
+def _others_serve(refused: OverLimit, passage: AnyPassage) -> bool:
     """Whether nobody has to wait for a provider's limit, as another one may serve."""
     return is_of_provider(refused, passage) and passage.has_others()
 
 
-def _latest_turn(passage: Passage, *, now: float) -> float:
+def _latest_turn(passage: AnyPassage, *, now: float) -> float:
     """Return when an attempt must have its turn at the latest, in seconds since 1970."""
     task, policy = passage.task, passage.policy
     assert task is not None
@@ -216,18 +180,10 @@ def _latest_turn(passage: Passage, *, now: float) -> float:
     return deadline if most is None else min(deadline, now + most)
 
 
-def _intent(
-    passage: Passage,
-    bill: Bill | None,
-    price: Price | None,
-    *,
-    calendar: Calendar,
-    now: float,
-    tokens: int,
-) -> Intent:
-    call, task, request, candidate = passage.call, passage.task, passage.request, passage.candidate
+def _intent(passage: AnyPassage, quote: Quote, *, calendar: Calendar, now: float) -> Intent:
+    call, task, target, candidate = passage.call, passage.task, passage.target, passage.candidate
     assert task is not None
-    assert request is not None
+    assert target is not None
     assert candidate is not None
     return Intent(
         task=task,
@@ -236,16 +192,16 @@ def _intent(
         n=passage.attempts + 1,
         door=call.door,
         kind=call.kind,
-        target=request.model,
-        stream=request.stream,
+        target=target,
+        stream=passage.stream,
         candidate=candidate,
-        bill=bill,
-        price_version=None if price is None else price.version,
+        bill=quote.bill,
+        price_version=quote.price_version,
         request_bytes=len(call.body),
         started_at=call.started_at,
         sent_at=now,
         windows=tuple(calendar.windows(now).values()),
-        tokens=tokens,
+        tokens=quote.tokens,
         fingerprint=call.fingerprint,
         client_retry=passage.client_retry,
     )

@@ -9,7 +9,7 @@ import msgspec
 from callgate.call import Candidate, Headers
 from callgate.config.policies import Settings
 from callgate.errors import OverBudget, Reason, Refused, Unbounded, Unpriced
-from callgate.pipeline.stage import Draft, Passage
+from callgate.pipeline.stage import Draft, ModelPassage
 from callgate.pricing import Price
 from callgate.pricing.bound import (
     Images,
@@ -55,7 +55,7 @@ class Bounding(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
 
     def bill(
-        self, passage: Passage, prices: tuple[Price, ...], *, count: Count | None = None
+        self, passage: ModelPassage, prices: tuple[Price, ...], *, count: Count | None = None
     ) -> Bill | Unpriced | Unbounded:
         """Return the most that the attempt can cost; where nobody knows, why not.
 
@@ -91,7 +91,7 @@ class Bounding(msgspec.Struct, frozen=True, kw_only=True):
             choices=draft.request.choices,
         )
 
-    def expected_tokens(self, passage: Passage) -> int:
+    def expected_tokens(self, passage: ModelPassage) -> int:
         """Return how many tokens an attempt may be expected to take; limits of tokens count them.
 
         That is no bound: a text has fewer tokens than bytes, and a limit that counted every byte
@@ -111,7 +111,7 @@ class Bounding(msgspec.Struct, frozen=True, kw_only=True):
         input_tokens = text_bytes // BYTES_FOR_A_TOKEN + shown + (draft.beside_tokens or 0)
         return input_tokens + request.choices * output_tokens
 
-    def explained(self, refused: OverBudget, passage: Passage) -> OverBudget:
+    def explained(self, refused: OverBudget, passage: ModelPassage) -> OverBudget:
         """Return a refusal that names the setting by which less would have been held."""
         policy, candidate = passage.policy, passage.candidate
         assert policy is not None
@@ -127,7 +127,7 @@ class Bounding(msgspec.Struct, frozen=True, kw_only=True):
         fix = f"{remedy}, or {refused.reason.fix}"
         return OverBudget(msg, reason=msgspec.structs.replace(refused.reason, fix=fix))
 
-    def _input_bound(self, passage: Passage, candidate: Candidate, price: Price) -> int | None:
+    def _input_bound(self, passage: ModelPassage, candidate: Candidate, price: Price) -> int | None:
         """Return the most tokens that the input can have; None where nobody knows."""
         draft, policy = passage.draft, passage.policy
         assert draft is not None
@@ -154,7 +154,7 @@ class Bounding(msgspec.Struct, frozen=True, kw_only=True):
         window = None if _widens_window(draft.headers) else window_tokens(price)
         return None if window is None else window * draft.request.inputs
 
-    def _strange(self, passage: Passage, candidate: Candidate) -> str | None:
+    def _strange(self, passage: ModelPassage, candidate: Candidate) -> str | None:
         """Return what in a request is bounded neither by its bytes nor by what is published."""
         draft = passage.draft
         assert draft is not None
@@ -169,7 +169,7 @@ class Bounding(msgspec.Struct, frozen=True, kw_only=True):
         source = self.settings.providers[candidate.provider].price_source
         return image_tokens(source, candidate.model, request.image_sizes)
 
-    def _unpriced(self, passage: Passage, candidate: Candidate) -> Unpriced:
+    def _unpriced(self, passage: ModelPassage, candidate: Candidate) -> Unpriced:
         """Return the refusal of a model whose cost no budget could limit."""
         draft, provider = passage.draft, self.settings.providers[candidate.provider]
         assert draft is not None
@@ -189,7 +189,7 @@ def _widens_window(headers: Headers) -> bool:
     return any(name == "anthropic-beta" and WIDER_WINDOW.search(value) for name, value in headers)
 
 
-def least_output_tokens(passage: Passage, *, worth_reading: bool) -> int:
+def least_output_tokens(passage: ModelPassage, *, worth_reading: bool) -> int:
     """Return how far the output limit may be lowered: not at all where the request names it.
 
     Args:
@@ -205,7 +205,7 @@ def least_output_tokens(passage: Passage, *, worth_reading: bool) -> int:
     return min(least, policy.max_output_tokens)
 
 
-def may_hold(passage: Passage, price: Price | None) -> tuple[Price, ...]:
+def may_hold(passage: ModelPassage, price: Price | None) -> tuple[Price, ...]:
     """Return the prices that may hold for a request; none where nobody tells what it costs."""
     draft = passage.draft
     assert draft is not None

@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Iterable
 
 import msgspec
 
 from callgate.call import Candidate, Reply
-from callgate.config.policies import Settings
 from callgate.errors import BadCredential, Failed, Forbidden
 from callgate.pipeline.health import Asked, Health
-from callgate.pipeline.stage import Next, Passage, staged
+from callgate.pipeline.stage import AnyPassage, Next, staged
 from callgate.secrets import Secrets
+
+KeysOf = Callable[[str], Iterable[str | None]]
+"""Takes who serves, and returns the references of all keys that it is asked with."""
 
 
 class Breaker(msgspec.Struct, frozen=True, kw_only=True):
     """Keep attempts from providers that fail, and from keys that are rejected."""
 
-    settings: Settings
     resolver: Secrets
     health: Health
-    settled: frozenset[Candidate]
-    """The models that the settings name, for every agent that asks for their route."""
+    is_settled: Callable[[Candidate], bool]
+    """Tells whether the settings say who serves, whoever asks."""
+    keys: KeysOf
 
     @staged
-    async def __call__(self, passage: Passage, next: Next, /) -> AsyncGenerator[Reply]:
+    async def __call__(self, passage: AnyPassage, next: Next, /) -> AsyncGenerator[Reply]:
         """Let an attempt pass unless its provider, model or key is blocked; judge it by its end."""
         candidate = passage.candidate
         assert candidate is not None
         reference = passage.key
         mark = self._mark(reference)
-        asked = Asked(candidate, mark, is_settled=candidate in self.settled)
+        asked = Asked(candidate, mark, is_settled=self.is_settled(candidate))
         probed = await self.health.check(asked)
         try:
             async with next(passage) as reply:
@@ -47,8 +49,8 @@ class Breaker(msgspec.Struct, frozen=True, kw_only=True):
             raise
         self.health.went_well(asked, probed)
         if not self.health.blocks_nobody:
-            keys = self.settings.providers[candidate.provider].keys
-            self.health.note_keys(candidate.provider, {mark, *map(self._mark, keys)})
+            marks = {mark, *map(self._mark, self.keys(candidate.provider))}
+            self.health.note_keys(candidate.provider, marks)
 
     def _is_renewed(self, failure: Failed, reference: str | None, asked: Asked) -> bool:
         """Note whether another key stands by now in the place of one that was rejected."""

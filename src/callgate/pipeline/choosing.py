@@ -12,7 +12,7 @@ from callgate.call import Candidate, Usage
 from callgate.clock import Clock
 from callgate.config.policies import Preference, Settings, TaskPolicy
 from callgate.money import Money
-from callgate.pipeline.stage import Passage
+from callgate.pipeline.stage import ModelPassage
 from callgate.pricing.table import PriceTable
 from callgate.store import Performance, Store
 from callgate.task import Task
@@ -83,7 +83,7 @@ class Choosing(msgspec.Struct, frozen=True, kw_only=True):
     """How candidates have done lately."""
     clock: Clock
 
-    def ordered(self, passage: Passage) -> Sequence[Candidate]:
+    def ordered(self, passage: ModelPassage) -> Sequence[Candidate]:
         """Return the candidates of a call, the first choice first."""
         request, policy = passage.request, passage.policy
         assert request is not None
@@ -99,7 +99,7 @@ class Choosing(msgspec.Struct, frozen=True, kw_only=True):
         route = self.settings.models.get(model)
         return policy.prefer or ("order" if route is None else route.prefer)
 
-    def weighed(self, candidate: Candidate, passage: Passage) -> Weighed:
+    def weighed(self, candidate: Candidate, passage: ModelPassage) -> Weighed:
         """Return what speaks for a candidate, and what against it, for a call."""
         request, policy, task = passage.request, passage.policy, passage.task
         assert request is not None

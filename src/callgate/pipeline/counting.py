@@ -11,7 +11,7 @@ from callgate.call import COUNTED, Candidate, Headers
 from callgate.errors import OverBudget, Refused, Unbounded, Unpriced
 from callgate.money import from_femto
 from callgate.pipeline.bounding import Bounding, least_output_tokens, with_level
-from callgate.pipeline.stage import Passage
+from callgate.pipeline.stage import ModelPassage
 from callgate.pricing import Price
 from callgate.pricing.counting import Count, Uncounted
 from callgate.store import Bill
@@ -29,6 +29,8 @@ class Second(msgspec.Struct, frozen=True, kw_only=True):
     """What is tried once more."""
 
     bill: Bill
+    changes: tuple[str, ...] = ()
+    """What the attempt's row says of a count that it stands on."""
     uncounted: str | None = None
     """Why it stands on no count."""
 
@@ -41,7 +43,7 @@ class Counting(msgspec.Struct, frozen=True, kw_only=True):
 
     async def second(
         self,
-        passage: Passage,
+        passage: ModelPassage,
         prices: tuple[Price, ...],
         proven: Proven,
         refused: OverBudget | Unpriced,
@@ -49,7 +51,7 @@ class Counting(msgspec.Struct, frozen=True, kw_only=True):
         """Return what to try once more, if there is anything.
 
         Args:
-            passage: The call; what was counted is noted on it.
+            passage: The call.
             prices: What may hold for it.
             proven: What was tried, or why there was nothing to try.
             refused: What the store said.
@@ -70,12 +72,11 @@ class Counting(msgspec.Struct, frozen=True, kw_only=True):
             return self._uncounted(passage, proven, refused, why=count.why)
         bill = self.bounding.bill(passage, prices, count=count)
         assert isinstance(bill, Bill)
-        passage.counted = notes(count)
-        return Second(bill=bill)
+        return Second(bill=bill, changes=notes(count))
 
     def told(
         self,
-        passage: Passage,
+        passage: ModelPassage,
         proven: Proven,
         refused: OverBudget | Unpriced,
         *,
@@ -102,7 +103,7 @@ class Counting(msgspec.Struct, frozen=True, kw_only=True):
 
     def _uncounted(
         self,
-        passage: Passage,
+        passage: ModelPassage,
         proven: Bill | Unbounded,
         refused: OverBudget | Unpriced,
         *,
@@ -127,7 +128,9 @@ def notes(count: Count) -> tuple[str, ...]:
     )
 
 
-def _in_vain(passage: Passage, proven: Bill | Unbounded, refused: OverBudget | Unpriced) -> bool:
+def _in_vain(
+    passage: ModelPassage, proven: Bill | Unbounded, refused: OverBudget | Unpriced
+) -> bool:
     """Whether it would not fit without any input either: a provider is not asked for nothing."""
     reason = refused.reason
     if isinstance(proven, Unbounded) or not isinstance(reason.limit, int):

@@ -13,7 +13,7 @@ from callgate.config.policies import ProviderPolicy, Settings
 from callgate.errors import Denied, Reason, Refused
 from callgate.pipeline.earlier import beside_tokens, refuse_elsewhere
 from callgate.pipeline.fitting import refuse_inability, refuse_region
-from callgate.pipeline.stage import Draft, Passage
+from callgate.pipeline.stage import Draft, ModelPassage
 from callgate.pricing.table import PriceTable
 from callgate.wire import Format, Request
 from callgate.wire.codec import Client, Codec, Home, Origin, Target, Upstream
@@ -44,7 +44,7 @@ class Drafting(msgspec.Struct, frozen=True, kw_only=True):
     prices: PriceTable
     clock: Clock
 
-    def drafts(self, passage: Passage, candidate: Candidate) -> list[Draft]:
+    def drafts(self, passage: ModelPassage, candidate: Candidate) -> list[Draft]:
         """Return the forms in which a candidate is asked, one after the other; the usual one last.
 
         Where nobody waits for the task, a service tier that costs less comes first.
@@ -69,7 +69,7 @@ class Drafting(msgspec.Struct, frozen=True, kw_only=True):
         slow = msgspec.structs.replace(usual, body=body, request=again, changes=changes)
         return [slow, usual]
 
-    def keys(self, passage: Passage, candidate: Candidate) -> tuple[str | None, ...]:
+    def keys(self, passage: ModelPassage, candidate: Candidate) -> tuple[str | None, ...]:
         """Return the keys of a candidate's provider in the order in which they are tried.
 
         Tasks are spread over them, and each task stays with its own: prompt caches live by key.
@@ -81,7 +81,7 @@ class Drafting(msgspec.Struct, frozen=True, kw_only=True):
         first = crc32(passage.task.id.encode()) % len(keys)
         return (*keys[first:], *keys[:first])
 
-    def _has_slow_tier(self, passage: Passage, candidate: Candidate, draft: Draft) -> bool:
+    def _has_slow_tier(self, passage: ModelPassage, candidate: Candidate, draft: Draft) -> bool:
         """Whether a request that names no service tier may be served at a cheaper, slower one."""
         assert passage.policy is not None
         if passage.policy.urgency != "background" or draft.format.api != TIER_API:
@@ -92,7 +92,7 @@ class Drafting(msgspec.Struct, frozen=True, kw_only=True):
         price = self.prices.find(source, candidate, at=self.clock.now())
         return price is not None and SLOW_TIER in price.service_tiers
 
-    def draft(self, passage: Passage, candidate: Candidate) -> Draft:
+    def draft(self, passage: ModelPassage, candidate: Candidate) -> Draft:
         """Return the request as a candidate would get it.
 
         Raises:
@@ -115,7 +115,7 @@ class Drafting(msgspec.Struct, frozen=True, kw_only=True):
             raise _no_counterpart(call, candidate)
         return self._translated(passage, candidate, self.formats[target])
 
-    def _refuse_begun(self, passage: Passage, candidate: Candidate) -> None:
+    def _refuse_begun(self, passage: ModelPassage, candidate: Candidate) -> None:
         """Leave what another has begun to the other, where this one would refuse to go on with it.
 
         Raises:
@@ -135,12 +135,12 @@ class Drafting(msgspec.Struct, frozen=True, kw_only=True):
                 reason=Reason(code="begun_elsewhere", rule="models", scope=candidate.name, fix=fix),
             )
 
-    def _has_others(self, passage: Passage) -> bool:
+    def _has_others(self, passage: ModelPassage) -> bool:
         """Whether somebody of another format may serve a call."""
         takes = [self.settings.providers[each.provider].takes for each in passage.candidates]
         return any(passage.call.format not in formats for formats in takes)
 
-    def _translated(self, passage: Passage, candidate: Candidate, format: Format) -> Draft:
+    def _translated(self, passage: ModelPassage, candidate: Candidate, format: Format) -> Draft:
         """Return the request in another format, unless it would lose more than may be lost."""
         call, request, policy = passage.call, passage.request, passage.policy
         assert request is not None
@@ -163,7 +163,7 @@ class Drafting(msgspec.Struct, frozen=True, kw_only=True):
             changes=(f"format={format.name}", *lost(written.losses)),
         )
 
-    def _home(self, passage: Passage) -> Minter | None:
+    def _home(self, passage: ModelPassage) -> Minter | None:
         """Return who answers this call in its own format, and so has signed what is in it."""
         for candidate in passage.candidates:
             provider = self.settings.providers[candidate.provider]

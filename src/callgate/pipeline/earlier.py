@@ -6,7 +6,7 @@ import msgspec
 
 from callgate.call import Candidate, Meter, Reply
 from callgate.errors import Denied, Reason, Unknown
-from callgate.pipeline.stage import Passage
+from callgate.pipeline.stage import ModelPassage
 from callgate.store import MadeReply, Store
 from callgate.store.replies import KEPT
 
@@ -29,7 +29,7 @@ class EarlierReplies:
         self._store = store
         self._open: dict[str, Telling] = {}
 
-    def find(self, passage: Passage) -> MadeReply | None:
+    def find(self, passage: ModelPassage) -> MadeReply | None:
         """Return the reply that a request goes on from; None where it begins anew.
 
         Raises:
@@ -47,7 +47,7 @@ class EarlierReplies:
             raise _unknown(id)
         return made
 
-    def begin(self, passage: Passage, reply: Reply) -> str | None:
+    def begin(self, passage: ModelPassage, reply: Reply) -> str | None:
         """Let requests go on from a reply while it is read; return its id if they can, to end that."""
         id = reply.meter.reply_id or ""
         draft, candidate, task = passage.draft, passage.candidate, passage.task
@@ -76,7 +76,7 @@ class EarlierReplies:
         return MadeReply(candidate=told.candidate, agent=told.agent, user=told.user, tokens=tokens)
 
 
-def refuse_elsewhere(passage: Passage, candidate: Candidate) -> None:
+def refuse_elsewhere(passage: ModelPassage, candidate: Candidate) -> None:
     """Refuse a candidate that has not kept the reply that a request goes on from.
 
     Raises:
@@ -94,7 +94,7 @@ def refuse_elsewhere(passage: Passage, candidate: Candidate) -> None:
     raise Denied(msg, reason=reason)
 
 
-def beside_tokens(passage: Passage, candidate: Candidate) -> int | None:
+def beside_tokens(passage: ModelPassage, candidate: Candidate) -> int | None:
     """Return the tokens that an earlier reply adds to a request; None where nobody knows.
 
     Another model may count the same words otherwise.

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from callgate.call import Reply
 from callgate.config.policies import Flaw, Settings
 from callgate.errors import BrokenReply, Malformed
-from callgate.pipeline.stage import Passage
+from callgate.pipeline.schemas import Schema
+from callgate.pipeline.stage import ModelPassage
 from callgate.wire.codec import Home, Origin
 from callgate.wire.codec.canonical import Completion, Minter, ToolUse
 from callgate.wire.codec.replies import words_of
@@ -26,7 +27,7 @@ class Escalation(msgspec.Struct, frozen=True, kw_only=True):
 
     settings: Settings
 
-    def flaw(self, passage: Passage, reply: Reply) -> Flaw | None:
+    def flaw(self, passage: ModelPassage, reply: Reply) -> Flaw | None:
         """Return what of a reply calls for a more capable candidate; None where nothing does."""
         request = passage.request
         assert request is not None
@@ -39,14 +40,16 @@ class Escalation(msgspec.Struct, frozen=True, kw_only=True):
             return "schema"
         return None
 
-    async def close(self, passage: Passage, opening: AbstractAsyncContextManager[Reply]) -> None:
+    async def close(
+        self, passage: ModelPassage, opening: AbstractAsyncContextManager[Reply]
+    ) -> None:
         """End the attempt, which is paid, and not the call."""
         passage.goes_on = True
         await opening.__aexit__(None, None, None)
         passage.goes_on = False
 
 
-def _is_as_asked(passage: Passage, body: bytes) -> bool:
+def _is_as_asked(passage: ModelPassage, body: bytes) -> bool:
     """Whether a reply's words are JSON as the request's schema says, where it has one."""
     call = passage.call
     codec = CODECS.get(call.format)
@@ -58,30 +61,18 @@ def _is_as_asked(passage: Passage, body: bytes) -> bool:
         if shape is None or shape.schema is None:
             return True
         completion = codec.read_reply(body, Origin(minter=NOBODY, seed=call.id))
-    except (Malformed, BrokenReply):
-        # Who cannot be read cannot be judged.
+        schema = Schema(msgspec.json.decode(shape.schema))
+    except (Malformed, BrokenReply, ValueError):
+        # Who cannot be read cannot be judged, and a schema that is none says nothing of the reply.
         return True
-    return _fits(completion, msgspec.json.decode(shape.schema))
+    return _fits(completion, schema)
 
 
-def _fits(completion: Completion, schema: Any) -> bool:
+def _fits(completion: Completion, schema: Schema) -> bool:
     if completion.finish != "stop" or any(isinstance(part, ToolUse) for part in completion.parts):
         return True
     try:
         value = msgspec.json.decode(words_of(completion))
     except (msgspec.DecodeError, RecursionError):
         return False
-    # Here, because only who escalates by schema needs it, and it is large.
-    import jsonschema_rs  # noqa: PLC0415
-
-    try:
-        return jsonschema_rs.is_valid(schema, value, retriever=_retrieve_nothing)
-    except (jsonschema_rs.ValidationError, ValueError):
-        # A schema that is none says nothing of the reply.
-        return True
-
-
-def _retrieve_nothing(uri: str) -> Any:
-    """Refuse to fetch what a schema refers to: an agent's schema opens no connection."""
-    msg = f"a schema may not refer to {uri}"
-    raise ValueError(msg)
+    return schema.allows(value)

@@ -1,18 +1,34 @@
-"""Execute: hand the attempt to its provider; the only stage that reaches outside."""
+"""Execute: hand the attempt to who serves it; the only stage that reaches outside."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping
+from http import HTTPStatus
+from typing import Final
 
 import msgspec
 
-from callgate.call import Reply
+from callgate.call import Meter, Reply, ToolReply, ToolResult
 from callgate.clock import Clock
 from callgate.config.policies import Settings
-from callgate.errors import Failed
-from callgate.pipeline.stage import Passage, staged
+from callgate.errors import (
+    BrokenReply,
+    Failed,
+    OutcomeUnknown,
+    Reason,
+    TimedOut,
+    ToolBug,
+    Transient,
+)
+from callgate.pipeline.stage import ModelPassage, ToolPassage, staged
 from callgate.providers import Outgoing, Provider
+from callgate.tool import Tool
+from callgate.tools import Invocation, Toolset
 from callgate.wire.codec.losses import lost
+
+UNSURE: Final = (Transient, BrokenReply, ToolBug)
+"""Failures after which a tool may have done its work, where they say so."""
 
 
 class Execute(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,7 +39,7 @@ class Execute(msgspec.Struct, frozen=True, kw_only=True):
     clock: Clock
 
     @staged
-    async def __call__(self, passage: Passage, /) -> AsyncGenerator[Reply]:
+    async def __call__(self, passage: ModelPassage, /) -> AsyncGenerator[Reply]:
         """Write the request as it leaves, and open the provider's reply."""
         candidate, attempt, draft = passage.candidate, passage.attempt, passage.draft
         assert candidate is not None
@@ -61,3 +77,77 @@ class Execute(msgspec.Struct, frozen=True, kw_only=True):
             if draft.way_back is not None:
                 lost_back = lost(draft.way_back.losses)
                 passage.changes = tuple(dict.fromkeys((*passage.changes, *lost_back)))
+
+
+class ExecuteTool(msgspec.Struct, frozen=True, kw_only=True):
+    """The end of the road of calls to tools."""
+
+    toolsets: Mapping[str, Toolset]
+    clock: Clock
+
+    @staged
+    async def __call__(self, passage: ToolPassage, /) -> AsyncGenerator[Reply]:
+        """Call the tool, once, for as long as it and its task may take."""
+        tool = passage.tool
+        assert tool is not None
+        invocation = self._invocation(passage, tool)
+        try:
+            async with asyncio.timeout(invocation.timeout_seconds):
+                result = await self.toolsets[tool.toolset].call(invocation)
+        except TimeoutError:
+            raise _judged(_timed_out(invocation), tool) from None
+        except Failed as failure:
+            judged = _judged(failure, tool)
+            if judged is failure:
+                raise
+            raise judged from failure
+        passage.opened_at = self.clock.now()
+        yield _reply(result)
+
+    def _invocation(self, passage: ToolPassage, tool: Tool) -> Invocation:
+        task, attempt, arguments = passage.task, passage.attempt, passage.arguments
+        assert task is not None
+        assert attempt is not None
+        assert arguments is not None
+        left = tool.timeout_seconds
+        if task.deadline_at is not None:
+            left = min(left, max(0.0, task.deadline_at - self.clock.now()))
+        return Invocation(
+            tool=tool,
+            arguments=arguments,
+            call_id=passage.call.id,
+            task_id=task.id,
+            idempotency_key=passage.call.id,
+            timeout_seconds=left,
+            credential=passage.credential,
+            on_progress=passage.call.on_progress,
+        )
+
+
+def _reply(result: ToolResult) -> ToolReply:
+    meter = Meter(finished=True, reported=result.cost)
+    body = msgspec.json.encode(result)
+    return ToolReply(status=HTTPStatus.OK, headers=(), body=body, meter=meter, result=result)
+
+
+def _judged(failure: Failed, tool: Tool) -> Failed:
+    """Return a failure as it is for this tool: what may have happened is not done again."""
+    if tool.is_repeatable or not failure.billed or not isinstance(failure, UNSURE):
+        return failure
+    fix = "find out whether it has happened before anything is tried again"
+    msg = (
+        f"nobody knows whether {tool.name} has done its work: {failure.message}; it is not repeated, "
+        f"as it is no read and not idempotent; {fix}"
+    )
+    return OutcomeUnknown(
+        msg, billed=True, answer=failure.answer, reason=Reason(code=OutcomeUnknown.code, fix=fix)
+    )
+
+
+def _timed_out(invocation: Invocation) -> TimedOut:
+    tool, seconds = invocation.tool, invocation.timeout_seconds
+    fix = f'raise timeout under [tools."{tool.name}"] in callgate.toml, or give the task more time'
+    msg = f"{tool.name} had not answered after {seconds:g} s; {fix}"
+    return TimedOut(
+        msg, billed=True, reason=Reason(code="tool_timeout", limit=f"{seconds:g} s", fix=fix)
+    )

@@ -14,7 +14,7 @@ from callgate.pipeline.choosing import Choosing, Weighed
 from callgate.pipeline.drafting import Drafting
 from callgate.pipeline.identify import new_task, task_policy
 from callgate.pipeline.permission import permitted
-from callgate.pipeline.stage import Passage
+from callgate.pipeline.stage import ModelPassage
 from callgate.store import Block
 from callgate.wire import Format
 
@@ -81,7 +81,7 @@ class Explaining(msgspec.Struct, frozen=True, kw_only=True):
             stops=[self._stop(candidate, passage, blocks) for candidate in ordered],
         )
 
-    def _stop(self, candidate: Candidate, passage: Passage, blocks: Sequence[Block]) -> Stop:
+    def _stop(self, candidate: Candidate, passage: ModelPassage, blocks: Sequence[Block]) -> Stop:
         stop = Stop(
             weighed=self.choosing.weighed(candidate, passage),
             blocks=[block for block in blocks if _is_about(block, candidate)],
@@ -93,7 +93,7 @@ class Explaining(msgspec.Struct, frozen=True, kw_only=True):
             return msgspec.structs.replace(stop, refused=refused.message)
         return msgspec.structs.replace(stop, changes=drafts[0].changes)
 
-    def _passage(self, asking: Asking) -> Passage:
+    def _passage(self, asking: Asking) -> ModelPassage:
         caller = Caller(agent=asking.agent)
         agent = self.settings.agents[asking.agent]
         claims = Claims(task_type=asking.task_type)
@@ -111,7 +111,7 @@ class Explaining(msgspec.Struct, frozen=True, kw_only=True):
             body=asking.body,
             model=asking.model,
         )
-        return Passage(
+        return ModelPassage(
             call=call,
             task=task,
             policy=task_policy(self.settings, task.type),

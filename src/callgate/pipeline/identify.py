@@ -11,7 +11,7 @@ from callgate.call import Call, Caller, Claims, new_id
 from callgate.config.policies import Settings, TaskPolicy
 from callgate.errors import Denied, Malformed, Reason, Unknown
 from callgate.money import Money
-from callgate.pipeline.stage import Passage
+from callgate.pipeline.stage import AnyPassage
 from callgate.store import Resent, Store
 from callgate.task import Task
 
@@ -40,7 +40,7 @@ class Identify(msgspec.Struct, frozen=True, kw_only=True):
     known: dict[str, Task] = msgspec.field(default_factory=dict)
     """Stored tasks. What identifies one never changes; what does is read at admission."""
 
-    def guard(self, passage: Passage, /) -> None:
+    def guard(self, passage: AnyPassage, /) -> None:
         """Name the task of a call before anything else is decided."""
         call = passage.call
         task = self._resent(passage) if call.client_retry else self._stored(call)
@@ -50,7 +50,7 @@ class Identify(msgspec.Struct, frozen=True, kw_only=True):
         passage.task = task
         passage.policy = task_policy(self.settings, task.type)
 
-    def _resent(self, passage: Passage) -> Task | None:
+    def _resent(self, passage: AnyPassage) -> Task | None:
         """Return the task of a call that its client sends again: that of the earlier one.
 
         Whoever says so and was never admitted before, as it was to come back later, or is not known

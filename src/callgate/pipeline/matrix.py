@@ -14,10 +14,12 @@ from callgate.errors import (
     BrokenReply,
     Failed,
     NoSuchModel,
+    OutcomeUnknown,
     OutOfCredit,
     Quarantined,
     RateLimited,
     TimedOut,
+    ToolBug,
     Transient,
 )
 
@@ -46,6 +48,8 @@ MATRIX: Final[Mapping[type[Failed], Strategy]] = {
     OutOfCredit: Strategy(falls_back=True),
     Quarantined: Strategy(falls_back=True),
     BrokenReply: Strategy(counts=True),
+    OutcomeUnknown: Strategy(counts=True),
+    ToolBug: Strategy(counts=True),
 }
 """By kind of failure. A kind that is not in it is treated as the nearest above it that is.
 

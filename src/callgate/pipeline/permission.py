@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -12,11 +12,15 @@ import msgspec
 from callgate.call import Candidate
 from callgate.config.policies import AgentPolicy, Settings
 from callgate.errors import Denied, Reason, Unknown
-from callgate.pipeline.stage import Passage
+from callgate.pipeline.stage import ModelPassage, ToolPassage
+from callgate.tool import Tool
 from callgate.wire import Format
 
 Decide = Callable[[str, str, str], tuple[Candidate, ...]]
 """Takes agent, model name and api, and returns who may serve; raises as :func:`permitted`."""
+
+MOST_LISTED = 20
+"""Tools that a refusal names."""
 
 REMEMBERED = 1024
 """Decisions that are kept; they follow from the settings alone."""
@@ -28,12 +32,33 @@ class Permission(msgspec.Struct, frozen=True, kw_only=True):
     decide: Decide
     formats: Mapping[str, Format]
 
-    def guard(self, passage: Passage, /) -> None:
+    def guard(self, passage: ModelPassage, /) -> None:
         """Look the model's name up, and refuse it if this agent may not use it."""
         request = passage.request
         assert request is not None
         api = self.formats[passage.call.format].api
         passage.candidates = self.decide(passage.call.caller.agent, request.model, api)
+
+
+class ToolPermission(msgspec.Struct, frozen=True, kw_only=True):
+    """Let an agent call only the tools that its settings name."""
+
+    settings: Settings
+    find: Callable[[str], Tool | None]
+    every: Callable[[], Iterable[Tool]]
+
+    def guard(self, passage: ToolPassage, /) -> None:
+        """Look the tool up, and refuse it if this agent may not call it."""
+        agent = self.settings.agents[passage.call.caller.agent]
+        name = passage.call.name
+        tool = self.find(name)
+        if allows_tool(agent, name):
+            if tool is None:
+                raise _no_tool(agent, name, self.every())
+            passage.tool = tool
+            return
+        # Who may not call a tool does not learn whether there is one.
+        raise _tool_denied(agent, name)
 
 
 def deciding_by(settings: Settings) -> Decide:
@@ -92,6 +117,32 @@ def look_up(settings: Settings, name: str, *, api: str) -> tuple[Candidate, ...]
 
 def _allows(agent: AgentPolicy, name: str) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in agent.models)
+
+
+def allows_tool(agent: AgentPolicy, name: str) -> bool:
+    """Return whether an agent may call a tool of that name."""
+    return any(fnmatchcase(name, pattern) for pattern in agent.tools)
+
+
+def _no_tool(agent: AgentPolicy, name: str, every: Iterable[Tool]) -> Unknown:
+    usable = sorted(tool.name for tool in every if allows_tool(agent, tool.name))
+    near = get_close_matches(name, usable, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else "."
+    listing = ", ".join(usable[:MOST_LISTED]) or "none"
+    more = f" and {len(usable) - MOST_LISTED} more" if len(usable) > MOST_LISTED else ""
+    msg = f"there is no tool {name!r} now{hint} This agent may call: {listing}{more}"
+    fix = "call one of these, or see callgate tools list for where tools come from"
+    return Unknown(msg, reason=Reason(code="unknown_tool", rule="tools", fix=fix))
+
+
+def _tool_denied(agent: AgentPolicy, name: str) -> Denied:
+    listing = ", ".join(agent.tools) or "none"
+    msg = f"the agent {agent.name!r} may not call {name!r}; its tools are: {listing}"
+    fix = f'add "{name}" to tools under [agents.{agent.name}]'
+    rule = f"agents.{agent.name}.tools"
+    return Denied(
+        msg, reason=Reason(code="tool_denied", rule=rule, scope=f"agent:{agent.name}", fix=fix)
+    )
 
 
 def _unknown(settings: Settings, agent: AgentPolicy, name: str) -> Unknown:

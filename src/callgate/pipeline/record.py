@@ -15,7 +15,7 @@ from callgate.call import Reply
 from callgate.clock import Clock
 from callgate.errors import CallgateError, ClientLeft, Refused, StoreDown
 from callgate.pipeline.late import LateOutcomes
-from callgate.pipeline.stage import Next, Passage, staged
+from callgate.pipeline.stage import AnyPassage, Next, staged
 from callgate.redact import redact
 from callgate.store import CallEnd, CallState, Refusal, Store
 
@@ -33,7 +33,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     late: LateOutcomes
 
     @staged
-    async def __call__(self, passage: Passage, next: Next, /) -> AsyncGenerator[Reply]:
+    async def __call__(self, passage: AnyPassage, next: Next, /) -> AsyncGenerator[Reply]:
         """Write the outcome of a call that an attempt's settlement has not written."""
         passage.runner = asyncio.current_task()
         try:
@@ -52,7 +52,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         finally:
             passage.arrive()
 
-    async def _end(self, passage: Passage, error: BaseException | None) -> None:
+    async def _end(self, passage: AnyPassage, error: BaseException | None) -> None:
         if passage.ended:
             return
         end = CallEnd(
@@ -107,8 +107,8 @@ def _state(error: BaseException) -> CallState:
     return "failed"
 
 
-def _refusal(passage: Passage, end: CallEnd) -> Refusal:
-    call, request = passage.call, passage.request
+def _refusal(passage: AnyPassage, end: CallEnd) -> Refusal:
+    call = passage.call
     return Refusal(
         end=end,
         caller=call.caller,
@@ -116,8 +116,8 @@ def _refusal(passage: Passage, end: CallEnd) -> Refusal:
         task=passage.task,
         door=call.door,
         kind=call.kind,
-        target=request.model if request else None,
-        stream=request.stream if request else False,
+        target=passage.target,
+        stream=passage.stream,
         request_bytes=len(call.body),
         client_retry=passage.client_retry,
         started_at=call.started_at,

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 
 import msgspec
 
-from callgate.call import ModelCall, Reply
+from callgate.call import Call, Reply
 from callgate.clock import Clock
 from callgate.errors import (
     BadCredential,
@@ -20,7 +20,7 @@ from callgate.errors import (
     Transient,
 )
 from callgate.pipeline.matrix import strategy_of
-from callgate.pipeline.stage import Held, Next, Passage, staged
+from callgate.pipeline.stage import AnyPassage, Held, Next, staged
 from callgate.store import Store
 from callgate.task import Task
 
@@ -55,7 +55,7 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
     rng: random.Random
 
     @staged
-    async def __call__(self, passage: Passage, next: Next, /) -> AsyncGenerator[Reply]:
+    async def __call__(self, passage: AnyPassage, next: Next, /) -> AsyncGenerator[Reply]:
         """Retry until the reply opens; a reply that breaks after that is not retried."""
         self._refuse_resent(passage)
         self._watch_time(passage)
@@ -79,7 +79,7 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
             tries += 1
             await self.clock.sleep(wait)
 
-    def _refuse_resent(self, passage: Passage) -> None:
+    def _refuse_resent(self, passage: AnyPassage) -> None:
         """Refuse what its client sends again when the retries of its task are used up.
 
         Raises:
@@ -93,7 +93,7 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
             if used >= policy.max_retries:
                 raise _used_up(task, used, policy.max_retries)
 
-    def _watch_time(self, passage: Passage) -> None:
+    def _watch_time(self, passage: AnyPassage) -> None:
         """Let the call end at the deadline of its task, and when its client waits no longer."""
         assert passage.task is not None
         now = self.clock.now()
@@ -104,7 +104,7 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
         if patience is not None:
             passage.await_beginning(patience)
 
-    def _wait(self, passage: Passage, tries: int, failure: Failed) -> float | None:
+    def _wait(self, passage: AnyPassage, tries: int, failure: Failed) -> float | None:
         """Return the seconds to wait before the next try, or None to give up."""
         policy, task = passage.policy, passage.task
         assert policy is not None
@@ -127,7 +127,7 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
         return None if self.store.count_retries(task.id) >= policy.max_retries else wait
 
 
-def _is_next_at_once(failure: Failed, passage: Passage) -> bool:
+def _is_next_at_once(failure: Failed, passage: AnyPassage) -> bool:
     """Whether another way is better than any wait: nobody may be asked here, or not by this key."""
     if isinstance(failure, BreakerOpen):
         return passage.has_other_key or passage.has_others()
@@ -139,7 +139,7 @@ def _left_seconds(task: Task, *, now: float) -> float | None:
     return None if task.deadline_at is None else task.deadline_at - now
 
 
-def _patience_seconds(call: ModelCall, *, now: float) -> float | None:
+def _patience_seconds(call: Call, *, now: float) -> float | None:
     """Return how long a reply may still take to begin, so that its client hears of it in time."""
     waits = call.patience_seconds
     if waits is None:

@@ -6,14 +6,14 @@ from collections.abc import AsyncGenerator, Sequence
 
 import msgspec
 
-from callgate.call import Reply
+from callgate.call import Candidate, Reply
 from callgate.errors import Exhausted, Failed, OverBudget, OverLimit, Refused, Unbounded, Unpriced
 from callgate.pipeline.choosing import Choosing
 from callgate.pipeline.drafting import Drafting
 from callgate.pipeline.earlier import EarlierReplies
 from callgate.pipeline.escalation import Escalation
 from callgate.pipeline.matrix import strategy_of
-from callgate.pipeline.stage import Held, Next, Passage, is_of_provider, staged
+from callgate.pipeline.stage import Held, ModelPassage, Next, ToolPassage, is_of_provider, staged
 from callgate.pipeline.walk import Walk
 
 Cause = Failed | Refused
@@ -28,7 +28,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     earlier: EarlierReplies
 
     @staged
-    async def __call__(self, passage: Passage, next: Next, /) -> AsyncGenerator[Reply]:
+    async def __call__(self, passage: ModelPassage, next: Next, /) -> AsyncGenerator[Reply]:
         """Open the first way that leads to an answer; never switch after the first content."""
         passage.earlier = self.earlier.find(passage)
         causes: list[Cause] = []
@@ -63,7 +63,18 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         yield walk.kept
 
 
-def _leads_on(cause: Cause, passage: Passage) -> bool:
+class RouteTool(msgspec.Struct, frozen=True, kw_only=True):
+    """A tool is served by where it comes from, and by nobody else."""
+
+    def guard(self, passage: ToolPassage, /) -> None:
+        """Name the one way there is."""
+        tool = passage.tool
+        assert tool is not None
+        passage.candidate = Candidate(provider=tool.toolset, model=tool.remote_name)
+        passage.key = tool.key
+
+
+def _leads_on(cause: Cause, passage: ModelPassage) -> bool:
     """Whether another candidate may do what this one could not."""
     if isinstance(cause, Failed):
         return strategy_of(cause).falls_back

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 import msgspec
 
 from callgate.call import Reply
-from callgate.pipeline.stage import Next, Passage, staged
+from callgate.pipeline.stage import AnyPassage, Next, staged
 from callgate.secrets import Secrets as Resolver
 
 
@@ -17,7 +17,7 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
     resolver: Resolver
 
     @staged
-    async def __call__(self, passage: Passage, next: Next, /) -> AsyncGenerator[Reply]:
+    async def __call__(self, passage: AnyPassage, next: Next, /) -> AsyncGenerator[Reply]:
         """Open the rest of the road with the key in the passage; take it out after."""
         reference = passage.key
         passage.credential = None if reference is None else self.resolver.resolve(reference)

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import wraps
 from types import TracebackType
-from typing import ParamSpec, Protocol, runtime_checkable
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
-from callgate.call import Attempt, Candidate, Headers, ModelCall, Reply
+from callgate.call import Attempt, Call, Candidate, Headers, ModelCall, Reply, ToolCall
 from callgate.config.policies import TaskPolicy
 from callgate.errors import ClientLeft, OverLimit, Reason, TimedOut
 from callgate.redact import Secret
 from callgate.store import MadeReply
 from callgate.task import Task
+from callgate.tool import Tool
 from callgate.wire import Format, Request
 from callgate.wire.codec.way_back import WayBack
+
+C_co = TypeVar("C_co", bound=Call, covariant=True)
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,7 +44,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     """The tokens of the earlier reply that the request goes on from; None if nobody knows them."""
 
 
-class Passage(msgspec.Struct, kw_only=True):
+class Passage(msgspec.Struct, Generic[C_co], kw_only=True):
     """One call on its way down the road, with what each stage found out about it.
 
     The call itself never changes. Each field below it is written by one stage only, the one
@@ -49,7 +52,7 @@ class Passage(msgspec.Struct, kw_only=True):
     row whatever happened.
     """
 
-    call: ModelCall
+    call: C_co
     task: Task | None = None
     """identify: the task it belongs to; perhaps not in the store yet."""
     policy: TaskPolicy | None = None
@@ -58,16 +61,12 @@ class Passage(msgspec.Struct, kw_only=True):
     """identify: whether the task exists for this one call, and ends with it."""
     client_retry: int = 0
     """identify: how often its client had sent the same before, where an earlier one was admitted."""
-    request: Request | None = None
-    """parse: what the request says about itself."""
-    candidates: tuple[Candidate, ...] = ()
-    """permission: who may serve it, in order."""
-    earlier: MadeReply | None = None
-    """route: the earlier reply that the request goes on from."""
+    target: str | None = None
+    """parse: the name that the agent asks for."""
+    stream: bool = False
+    """parse: whether the reply is to stream."""
     candidate: Candidate | None = None
     """route: who serves it now."""
-    draft: Draft | None = None
-    """route: the request in the form in which that candidate would get it."""
     key: str | None = None
     """route: the reference of the key that is used."""
     has_others: Callable[[], bool] = bool
@@ -80,14 +79,10 @@ class Passage(msgspec.Struct, kw_only=True):
     """admit: attempts admitted so far; from the first on the call has a row."""
     attempt: Attempt | None = None
     """admit: the attempt that runs now."""
-    counted: tuple[str, ...] = ()
-    """admit: what a count says that is held instead of a proven bound, for the audit row."""
     credential: Secret | None = None
     """secrets: the key of the attempt that runs now."""
     changes: tuple[str, ...] = ()
     """execute: what differs between what came and what left."""
-    limited_to: int | None = None
-    """execute: the output limit that the gate chose, in tokens."""
     opened_at: float | None = None
     """execute: when the first content came, seconds since 1970."""
     ended: bool = False
@@ -191,14 +186,46 @@ class Passage(msgspec.Struct, kw_only=True):
                 timer.cancel()
 
 
-def is_of_provider(refused: OverLimit, passage: Passage) -> bool:
+AnyPassage = Passage[Call]
+PassageT = TypeVar("PassageT", bound=AnyPassage)
+P_contra = TypeVar("P_contra", bound=AnyPassage, contravariant=True)
+
+
+class ModelPassage(Passage[ModelCall], kw_only=True):
+    """A call to a model on its way."""
+
+    request: Request | None = None
+    """parse: what the request says about itself."""
+    candidates: tuple[Candidate, ...] = ()
+    """permission: who may serve it, in order."""
+    earlier: MadeReply | None = None
+    """route: the earlier reply that the request goes on from."""
+    draft: Draft | None = None
+    """route: the request in the form in which the candidate would get it."""
+    limited_to: int | None = None
+    """execute: the output limit that the gate chose, in tokens."""
+
+
+class ToolPassage(Passage[ToolCall], kw_only=True):
+    """A call to a tool on its way."""
+
+    arguments: Mapping[str, Any] | None = None
+    """parse: the arguments, decoded."""
+    tool: Tool | None = None
+    """permission: what is called."""
+
+
+def is_of_provider(refused: OverLimit, passage: AnyPassage) -> bool:
     """Whether a limit is one of the provider that was to serve, and not of who asks."""
     assert passage.candidate is not None
     return refused.reason.scope == f"provider:{passage.candidate.provider}"
 
 
-Next = Callable[[Passage], AbstractAsyncContextManager[Reply]]
-"""The rest of the road, as a stage sees it."""
+Road = Callable[[P_contra], AbstractAsyncContextManager[Reply]]
+"""A road for passages of a kind, or the rest of it."""
+
+Next = Callable[[Any], AbstractAsyncContextManager[Reply]]
+"""The rest of the road, as a stage sees it: it takes the passage that the stage was given."""
 
 
 P = ParamSpec("P")
@@ -272,7 +299,7 @@ def staged(opening: Callable[P, AsyncGenerator[Reply]]) -> Callable[P, Open]:
     return opened
 
 
-class Stage(Protocol):
+class Stage(Protocol[P_contra]):
     """Async context manager around the rest of the road.
 
     Code before ``async with next(passage)`` runs before the call; code after it runs when the
@@ -280,37 +307,39 @@ class Stage(Protocol):
     retry or a fallback can only happen before the first content byte.
     """
 
-    def __call__(self, passage: Passage, next: Next, /) -> AbstractAsyncContextManager[Reply]:
+    def __call__(self, passage: P_contra, next: Next, /) -> AbstractAsyncContextManager[Reply]:
         """Open the call; closing the result ends it."""
         ...
 
 
 @runtime_checkable
-class Guard(Protocol):
+class Guard(Protocol[P_contra]):
     """A stage that decides before the call goes on, at once, and has nothing to do after it."""
 
-    def guard(self, passage: Passage, /) -> None:
+    def guard(self, passage: P_contra, /) -> None:
         """Note what later stages must know, or refuse the call."""
         ...
 
 
-def compose(stages: Sequence[Stage | Guard], last: Next) -> Next:
+def compose(
+    stages: Sequence[Stage[PassageT] | Guard[PassageT]], last: Road[PassageT]
+) -> Road[PassageT]:
     """Wrap ``last`` in ``stages``; the first stage is the outermost."""
     for stage in reversed(stages):
         last = _guarded(stage, last) if isinstance(stage, Guard) else _wrapped(stage, last)
     return last
 
 
-def _guarded(stage: Guard, next: Next) -> Next:
-    def opened(passage: Passage) -> AbstractAsyncContextManager[Reply]:
+def _guarded(stage: Guard[PassageT], next: Road[PassageT]) -> Road[PassageT]:
+    def opened(passage: PassageT) -> AbstractAsyncContextManager[Reply]:
         stage.guard(passage)
         return next(passage)
 
     return opened
 
 
-def _wrapped(stage: Stage, next: Next) -> Next:
-    def opened(passage: Passage) -> AbstractAsyncContextManager[Reply]:
+def _wrapped(stage: Stage[PassageT], next: Road[PassageT]) -> Road[PassageT]:
+    def opened(passage: PassageT) -> AbstractAsyncContextManager[Reply]:
         return stage(passage, next)
 
     return opened

@@ -17,7 +17,7 @@ from callgate.errors import (
     Refused,
 )
 from callgate.pipeline.drafting import Drafting
-from callgate.pipeline.stage import Draft, Passage
+from callgate.pipeline.stage import Draft, ModelPassage
 
 OF_A_KEY: Final = (RateLimited, BreakerOpen, BadCredential, Quarantined)
 """Failures of which another key may know nothing."""
@@ -41,7 +41,7 @@ class Walk:
     """
 
     def __init__(
-        self, passage: Passage, candidates: Sequence[Candidate], drafting: Drafting
+        self, passage: ModelPassage, candidates: Sequence[Candidate], drafting: Drafting
     ) -> None:
         self._passage = passage
         self._drafting = drafting

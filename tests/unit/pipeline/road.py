@@ -25,7 +25,7 @@ from callgate.config.policies import (
 )
 from callgate.gate import Gate, MakeProvider
 from callgate.money import Money
-from callgate.pipeline import Passage
+from callgate.pipeline import ModelPassage
 from callgate.store import CallRow, Store
 from callgate.testing import FakeClock
 from callgate.testing.fakes import Answer, FakeProvider, Silence
@@ -98,7 +98,7 @@ class Road:
         body: bytes | None = None,
         task: str | None = "t1",
         **claims: str,
-    ) -> Passage:
+    ) -> ModelPassage:
         """Return a call that has come in at a door."""
         sent = body or msgspec.json.encode(
             {"model": model, "messages": [{"role": "user", "content": "hi"}], "max_tokens": 100}
@@ -112,9 +112,9 @@ class Road:
             format=format,
             body=sent,
         )
-        return Passage(call=call)
+        return ModelPassage(call=call)
 
-    async def read(self, passage: Passage) -> bytes:
+    async def read(self, passage: ModelPassage) -> bytes:
         """Open a call, read its reply to the end, and close it."""
         async with self.gate.road(passage) as reply:
             return await whole(reply)

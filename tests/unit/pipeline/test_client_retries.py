@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from callgate.errors import Looping, RateLimited, TimedOut, Transient
-from callgate.pipeline import Passage
+from callgate.pipeline import ModelPassage
 from callgate.store import CallRow
 from callgate.testing.clocks import Turn
 from callgate.testing.fakes import Answer, Silence
@@ -21,7 +21,7 @@ DOWN = Transient("500", billed=False)
 OK = Answer()
 
 
-def again(road: Road, n: int = 1, *, task: Any = None, **more: Any) -> Passage:
+def again(road: Road, n: int = 1, *, task: Any = None, **more: Any) -> ModelPassage:
     """Return a call of which its client says that it has sent it ``n`` times before."""
     passage = road.passage(task=task, **more)
     passage.call = msgspec.structs.replace(passage.call, client_retry=n)
@@ -134,7 +134,7 @@ async def test_a_refused_retry_does_not_count_as_one(tmp_path: Path) -> None:
 # How long a client waits.
 
 
-def hurried(road: Road, seconds: float) -> Passage:
+def hurried(road: Road, seconds: float) -> ModelPassage:
     passage = road.passage()
     passage.call = msgspec.structs.replace(passage.call, patience_seconds=seconds)
     return passage

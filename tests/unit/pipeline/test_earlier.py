@@ -13,7 +13,7 @@ import pytest
 from callgate.call import Candidate, Usage
 from callgate.config.policies import AgentPolicy, RoutePolicy
 from callgate.errors import Denied, Unbounded, Unknown
-from callgate.pipeline import Passage
+from callgate.pipeline import ModelPassage
 from callgate.testing.fakes import Answer
 from tests.unit.pipeline.road import PRICE, Line, Road, open_road, settings, whole
 
@@ -40,7 +40,9 @@ def open_here(path: Path, *first: Line, **more: Any) -> AbstractAsyncContextMana
     )
 
 
-def asking(road: Road, model: str = "plain", earlier: str | None = None, **more: Any) -> Passage:
+def asking(
+    road: Road, model: str = "plain", earlier: str | None = None, **more: Any
+) -> ModelPassage:
     page: dict[str, Any] = {"model": model, "input": "hi", "max_output_tokens": 100}
     page |= {} if earlier is None else {"previous_response_id": earlier}
     return road.passage(model, body=json.dumps(page).encode(), format="openai_responses", **more)

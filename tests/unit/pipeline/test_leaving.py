@@ -12,7 +12,7 @@ import pytest
 from callgate.call import Meter, Reply
 from callgate.errors import ClientLeft
 from callgate.money import Money
-from callgate.pipeline import Passage
+from callgate.pipeline import ModelPassage
 from callgate.providers import Outgoing
 from callgate.testing.fakes import Answer
 from tests.unit.pipeline.road import Road, open_road, whole
@@ -45,7 +45,7 @@ class Endless:
 @asynccontextmanager
 async def reading_endlessly(
     path: Path,
-) -> AsyncGenerator[tuple[Road, Endless, Passage, asyncio.Task[None]]]:
+) -> AsyncGenerator[tuple[Road, Endless, ModelPassage, asyncio.Task[None]]]:
     """Open a road whose only reader waits for a stream that never ends."""
     endless = Endless()
     async with open_road(path, make_provider=lambda _policy: endless) as road:

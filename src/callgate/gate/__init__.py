@@ -5,68 +5,45 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from callgate.call import Caller, Candidate, Claims, Reply, new_id
+from callgate.call import Caller, Claims, Reply, new_id
 from callgate.clock import Clock, SystemClock
 from callgate.config.policies import AgentPolicy, ProviderPolicy, Settings
 from callgate.errors import Misconfigured, Reason, Unauthenticated
+from callgate.gate.catalog import Catalog
+from callgate.gate.models import ModelRoad, prices_of
+from callgate.gate.models import explaining as explaining
+from callgate.gate.parts import Parts
+from callgate.gate.providers import MakeProvider as MakeProvider
+from callgate.gate.providers import http_provider as http_provider
+from callgate.gate.roads import road_of
+from callgate.gate.tools import ToolRoad
 from callgate.keys import PREFIX, digest, new_key
 from callgate.money import Money
 from callgate.observe.watch import Plan, Watch
-from callgate.pipeline import ORDER, Execute, Guard, Next, Passage, Stage, compose
-from callgate.pipeline.admit import Admit
-from callgate.pipeline.bounding import Bounding
-from callgate.pipeline.breaker import Breaker
-from callgate.pipeline.choosing import LOOK_BACK_SECONDS, Choosing, Performances
-from callgate.pipeline.counting import Counting
-from callgate.pipeline.drafting import Drafting
+from callgate.pipeline import AnyPassage, Road
+from callgate.pipeline.choosing import Performances
 from callgate.pipeline.earlier import EarlierReplies
-from callgate.pipeline.escalation import Escalation
-from callgate.pipeline.explaining import Asking, Explained, Explaining
 from callgate.pipeline.health import Health
-from callgate.pipeline.identify import Identify, new_task
+from callgate.pipeline.identify import new_task
 from callgate.pipeline.late import LateOutcomes
-from callgate.pipeline.parse import Parse
-from callgate.pipeline.permission import Permission, deciding_by
-from callgate.pipeline.record import Record
-from callgate.pipeline.retry import Retry
-from callgate.pipeline.route import Route
-from callgate.pipeline.secrets import Secrets as SecretsStage
 from callgate.pricing.noted import NotedPrices
-from callgate.pricing.table import PriceTable
 from callgate.providers import Provider
-from callgate.providers.anthropic import Anthropic
-from callgate.providers.azure import Azure
-from callgate.providers.bedrock import Bedrock
-from callgate.providers.counting import Counter, find_tokenizers
-from callgate.providers.gemini import Gemini
-from callgate.providers.http import Dialect, HttpProvider
-from callgate.providers.openai import OpenAI
 from callgate.secrets import Secrets
-from callgate.store import Block, GateIdentity, Key, Performance, Store
+from callgate.store import GateIdentity, Key, Store
 from callgate.store.calendar import Calendar
 from callgate.store.limits import Limit
 from callgate.store.opening import open_store
 from callgate.task import Task
+from callgate.tools import Toolset
 from callgate.wire import ClientFormat
-from callgate.wire.formats import CLIENT_FORMATS, FORMATS
-
-DIALECTS: Mapping[str, Callable[[ProviderPolicy], Dialect]] = {
-    "openai": lambda _: OpenAI(),
-    "anthropic": lambda _: Anthropic(),
-    "gemini": lambda _: Gemini(),
-    "azure": lambda _: Azure(),
-    "bedrock": Bedrock,
-}
-"""What each ``api`` of the settings wants besides its format."""
-
-MakeProvider = Callable[[ProviderPolicy], Provider]
-"""How a provider of the settings becomes one that answers."""
+from callgate.wire.formats import CLIENT_FORMATS
 
 KEY_OUTLIVES_TASK_SECONDS = 3600.0
 """A task key works this long past its task's deadline, so that the end can still be told."""
@@ -81,7 +58,8 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     """All that one version of the settings decides; a reload replaces it whole."""
 
     settings: Settings
-    road: Next
+    roads: Mapping[str, Road[Any]]
+    """By kind of call."""
     providers: Mapping[str, Provider]
     agent_keys: Mapping[bytes, str]
     """Agents by the SHA-256 of the key that the settings refer to."""
@@ -99,18 +77,24 @@ class Gate:
         clock: Clock,
         rng: random.Random,
         make_provider: MakeProvider,
+        toolsets: Sequence[Toolset] = (),
     ) -> None:
         self.store = store
         self.clock = clock
         self.formats: Mapping[str, ClientFormat] = CLIENT_FORMATS
-        self._environ = environ
-        self._rng = rng
         self._make_provider = make_provider
-        self._late = LateOutcomes(store=store, clock=clock)
-        self._health = Health(store, clock)
-        self._earlier = EarlierReplies(store)
-        self._noted = NotedPrices(store, clock)
-        self._performances = Performances(store, clock)
+        self.catalog = Catalog(toolsets)
+        self._parts = Parts(
+            store=store,
+            clock=clock,
+            rng=rng,
+            environ=environ,
+            late=LateOutcomes(store=store, clock=clock),
+            health=Health(store, clock),
+            earlier=EarlierReplies(store),
+            noted=NotedPrices(store, clock),
+            performances=Performances(store, clock),
+        )
         self._setup = self._set_up(settings, old=None)
         self._strangers = 0
         self._strangers_told_at = float("-inf")
@@ -124,6 +108,7 @@ class Gate:
         clock: Clock | None = None,
         rng: random.Random | None = None,
         make_provider: MakeProvider | None = None,
+        toolsets: Sequence[Toolset] = (),
     ) -> Gate:
         """Open the store and build the road.
 
@@ -134,6 +119,7 @@ class Gate:
             rng: Where the jitter of retries comes from.
             make_provider: Who answers for a provider of the settings; over HTTP, unless a test
                 plays it.
+            toolsets: Where tools come from besides those that the settings name.
 
         Raises:
             Misconfigured: The settings, or the store's file, cannot be used.
@@ -152,6 +138,7 @@ class Gate:
                 clock=clock,
                 rng=rng,
                 make_provider=make_provider or http_provider,
+                toolsets=toolsets,
             )
         except BaseException:
             await store.close()
@@ -176,11 +163,11 @@ class Gate:
     @property
     def late(self) -> int:
         """How many attempts have ended and are not booked yet, as the store is down."""
-        return len(self._late)
+        return len(self._parts.late)
 
-    def road(self, passage: Passage, /) -> AbstractAsyncContextManager[Reply]:
+    def road(self, passage: AnyPassage, /) -> AbstractAsyncContextManager[Reply]:
         """Open a call; closing the result ends it, settled and recorded."""
-        return self._setup.road(passage)
+        return self._setup.roads[passage.call.kind](passage)
 
     def authenticate(self, key: str | None, /) -> Caller:
         """Return who holds ``key``.
@@ -285,8 +272,11 @@ class Gate:
 
     async def close(self) -> None:
         """Close providers and store; what was submitted is written first."""
-        await asyncio.gather(*(provider.close() for provider in self._setup.providers.values()))
-        await self._late.close()
+        await asyncio.gather(
+            *(provider.close() for provider in self._setup.providers.values()),
+            *(toolset.close() for toolset in self.catalog.toolsets.values()),
+        )
+        await self._parts.late.close()
         await self.store.close()
 
     async def _load_limits(self) -> None:
@@ -325,13 +315,23 @@ class Gate:
             log.warning("turned away a caller (%d so far): %s", self._strangers, stranger.message)
 
     def _set_up(self, settings: Settings, *, old: Setup | None) -> Setup:
-        secrets = Secrets(self._environ, settings.path.parent if settings.path else Path.cwd())
+        parts = self._parts
+        secrets = Secrets(parts.environ, settings.path.parent if settings.path else Path.cwd())
         opened = self._providers(settings, old)
-        stages = self._stages(settings, secrets, opened)
-        execute = Execute(settings=settings, providers=opened, clock=self.clock)
+        models = ModelRoad(
+            settings=settings,
+            parts=parts,
+            secrets=secrets,
+            providers=opened,
+            prices=prices_of(settings),
+        )
+        tools = ToolRoad(settings=settings, parts=parts, catalog=self.catalog)
         return Setup(
             settings=settings,
-            road=compose([stages[stage] for stage in ORDER], execute),
+            roads={
+                "model": road_of(models, settings=settings, secrets=secrets, parts=parts),
+                "tool": road_of(tools, settings=settings, secrets=secrets, parts=parts),
+            },
             providers=opened,
             agent_keys=_agent_keys(settings, secrets),
         )
@@ -345,103 +345,6 @@ class Gate:
             else self._make_provider(policy)
             for name, policy in settings.providers.items()
         }
-
-    def _stages(
-        self, settings: Settings, secrets: Secrets, opened: Mapping[str, Provider]
-    ) -> Mapping[type, Stage | Guard]:
-        store, clock, formats = self.store, self.clock, self.formats
-        prices = _prices(settings)
-        bounding = Bounding(settings=settings)
-        counter = Counter(
-            settings=settings,
-            providers=opened,
-            secrets=secrets,
-            clock=clock,
-            tokenizers=find_tokenizers(settings, self._environ),
-        )
-        return {
-            Record: Record(store=store, clock=clock, late=self._late),
-            Identify: Identify(settings=settings, store=store),
-            Parse: Parse(formats=formats),
-            Permission: Permission(decide=deciding_by(settings), formats=formats),
-            Route: self._route(settings, prices),
-            Retry: Retry(store=store, clock=clock, rng=self._rng),
-            Breaker: Breaker(
-                settings=settings,
-                resolver=secrets,
-                health=self._health,
-                settled=frozenset(c for route in settings.models.values() for c in route.use),
-            ),
-            Admit: Admit(
-                settings=settings,
-                prices=prices,
-                noted=self._noted,
-                bounding=bounding,
-                counting=Counting(bounding=bounding, count=counter),
-                store=store,
-                clock=clock,
-                late=self._late,
-                calendar=Calendar(settings.gate.zone),
-            ),
-            SecretsStage: SecretsStage(resolver=secrets),
-        }
-
-    def _route(self, settings: Settings, prices: PriceTable) -> Route:
-        clock = self.clock
-        return Route(
-            choosing=Choosing(
-                settings=settings, prices=prices, latest=self._performances.latest, clock=clock
-            ),
-            drafting=Drafting(settings=settings, formats=FORMATS, prices=prices, clock=clock),
-            escalation=Escalation(settings=settings),
-            earlier=self._earlier,
-        )
-
-
-async def explaining(
-    settings: Settings, store: Store | None, asking: Asking, *, clock: Clock
-) -> Explained:
-    """Return where a request would go, by what the store knows now.
-
-    Args:
-        settings: Routes and providers.
-        store: What is known; nothing is where there is no store yet.
-        asking: The request and who sends it.
-        clock: What time it is.
-
-    Raises:
-        Refused: Nowhere.
-        StoreDown: The store does not tell.
-    """
-    prices = _prices(settings)
-    known: Mapping[Candidate, Performance] = {}
-    blocks: Sequence[Block] = ()
-    if store is not None:
-        known = await store.performance(clock.now() - LOOK_BACK_SECONDS)
-        blocks = store.blocks()
-    return Explaining(
-        settings=settings,
-        formats=FORMATS,
-        choosing=Choosing(settings=settings, prices=prices, latest=lambda: known, clock=clock),
-        drafting=Drafting(settings=settings, formats=FORMATS, prices=prices, clock=clock),
-        clock=clock,
-    ).explain(asking, blocks)
-
-
-def _prices(settings: Settings) -> PriceTable:
-    prices = PriceTable.of(settings)
-    if prices.is_older_than_shipped:
-        log.warning(
-            "the price list %s is older than the one that ships with this Callgate; callgate prices "
-            "update takes a newer one, and without the file the one that ships holds",
-            settings.price_file,
-        )
-    return prices
-
-
-def http_provider(policy: ProviderPolicy) -> Provider:
-    """Return a provider of the settings, over HTTP."""
-    return HttpProvider(policy, DIALECTS[policy.api](policy))
 
 
 def _agent_keys(settings: Settings, secrets: Secrets) -> Mapping[bytes, str]:

@@ -1,0 +1,40 @@
+"""The catalog: every tool of a gate under one name, whichever toolset it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+
+from callgate.tool import Tool
+from callgate.tools import Toolset
+
+
+class Catalog:
+    """Finds tools by the names that agents call them.
+
+    Args:
+        toolsets: Where they come from; of two tools of one name the first is it.
+    """
+
+    def __init__(self, toolsets: Sequence[Toolset]) -> None:
+        self.toolsets: Mapping[str, Toolset] = {each.name: each for each in toolsets}
+        self._seen: dict[str, Sequence[Tool]] = {}
+        self._tools: dict[str, Tool] = {}
+
+    def __iter__(self) -> Iterator[Tool]:
+        """Give every tool that is there now, by toolset."""
+        return iter(self._now().values())
+
+    def find(self, name: str, /) -> Tool | None:
+        """Return the tool of that name; None where there is none now."""
+        return self._now().get(name)
+
+    def _now(self) -> Mapping[str, Tool]:
+        """Return all tools by name, sorted anew only where a toolset says something else."""
+        listed = {name: toolset.tools() for name, toolset in self.toolsets.items()}
+        if any(listed[name] is not self._seen.get(name) for name in listed):
+            self._seen = listed
+            self._tools = {}
+            for tool in chain.from_iterable(listed.values()):
+                self._tools.setdefault(tool.name, tool)
+        return self._tools
