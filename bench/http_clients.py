@@ -20,7 +20,7 @@ import uvloop
 from pyreqwest.client import ClientBuilder
 
 from callgate.call import Headers
-from callgate.providers.client import Client, Timeouts
+from callgate.outside.client import Client, Timeouts
 
 CONNECTIONS = 32
 REQUESTS = 12_000

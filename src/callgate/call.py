@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from hashlib import blake2b
 from itertools import count
 from typing import Any, Final, Literal
@@ -12,11 +12,15 @@ import msgspec
 
 from callgate.errors import CallgateError, Refused
 from callgate.money import Money
-from callgate.tool import Progress
 
 Headers = tuple[tuple[str, str], ...]
 """HTTP headers in their order, names in lower case."""
 
+Effect = Literal["read", "write", "destructive"]
+"""What a tool does to the world: nothing, something, or something that cannot be undone."""
+
+Progress = Callable[[float, float | None, str | None], Awaitable[None]]
+"""Takes how far a call is, of how much (None if unknown), and a word about it."""
 
 CostReport = Literal["openrouter", "x-ai"]
 """In whose way a reply tells what it cost."""
@@ -146,6 +150,43 @@ class Reply(msgspec.Struct, kw_only=True):
     fail: Callable[[CallgateError], bytes] | None = None
     """Returns the bytes that end a stream with an error, where that depends on what it has told
     so far; None where the format knows without."""
+
+
+class Tool(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that an agent can call, as a toolset offers it."""
+
+    name: str
+    """What agents call it; no other tool of a gate has the same."""
+    description: str
+    input_schema: Mapping[str, Any]
+    """JSON schema of the arguments: an object."""
+    output_schema: Mapping[str, Any] | None = None
+    """JSON schema of the structured result, where the source promises one."""
+    title: str | None = None
+    effect: Effect = "destructive"
+    """What nobody has declared counts as the worst."""
+    is_idempotent: bool = False
+    """Whether the same call again changes nothing more; a ``read`` always is."""
+    toolset: str
+    """Where it comes from: the name of its toolset."""
+    remote_name: str
+    """What it is called there."""
+    cost: Money | None = Money()
+    """The most that one call of it can cost; None where nobody says."""
+    key: str | None = None
+    """The reference of the secret that a call of it needs; it is resolved just before the call."""
+    takes_key: bool = False
+    """Whether it can be given an idempotency key, so that it does one thing once."""
+    timeout_seconds: float = 60.0
+    """How long one attempt may take."""
+    hints: Mapping[str, Any] | None = None
+    """What its source says about it (``annotations`` of MCP); believed only where it makes matters
+    stricter."""
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether a call may be made again though it is not known if it has happened."""
+        return self.effect == "read" or self.is_idempotent
 
 
 class ToolResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 
-from callgate.tool import Tool
+from callgate.call import Tool
 from callgate.tools import Toolset
 
 

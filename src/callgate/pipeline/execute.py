@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from http import HTTPStatus
 from typing import Final
 
 import msgspec
 
-from callgate.call import Meter, Reply, ToolReply, ToolResult
+from callgate.call import Meter, Reply, Tool, ToolReply, ToolResult
 from callgate.clock import Clock
 from callgate.config.policies import Settings
 from callgate.errors import (
@@ -23,7 +22,6 @@ from callgate.errors import (
 )
 from callgate.pipeline.stage import ModelPassage, ToolPassage, staged
 from callgate.providers import Outgoing, Provider
-from callgate.tool import Tool
 from callgate.tools import Invocation, Toolset
 from callgate.wire.codec.losses import lost
 
@@ -127,7 +125,7 @@ class ExecuteTool(msgspec.Struct, frozen=True, kw_only=True):
 def _reply(result: ToolResult) -> ToolReply:
     meter = Meter(finished=True, reported=result.cost)
     body = msgspec.json.encode(result)
-    return ToolReply(status=HTTPStatus.OK, headers=(), body=body, meter=meter, result=result)
+    return ToolReply(status=200, headers=(), body=body, meter=meter, result=result)
 
 
 def _judged(failure: Failed, tool: Tool) -> Failed:

@@ -9,11 +9,10 @@ from functools import lru_cache
 
 import msgspec
 
-from callgate.call import Candidate
+from callgate.call import Candidate, Tool
 from callgate.config.policies import AgentPolicy, Settings
 from callgate.errors import Denied, Reason, Unknown
 from callgate.pipeline.stage import ModelPassage, ToolPassage
-from callgate.tool import Tool
 from callgate.wire import Format
 
 Decide = Callable[[str, str, str], tuple[Candidate, ...]]

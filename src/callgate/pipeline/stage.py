@@ -11,13 +11,12 @@ from typing import Any, Generic, ParamSpec, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
-from callgate.call import Attempt, Call, Candidate, Headers, ModelCall, Reply, ToolCall
+from callgate.call import Attempt, Call, Candidate, Headers, ModelCall, Reply, Tool, ToolCall
 from callgate.config.policies import TaskPolicy
 from callgate.errors import ClientLeft, OverLimit, Reason, TimedOut
 from callgate.redact import Secret
 from callgate.store import MadeReply
 from callgate.task import Task
-from callgate.tool import Tool
 from callgate.wire import Format, Request
 from callgate.wire.codec.way_back import WayBack
 

@@ -7,10 +7,10 @@ from typing import Final
 
 import msgspec
 
+from callgate.call import Tool
 from callgate.errors import InvalidArguments, Misconfigured, Reason
 from callgate.pipeline.schemas import Flaw, Schema
 from callgate.pipeline.stage import ToolPassage
-from callgate.tool import Tool
 
 MOST_FLAWS: Final = 5
 """How many flaws one refusal tells: an agent puts right what it reads."""

@@ -13,8 +13,8 @@ import msgspec
 from callgate.call import Headers, Reply
 from callgate.config.policies import ProviderPolicy
 from callgate.errors import BrokenReply, Failed, TimedOut, Transient
+from callgate.outside.client import Client, Response, Timeouts
 from callgate.providers import Outgoing
-from callgate.providers.client import Client, Response, Timeouts
 from callgate.wire import Format, Scanner
 from callgate.wire.codec.way_back import STREAM_HEADERS
 from callgate.wire.event_stream import CONTENT_TYPE

@@ -12,9 +12,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from callgate.call import ToolResult
+from callgate.call import Progress, Tool, ToolResult
 from callgate.redact import Secret
-from callgate.tool import Progress, Tool
 
 
 class Invocation(msgspec.Struct, frozen=True, kw_only=True):

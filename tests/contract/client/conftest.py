@@ -11,7 +11,7 @@ import pytest
 import trustme
 import uvloop
 
-from callgate.providers.client import Client
+from callgate.outside.client import Client
 from tests.contract.client.peers import connect
 
 

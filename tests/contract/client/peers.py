@@ -15,7 +15,7 @@ import pytest
 
 from callgate.call import Headers
 from callgate.errors import Failed
-from callgate.providers.client import Client, Response, Timeouts
+from callgate.outside.client import Client, Response, Timeouts
 
 
 class Conversation:

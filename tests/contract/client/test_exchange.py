@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from callgate.errors import Failed, Misconfigured, Transient
-from callgate.providers.client import Client
+from callgate.outside.client import Client
 from tests.contract.client.peers import (
     BODY,
     CHUNKED,

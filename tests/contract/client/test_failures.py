@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from callgate.errors import BrokenReply, Failed, TimedOut, Transient
-from callgate.providers.client import Client, Response
+from callgate.outside.client import Client, Response
 from tests.contract.client.peers import (
     BODY,
     CHUNKED,

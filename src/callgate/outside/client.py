@@ -1,4 +1,4 @@
-"""The way out: one HTTP client for each provider, that changes nothing and hides nothing.
+"""The way out: one HTTP client for each provider or tool, that changes nothing and hides nothing.
 
 No redirects, no cookies, no decompression, no retries, no proxy from the environment: what is sent
 is what was asked, and what came is what is passed on.
@@ -20,7 +20,7 @@ from yarl import URL
 
 from callgate.call import Headers
 from callgate.errors import BrokenReply, Misconfigured, TimedOut, Transient
-from callgate.providers.connections import Connector, ask_once, reply_limit, tell
+from callgate.outside.connections import Connector, ask_once, reply_limit, tell
 
 LONGEST_HEADER: Final = 65_536
 """The library's own limit of 8 KB would lose a reply, perhaps a billed one, for one long header."""
@@ -149,7 +149,7 @@ class Response:
 
 
 class Client:
-    """Sends requests to one provider; make it inside the event loop that uses it.
+    """Sends requests to one provider or tool; make it inside the event loop that uses it.
 
     It opens as many connections as there are requests at once: limits belong to the store.
 
