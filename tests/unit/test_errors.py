@@ -162,7 +162,7 @@ def test_a_reason_tells_a_client_just_what_it_knows() -> None:
     assert msgspec.to_builtins(reason) == {"code": "over_budget", "limit": 5, "fix": "raise it"}
 
 
-ROOMS = ("pipeline", "store", "wire", "gate.py", "doors/exchange.py")
+ROOMS = ("pipeline", "store", "wire", "gate", "doors/exchange.py")
 """Where a refusal is made that reaches an agent."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from callgate.errors import CallgateError, ClientLeft, Failed
+from callgate.errors import CallgateError, ClientLeft, Failed, OutcomeUnknown
 from callgate.pipeline.matrix import strategy_of
 from callgate.pipeline.stage import AnyPassage
 from callgate.pipeline.terms import Ending, Known
@@ -62,6 +62,8 @@ def settlement_of(
 def _attempt_state(error: BaseException | None) -> AttemptState:
     if error is None:
         return "ok"
+    if isinstance(error, OutcomeUnknown):
+        return "unknown"
     return "left" if isinstance(error, HUNG_UP) else "failed"
 
 

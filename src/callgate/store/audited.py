@@ -15,7 +15,8 @@ CallState = Literal["running", "ok", "refused", "failed", "left"]
 """``left``: the reader hung up before the end."""
 
 AttemptState = Literal["running", "ok", "failed", "left", "unknown"]
-"""``unknown``: its owner died; it is booked at its reservation."""
+"""``unknown``: nobody knows what came of it, as its owner died, or as a tool that changes something did
+not answer; it is booked at its reservation."""
 
 
 class TaskRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""Fakes for the edges of the road: a provider that answers from a script."""
+"""Fakes for the edges of the road: providers and tools that answer from a script."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
-from callgate.call import Meter, Reply, Usage
+from callgate.call import Meter, Reply, Tool, ToolResult, Usage
 from callgate.money import Money
 from callgate.providers import Outgoing
+from callgate.tools import Invocation
 
 ANSWER = b'{"choices":[{"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}]}'
 
@@ -72,6 +73,46 @@ class FakeProvider:
             yield Reply(status=200, headers=(), body=line.body, meter=meter)
         else:
             yield Reply(status=200, headers=(), chunks=_play(line, meter), meter=meter)
+
+    async def close(self) -> None:
+        """Count the closings."""
+        self.closed += 1
+
+
+class FakeToolset:
+    """Tools that play one script, line by line: an exception is raised, a result is returned."""
+
+    def __init__(
+        self, *tools: Tool, script: Sequence[ToolResult | Silence | BaseException] = ()
+    ) -> None:
+        self.name = tools[0].toolset
+        self.script = list(script)
+        self.called: list[Invocation] = []
+        """What reached them."""
+        self.reached = asyncio.Event()
+        """Set when the first call has reached them."""
+        self.closed = 0
+        self._tools = tools
+
+    def tools(self) -> Sequence[Tool]:
+        """Return them all."""
+        return self._tools
+
+    def lists(self, *tools: Tool) -> None:
+        """Have other tools from now on."""
+        self._tools = tools
+
+    async def call(self, invocation: Invocation, /) -> ToolResult:
+        """Play the next line."""
+        self.called.append(invocation)
+        self.reached.set()
+        line = self.script.pop(0)
+        if isinstance(line, BaseException):
+            raise line
+        if isinstance(line, Silence):
+            never: asyncio.Future[ToolResult] = asyncio.get_running_loop().create_future()
+            return await never
+        return line
 
     async def close(self) -> None:
         """Count the closings."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
-from collections.abc import AsyncGenerator, Generator, Mapping
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,17 @@ from typing import Any
 
 import msgspec
 
-from callgate.call import Caller, Candidate, Claims, ModelCall, Reply, new_id
+from callgate.call import (
+    Caller,
+    Candidate,
+    Claims,
+    ModelCall,
+    Reply,
+    ToolCall,
+    ToolReply,
+    ToolResult,
+    new_id,
+)
 from callgate.config.policies import (
     AgentPolicy,
     Api,
@@ -25,10 +35,11 @@ from callgate.config.policies import (
 )
 from callgate.gate import Gate, MakeProvider
 from callgate.money import Money
-from callgate.pipeline import ModelPassage
+from callgate.pipeline import ModelPassage, ToolPassage
 from callgate.store import CallRow, Store
 from callgate.testing import FakeClock
 from callgate.testing.fakes import Answer, FakeProvider, Silence
+from callgate.tools import Toolset
 
 Line = Answer | Silence | BaseException
 """One line of a provider's script."""
@@ -64,7 +75,9 @@ def settings(path: Path, *, budget: str | None = "1", **changes: Any) -> Setting
             "gratis": _route("gratis", "first:unpriced"),
         },
         agents={
-            "worker": AgentPolicy(name="worker", models=("smart", "plain", "other", "gratis")),
+            "worker": AgentPolicy(
+                name="worker", models=("smart", "plain", "other", "gratis"), tools=("note", "far.*")
+            ),
             "helper": AgentPolicy(name="helper", models=("second:*",)),
         },
         tasks={"default": TaskPolicy(type="default", budget=None if budget is None else Money.dollars(budget))},
@@ -113,6 +126,30 @@ class Road:
             body=sent,
         )
         return ModelPassage(call=call)
+
+    def tool_passage(
+        self, name: str, *, body: bytes = b"{}", task: str | None = "t1", **claims: str
+    ) -> ToolPassage:
+        """Return a call to a tool that has come in at a door."""
+        call = ToolCall(
+            id=new_id("call"),
+            door="python",
+            caller=Caller(agent="worker"),
+            claims=Claims(task_id=task, **claims),
+            started_at=self.clock.now(),
+            name=name,
+            body=body,
+        )
+        return ToolPassage(call=call)
+
+    async def call(
+        self, name: str = "note", *, body: bytes | None = None, **more: str
+    ) -> ToolResult:
+        """Call a tool and return what it said."""
+        passage = self.tool_passage(name, body=body or b'{"text":"hi"}', **more)
+        async with self.gate.road(passage) as reply:
+            assert isinstance(reply, ToolReply)
+            return reply.result
 
     async def read(self, passage: ModelPassage) -> bytes:
         """Open a call, read its reply to the end, and close it."""
@@ -163,6 +200,7 @@ async def open_road(
     second: tuple[Line, ...] = (),
     third: tuple[Line, ...] = (),
     make_provider: MakeProvider | None = None,
+    toolsets: Sequence[Toolset] = (),
     environ: Mapping[str, str] = KEYS,
     **changes: Any,
 ) -> AsyncGenerator[Road]:
@@ -179,6 +217,7 @@ async def open_road(
         clock=clock,
         rng=random.Random(0),
         make_provider=make_provider or (lambda policy: providers[policy.name]),
+        toolsets=toolsets,
     )
     try:
         yield Road(gate, gate.store, clock, providers)

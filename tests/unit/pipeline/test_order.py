@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from callgate import gate as composition
+from callgate.gate import roads as composition
 from callgate.pipeline import ORDER
 from callgate.pipeline.admit import Admit
 from callgate.pipeline.breaker import Breaker
@@ -18,8 +18,10 @@ from callgate.pipeline.record import Record
 from callgate.pipeline.retry import Retry
 from callgate.pipeline.route import Route
 from callgate.pipeline.secrets import Secrets
+from callgate.pipeline.validate import Validate
 from tests.unit.pipeline import test_breaker as breaker
 from tests.unit.pipeline import test_road as road
+from tests.unit.pipeline import test_tool_road as tools
 
 Behaviour = Callable[[Path], Awaitable[None]]
 
@@ -28,6 +30,7 @@ SHOWN_BY: dict[type, Behaviour] = {
     Identify: road.test_a_task_of_another_user_is_refused,
     Parse: road.test_what_cannot_be_read_leaves_a_row_too,
     Permission: road.test_a_refused_call_leaves_a_row_and_no_attempt,
+    Validate: tools.test_arguments_that_the_schema_does_not_allow_are_refused,
     Route: road.test_when_retries_run_out_the_next_candidate_answers,
     Retry: road.test_a_transient_failure_is_tried_again_after_growing_waits,
     Breaker: breaker.test_who_fails_again_and_again_is_not_asked_any_more,
