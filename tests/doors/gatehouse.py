@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from callgate.config import load
 from callgate.config.policies import Settings
 from callgate.doors.app import http_app
 from callgate.doors.server import Server
-from callgate.gate import Gate, MakeProvider
+from callgate.gate import Gate, MakeProvider, Toolset
 from callgate.keys import digest, new_key
 from callgate.store import CallRow, Key
 from callgate.testing.simulator import Simulator
@@ -59,6 +59,7 @@ models = [
   {routes}"smart", "careful", "quick", "openai:gpt-*", "openai:text-embedding-*",
   "anthropic:claude-*", "gemini:gemini-*",
 ]
+tools = ["note", "far.*"]
 
 [tasks.default]
 budget = "$1"
@@ -133,6 +134,7 @@ async def open_gatehouse(
     routes: Mapping[str, str] | None = None,
     providers: Mapping[str, str] | None = None,
     clock: Clock | None = None,
+    toolsets: Sequence[Toolset] = (),
 ) -> AsyncGenerator[Gatehouse]:
     """Start a provider that plays ``script``, and a gate before it.
 
@@ -146,6 +148,7 @@ async def open_gatehouse(
         providers: Lines of more providers, by name; ``URL`` stands for where the simulator is.
             Those of ``openai`` are more lines of the one that is there.
         clock: The time, where a test moves it.
+        toolsets: Where tools come from; the agent may call those called ``note`` and ``far.…``.
     """
     more = {"openai": 'read_timeout = "5s"', **(providers or {})}
     openai_lines = more.pop("openai")
@@ -165,7 +168,13 @@ async def open_gatehouse(
             )
         )
         settings = _narrowed(load(config, environ=ENVIRON))
-        gate = await Gate.open(settings, environ=ENVIRON, make_provider=make_provider, clock=clock)
+        gate = await Gate.open(
+            settings,
+            environ=ENVIRON,
+            make_provider=make_provider,
+            clock=clock,
+            toolsets=toolsets,
+        )
         server = Server(http_app(gate), host="127.0.0.1", port=0, drain_seconds=5)
         await server.start()
         try:

@@ -89,6 +89,11 @@ class GatePolicy(msgspec.Struct, frozen=True, kw_only=True):
         return parse_zone(self.timezone)
 
     @property
+    def drain_limit_seconds(self) -> float:
+        """How long a call goes on when its client has hung up."""
+        return self.drain_seconds if self.on_disconnect == "drain" else 0.0
+
+    @property
     def store_file(self) -> Path | None:
         """The file of the store; None where it is on a server."""
         kind, _, file = self.store.partition(":")

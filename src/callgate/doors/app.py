@@ -10,7 +10,14 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from callgate.doors import anthropic_api, control_api, gemini_api, models_api, openai_api
+from callgate.doors import (
+    anthropic_api,
+    control_api,
+    gemini_api,
+    models_api,
+    openai_api,
+    tools_api,
+)
 from callgate.doors.exchange import WORDS, Exchange, Family, ModelEndpoint
 from callgate.errors import CallgateError
 from callgate.gate import Gate
@@ -50,6 +57,7 @@ def _rest(gate: Gate) -> Starlette:
         routes=[
             *models_api.routes(gate),
             *control_api.routes(gate),
+            *tools_api.routes(gate),
             Route("/healthz", _healthy, methods=["GET"]),
             Route("/{path:path}", Elsewhere(gate)),
         ],

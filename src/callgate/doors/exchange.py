@@ -32,7 +32,7 @@ from callgate.errors import (
     Unknown,
 )
 from callgate.gate import Gate
-from callgate.pipeline import ModelPassage
+from callgate.pipeline import AnyPassage, ModelPassage
 from callgate.wire import ClientFormat
 from callgate.wire.replies import CUT
 
@@ -249,7 +249,7 @@ class Watch:
 
     __slots__ = ("_drain_seconds", "_exchange", "_passage", "_task", "_timer")
 
-    def __init__(self, exchange: Exchange, passage: ModelPassage, drain_seconds: float) -> None:
+    def __init__(self, exchange: Exchange, passage: AnyPassage, drain_seconds: float) -> None:
         self._exchange = exchange
         self._passage = passage
         self._drain_seconds = drain_seconds
@@ -333,9 +333,7 @@ class ModelEndpoint:
         )
 
     async def _carry(self, exchange: Exchange, passage: ModelPassage) -> None:
-        policy = self._gate.settings.gate
-        drain_seconds = policy.drain_seconds if policy.on_disconnect == "drain" else 0.0
-        watch = Watch(exchange, passage, drain_seconds)
+        watch = Watch(exchange, passage, self._gate.settings.gate.drain_limit_seconds)
         reply: Reply | None = None
         try:
             async with self._gate.road(passage) as reply:
@@ -348,12 +346,12 @@ class ModelEndpoint:
             return
         except Exception:
             log.exception("call %s failed by a mistake of the gate's own", passage.call.id)
-            await self._tell(exchange, passage, _mistake(passage.call.id), reply)
+            await self._tell(exchange, passage, mistake(passage.call.id), reply)
             return
         finally:
             watch.end()
         if reply.chunks is None and not passage.left:
-            headers = [*_headers(passage, reply.headers), *_limited(passage, reply)]
+            headers = [*own_headers(passage, reply.headers), *_limited(passage, reply)]
             await exchange.answer(reply.status, headers, reply.body or b"")
 
     async def _tell(
@@ -372,7 +370,7 @@ async def _relay(
     exchange: Exchange, passage: ModelPassage, reply: Reply, chunks: AsyncIterator[bytes]
 ) -> None:
     """Send a stream as it comes; read on without sending once the client is gone."""
-    headers = [*_headers(passage, reply.headers), *_limited(passage, reply)]
+    headers = [*own_headers(passage, reply.headers), *_limited(passage, reply)]
     await exchange.start(reply.status, headers)
     async for chunk in chunks:
         if not passage.left:
@@ -399,7 +397,7 @@ async def answer_error(
     else:
         body = format.error_body(error)
         headers = (("content-type", "application/json"),)
-    await exchange.answer(status, [*_headers(passage, headers), *_retry_headers(error)], body)
+    await exchange.answer(status, [*own_headers(passage, headers), *retry_headers(error)], body)
 
 
 def _is_readable(body: bytes) -> bool:
@@ -410,7 +408,7 @@ def _is_readable(body: bytes) -> bool:
         return False
 
 
-def _retry_headers(error: CallgateError) -> list[tuple[str, str]]:
+def retry_headers(error: CallgateError) -> list[tuple[str, str]]:
     """Say whether the client should try again: after our own tries it should not."""
     if isinstance(error, Refused) and error.may_retry:
         seconds = error.retry_after_seconds if isinstance(error, OverLimit) else 1.0
@@ -425,7 +423,7 @@ def _retry_headers(error: CallgateError) -> list[tuple[str, str]]:
     return headers
 
 
-def _headers(passage: ModelPassage | None, headers: Headers) -> list[tuple[str, str]]:
+def own_headers(passage: AnyPassage | None, headers: Headers) -> list[tuple[str, str]]:
     """Return a reply's headers with the gate's own."""
     kept = [pair for pair in headers if pair[0] != "content-length"]
     if passage is None:
@@ -444,7 +442,7 @@ def _limited(passage: ModelPassage, reply: Reply) -> list[tuple[str, str]]:
     return [("callgate-limited", f"max_tokens={limit}")]
 
 
-def _mistake(call_id: str) -> CallgateError:
+def mistake(call_id: str) -> CallgateError:
     """Return what a client is told of a mistake of ours: where to look, and nothing from within."""
     fix = f"look for {call_id} in the gate's log, and report what it says"
     msg = f"the gate made a mistake of its own; {fix}"

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from callgate.call import Caller, Claims, ModelCall, Reply, Usage, new_id
+from callgate.call import (
+    Caller,
+    Claims,
+    ModelCall,
+    Reply,
+    Tool,
+    ToolCall,
+    ToolResult,
+    Usage,
+    new_id,
+)
 from callgate.config import builtin as builtin_settings
 from callgate.config import environment, find, load
 from callgate.config.policies import Settings
 from callgate.errors import CallgateError, Misconfigured, Unknown
-from callgate.gate import Gate
+from callgate.gate import Gate, Toolset
 from callgate.money import Money
 from callgate.observe.receipt import Receipt, make_receipt
-from callgate.pipeline import ModelPassage
+from callgate.pipeline import AnyPassage, ModelPassage, ToolPassage
 from callgate.pipeline.permission import look_up
 from callgate.task import Task
 from callgate.wire.formats import ADDRESSED
@@ -28,6 +38,8 @@ if TYPE_CHECKING:
     from httpx2 import AsyncBaseTransport
 
 DOOR = "python"
+
+T = TypeVar("T")
 
 FORMAT_OF_API = {
     "openai": "openai_chat",
@@ -98,13 +110,7 @@ class TaskDoor:
             Failed: The provider said no, or did not answer, after all retries.
         """
         passage = self._passage(name, {**fields, "stream": False} if "stream" in fields else fields)
-        carried = asyncio.create_task(self._carry(passage))
-        self._keep(carried)
-        try:
-            reply = await asyncio.shield(carried)
-        except asyncio.CancelledError:
-            passage.leave(self._drain_seconds)
-            raise
+        reply = await self._patiently(passage, self._carry(passage))
         return ModelReply(
             call_id=passage.call.id,
             body=msgspec.json.decode(reply.body or b"{}"),
@@ -131,6 +137,36 @@ class TaskDoor:
                 passage.leave(self._drain_seconds)
                 _empty(pieces)
 
+    async def tool(self, name: str, /, **arguments: object) -> ToolResult:
+        """Call a tool, and wait for what it says.
+
+        Args:
+            name: A tool of the settings, such as ``web_search`` or ``git.log``.
+            arguments: What it takes, as its schema has it.
+
+        Returns:
+            What it said, also where it says that it failed (``is_error``).
+
+        Raises:
+            Refused: The gate said no; ``.reason`` names the rule and what to do.
+            Failed: The tool could not be called, or did not answer, after all retries.
+        """
+        call = ToolCall(
+            id=new_id("call"),
+            door=DOOR,
+            caller=self._caller,
+            claims=Claims(task_id=self._task.id),
+            started_at=self._gate.clock.now(),
+            name=name,
+            body=msgspec.json.encode(arguments),
+        )
+        passage = ToolPassage(call=call)
+        return await self._patiently(passage, self._said(passage))
+
+    def tools(self) -> Sequence[Tool]:
+        """Return the tools that this task may call now, with their schemas."""
+        return self._gate.tools(self._caller)
+
     def transport(self) -> AsyncBaseTransport:
         """Return an HTTP transport for an official SDK, which needs no second process.
 
@@ -143,9 +179,12 @@ class TaskDoor:
         return Transport(self._gate, self._task)
 
     @property
+    def _caller(self) -> Caller:
+        return Caller(agent=self._task.agent, task_id=self._task.id)
+
+    @property
     def _drain_seconds(self) -> float:
-        policy = self._gate.settings.gate
-        return policy.drain_seconds if policy.on_disconnect == "drain" else 0.0
+        return self._gate.settings.gate.drain_limit_seconds
 
     def _passage(self, name: str, fields: Mapping[str, object]) -> ModelPassage:
         task, format = self._task, self._format_for(name)
@@ -156,7 +195,7 @@ class TaskDoor:
         call = ModelCall(
             id=new_id("call"),
             door=DOOR,
-            caller=Caller(agent=task.agent, task_id=task.id),
+            caller=self._caller,
             claims=Claims(task_id=task.id),
             started_at=self._gate.clock.now(),
             format=format,
@@ -173,6 +212,20 @@ class TaskDoor:
         served = next(filter(None, (look_up(settings, name, api=api) for api in FORMAT_OF_API)), ())
         api = settings.providers[served[0].provider].api if served else "openai"
         return FORMAT_OF_API.get(api, FORMAT_OF_API["openai"])
+
+    async def _patiently(self, passage: AnyPassage, carrying: Coroutine[Any, Any, T]) -> T:
+        """Carry a call to its end; one whose caller is cancelled is settled all the same."""
+        carried = asyncio.create_task(carrying)
+        self._keep(carried)
+        try:
+            return await asyncio.shield(carried)
+        except asyncio.CancelledError:
+            passage.leave(self._drain_seconds)
+            raise
+
+    async def _said(self, passage: ToolPassage) -> ToolResult:
+        async with self._gate.tool_road(passage) as reply:
+            return reply.result
 
     async def _carry(self, passage: ModelPassage) -> Reply:
         async with self._gate.road(passage) as reply:
@@ -252,7 +305,10 @@ class GateDoor:
 
 @asynccontextmanager
 async def open_gate(
-    settings: Settings | Path | str | None = None, *, agent: str | None = None
+    settings: Settings | Path | str | None = None,
+    *,
+    agent: str | None = None,
+    toolsets: Sequence[Toolset] = (),
 ) -> AsyncGenerator[GateDoor]:
     """Open a gate in this process.
 
@@ -260,13 +316,14 @@ async def open_gate(
         settings: The settings, or their file; ``callgate.toml`` here or above if left out, and
             the built-in settings where there is none.
         agent: Whose permissions hold; may be left out where the settings name one agent only.
+        toolsets: Where tools come from besides those that the settings name.
 
     Raises:
         Misconfigured: The settings cannot be used, or do not tell which agent this is.
     """
     environ = environment()
     resolved = _settings(settings, environ)
-    gate = await Gate.open(resolved, environ=environ)
+    gate = await Gate.open(resolved, environ=environ, toolsets=toolsets)
     try:
         door = GateDoor(gate, _agent(resolved, agent))
         async with gate.watching():

@@ -8,11 +8,11 @@ import random
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
-from callgate.call import Caller, Claims, Reply, new_id
+from callgate.call import Caller, Claims, Reply, Tool, ToolReply, new_id
 from callgate.clock import Clock, SystemClock
 from callgate.config.policies import AgentPolicy, ProviderPolicy, Settings
 from callgate.errors import Misconfigured, Reason, Unauthenticated
@@ -27,12 +27,13 @@ from callgate.gate.tools import ToolRoad
 from callgate.keys import PREFIX, digest, new_key
 from callgate.money import Money
 from callgate.observe.watch import Plan, Watch
-from callgate.pipeline import AnyPassage, Road
+from callgate.pipeline import AnyPassage, Road, ToolPassage
 from callgate.pipeline.choosing import Performances
 from callgate.pipeline.earlier import EarlierReplies
 from callgate.pipeline.health import Health
 from callgate.pipeline.identify import new_task
 from callgate.pipeline.late import LateOutcomes
+from callgate.pipeline.permission import allows_tool
 from callgate.pricing.noted import NotedPrices
 from callgate.providers import Provider
 from callgate.secrets import Secrets
@@ -41,7 +42,7 @@ from callgate.store.calendar import Calendar
 from callgate.store.limits import Limit
 from callgate.store.opening import open_store
 from callgate.task import Task
-from callgate.tools import Toolset
+from callgate.tools import Toolset as Toolset
 from callgate.wire import ClientFormat
 from callgate.wire.formats import CLIENT_FORMATS
 
@@ -169,6 +170,11 @@ class Gate:
         """Open a call; closing the result ends it, settled and recorded."""
         return self._setup.roads[passage.call.kind](passage)
 
+    def tool_road(self, passage: ToolPassage, /) -> AbstractAsyncContextManager[ToolReply]:
+        """Open a call to a tool, as :meth:`road` does."""
+        # The end of that road gives no other reply.
+        return cast("AbstractAsyncContextManager[ToolReply]", self.road(passage))
+
     def authenticate(self, key: str | None, /) -> Caller:
         """Return who holds ``key``.
 
@@ -184,6 +190,14 @@ class Gate:
     def agent(self, caller: Caller, /) -> AgentPolicy | None:
         """Return what the settings say about a caller's agent."""
         return self.settings.agents.get(caller.agent)
+
+    def tools(self, caller: Caller, /) -> Sequence[Tool]:
+        """Return the tools that a caller may call now, by name."""
+        agent = self.settings.agents.get(caller.agent)
+        if agent is None:
+            return ()
+        usable = (tool for tool in self.catalog if allows_tool(agent, tool.name))
+        return sorted(usable, key=lambda tool: tool.name)
 
     async def create_task(
         self,
