@@ -13,7 +13,7 @@ import msgspec
 from callgate.call import COUNTED
 from callgate.clock import rfc3339
 from callgate.config.policies import Settings
-from callgate.store import CallRow, Store, TaskRow
+from callgate.store import AttemptRow, CallRow, Store, TaskRow
 from callgate.wire.replies import CUT
 
 LIMITED: Final = re.compile(r"max_(completion_|output_)?tokens=|maxOutputTokens=")
@@ -44,6 +44,19 @@ class ModelLine(msgspec.Struct, frozen=True, kw_only=True):
     """By which prices; more than one where a price has changed, or a reply was served otherwise."""
 
 
+class ToolLine(msgspec.Struct, frozen=True, kw_only=True):
+    """What one tool did for the task."""
+
+    tool: str
+    calls: int
+    attempts: int
+    cost_nano_usd: int
+    """As far as it is known."""
+    unknown_costs: int
+    unknown_outcomes: int
+    """Attempts of which nobody knows whether they have done their work."""
+
+
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """A task on one page; money in nano-dollars, times RFC 3339, lengths in seconds."""
 
@@ -66,6 +79,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     p50_seconds: float | None
     p99_seconds: float | None
     models: tuple[ModelLine, ...]
+    tools: tuple[ToolLine, ...]
     counted: int
     """Attempts that held a count of their tokens, as a proven bound did not fit into a budget."""
     resent: int
@@ -122,7 +136,8 @@ def _receipt(row: TaskRow, calls: Sequence[CallRow], settings: Settings | None) 
         failed=_grouped([call for call in calls if call.state in {"failed", "left"}]),
         p50_seconds=percentile(lengths, 0.50),
         p99_seconds=percentile(lengths, 0.99),
-        models=_models(calls),
+        models=_models([call for call in calls if call.kind == "model"]),
+        tools=_tools([call for call in calls if call.kind == "tool"]),
         counted=sum(COUNTED in attempt.changes for call in calls for attempt in call.attempts),
         resent=sum(call.client_retry > 0 for call in calls),
         limited=sum(_was_limited(call) for call in calls),
@@ -162,12 +177,40 @@ def _line(model: str, tries: Sequence[tuple[CallRow, int]]) -> ModelLine:
         attempts=len(attempts),
         input_tokens=sum(usage.total_input_tokens for usage in usages),
         output_tokens=sum(usage.total_output_tokens for usage in usages),
-        cost_nano_usd=sum(attempt.cost.nano for attempt in attempts if attempt.cost is not None),
-        unknown_costs=sum(each.cost is None and each.state != "running" for each in attempts),
+        cost_nano_usd=_cost(attempts),
+        unknown_costs=_unknown_costs(attempts),
         price_versions=tuple(
             sorted({attempt.price_version for attempt in attempts if attempt.price_version})
         ),
     )
+
+
+def _tools(calls: Sequence[CallRow]) -> tuple[ToolLine, ...]:
+    named: dict[str, list[CallRow]] = {}
+    for call in calls:
+        if call.attempts:
+            named.setdefault(call.target or "", []).append(call)
+    return tuple(_tool_line(tool, its) for tool, its in sorted(named.items()))
+
+
+def _tool_line(tool: str, calls: Sequence[CallRow]) -> ToolLine:
+    attempts = [attempt for call in calls for attempt in call.attempts]
+    return ToolLine(
+        tool=tool,
+        calls=len(calls),
+        attempts=len(attempts),
+        cost_nano_usd=_cost(attempts),
+        unknown_costs=_unknown_costs(attempts),
+        unknown_outcomes=sum(attempt.state == "unknown" for attempt in attempts),
+    )
+
+
+def _cost(attempts: Sequence[AttemptRow]) -> int:
+    return sum(attempt.cost.nano for attempt in attempts if attempt.cost is not None)
+
+
+def _unknown_costs(attempts: Sequence[AttemptRow]) -> int:
+    return sum(each.cost is None and each.state != "running" for each in attempts)
 
 
 def _was_limited(call: CallRow) -> bool:

@@ -13,7 +13,14 @@ from rich.console import Console
 from callgate.config import builtin
 from callgate.doors.cli.receipt import render
 from callgate.doors.cli.screen import WIDE
-from callgate.observe.receipt import ModelLine, Receipt, Refused, make_receipt, percentile
+from callgate.observe.receipt import (
+    ModelLine,
+    Receipt,
+    Refused,
+    ToolLine,
+    make_receipt,
+    percentile,
+)
 from callgate.store import GateIdentity, Store
 from callgate.store.sqlite import SqliteStore
 from callgate.testing.clocks import FakeClock
@@ -154,9 +161,25 @@ def test_a_percentile_is_a_value_that_its_share_does_not_exceed(
 
 def test_every_field_of_a_receipt_is_documented(repository: Path) -> None:
     page = (repository / "docs" / "run.md").read_text(encoding="utf-8")
-    fields = [*Receipt.__struct_fields__, *Refused.__struct_fields__, *ModelLine.__struct_fields__]
+    pages = (Receipt, Refused, ModelLine, ToolLine)
+    fields = [field for page in pages for field in page.__struct_fields__]
     assert [field for field in fields if f"`{field}`" not in page] == []
 
 
 def test_nothing_has_no_percentile() -> None:
     assert percentile([], 0.5) is None
+
+
+async def test_tools_stand_beside_models_with_what_they_cost(store: Store) -> None:
+    task = make_task()
+    for call, state in (("c1", "ok"), ("c2", "unknown")):
+        intent = msgspec.structs.replace(make_intent(task, call), kind="tool", target="git.log")
+        await store.admit(intent)
+        await store.settle(msgspec.structs.replace(make_settlement(f"{call}.1"), state=state))
+    receipt = receipt_of(store)
+    (line,) = receipt.tools
+    assert (line.tool, line.calls, line.attempts, line.unknown_outcomes) == ("git.log", 2, 2, 1)
+    assert (line.cost_nano_usd, receipt.models) == (80, ())
+    page = StringIO()
+    Console(file=page, width=WIDE).print(render(receipt))
+    assert any(line.split()[0] == "git.log" for line in page.getvalue().splitlines()[1:])

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from callgate.doors.cli.screen import WIDE, dollars, dollars_of, err
 from callgate.observe.difference import attempts
-from callgate.observe.receipt import ModelLine, Receipt, Refused
+from callgate.observe.receipt import ModelLine, Receipt, Refused, ToolLine
 
 LONGEST_REASON: Final = 400
 """Characters of a refusal that a receipt shows."""
@@ -52,6 +52,8 @@ def render(receipt: Receipt) -> RenderableType:
     ]
     if receipt.models:
         parts.append(Padding(_models(receipt.models), INDENT, expand=False))
+    if receipt.tools:
+        parts.append(Padding(_tools(receipt.tools), INDENT, expand=False))
     reasons = [_reason("refused", group, "red") for group in receipt.refused]
     reasons += [_reason("failed", group, "yellow") for group in receipt.failed]
     parts += [Padding(reason, INDENT, expand=False) for reason in reasons]
@@ -124,6 +126,18 @@ def _models(models: tuple[ModelLine, ...]) -> Table:
             f"{line.output_tokens:,}",
             dollars_of(line.cost_nano_usd, unknown_costs=line.unknown_costs),
         )
+    return table
+
+
+def _tools(tools: tuple[ToolLine, ...]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    table.add_column("tool", overflow="fold")
+    for column in ("calls", "attempts", "cost", "outcome unknown"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for line in tools:
+        unknown = f"[red]{line.unknown_outcomes:,}[/red]" if line.unknown_outcomes else "0"
+        cost = dollars_of(line.cost_nano_usd, unknown_costs=line.unknown_costs)
+        table.add_row(escape(line.tool), f"{line.calls:,}", f"{line.attempts:,}", cost, unknown)
     return table
 
 
