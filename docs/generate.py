@@ -117,7 +117,8 @@ def settings_page() -> str:
 def section(schema: dict[str, Any], name: str, part: dict[str, Any]) -> Iterator[str]:
     """Yield the lines about one table of the settings."""
     entry = part if "properties" in part else resolved(schema, named_table(part))
-    yield f"## `[{name}]`" if entry is part else f"## `[{name}.NAME]`"
+    heading = name if entry is part else f"{name}.NAME"
+    yield f"## `[{heading}]`"
     yield ""
     yield sentence(part) or sentence(entry)
     properties: dict[str, Any] = entry["properties"]
@@ -132,6 +133,20 @@ def section(schema: dict[str, Any], name: str, part: dict[str, Any]) -> Iterator
     if len(own) < len(properties):
         said = "Limits of its own may stand here too:" if own else "Here stand"
         yield from ("", f"{said} the keys of [`[{LIMITS}]`](#{LIMITS}).")
+    for key, value in own.items():
+        inner = tables_in(schema, value)
+        if inner is not None:
+            yield from ("", *section(schema, f"{heading}.{key}", inner))
+
+
+def tables_in(schema: dict[str, Any], part: dict[str, Any]) -> dict[str, Any] | None:
+    """Return a setting that is a table with settings of its own, or holds such by name."""
+    choices = [resolved(schema, one) for one in part.get("anyOf", [part])]
+    for choice in choices:
+        named = resolved(schema, named_table(choice)) if "patternProperties" in choice else choice
+        if named.get("properties"):
+            return choice
+    return None
 
 
 def named_table(part: dict[str, Any]) -> dict[str, Any]:
@@ -164,9 +179,12 @@ def kind(schema: dict[str, Any], part: dict[str, Any]) -> str:
     if part.get("type") == "array":
         return f"list of {kind(schema, part.get('items', {}))}"
     plain = str(part.get("type", "anything"))
-    return {"integer": "whole number", "boolean": "`true`, `false`", "string": "text"}.get(
-        plain, plain
-    )
+    return {
+        "integer": "whole number",
+        "boolean": "`true`, `false`",
+        "string": "text",
+        "object": "table",
+    }.get(plain, plain)
 
 
 def default_of(part: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final
 
+import jmespath
 from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
@@ -95,6 +96,16 @@ def _read_candidate(value: object) -> tuple[str, str]:
     return provider, model
 
 
+def _read_query(value: object) -> str:
+    text = _text(r"(?s).*\S.*")(value)
+    jmespath.compile(text)
+    return text
+
+
+def _read_status(value: object) -> int:
+    return int(_text(STATUS)(value))
+
+
 NUMBER: Final = r"[0-9]+(\.[0-9]+)?"
 URL: Final = r"^https?://[^\s/?#]+[^\s?#]*$"
 BASE_URL: Final = r"^https?://[^\s/?#]+[^\s?#]*(\?api-version=[\w.-]+)?$"
@@ -105,6 +116,16 @@ STORE: Final = (
     r"|postgres(ql)?://(?!\S*:\S*@)(?!\S*[?&](ssl)?password=)[^\s\x00]+)$"
 )
 """A password is in ``PGPASSWORD`` or ``~/.pgpass``, where libpq looks for it."""
+HEADER_NAME: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+"""Source: RFC 9110 §5.6.2, which calls it a token."""
+TOOL_URL: Final = (
+    r"^(https://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])|http://(localhost|127\.0\.0\.1|\[::1\]))"
+    r"(:[0-9]{1,5})?(/(?!\.{1,2}(/|$))[^\s/?#\\]*)*$"
+)
+"""No user, no query, no step up; nothing but the path may have parameters."""
+AUTH_PLACE: Final = rf"^(bearer|basic|header:{HEADER_NAME}|query:[^\s&=#]+)$"
+FUNCTION: Final = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*$"
+STATUS: Final = r"^[45][0-9][0-9]$"
 CANDIDATE: Final = r"^([^:/\s]+:\S+|[^:/\s]+/\S+)$"
 
 Amount = Annotated[
@@ -225,6 +246,64 @@ UseEntry = Annotated[
         'a provider and its model, as "provider:model"',
         name="`provider:model`",
         schema={"type": "string", "pattern": CANDIDATE},
+    ),
+]
+
+ToolUrl = Annotated[
+    str,
+    Kind(
+        _text(TOOL_URL),
+        'a URL of https (of http on this machine), such as "https://host/refunds/{id}", without a user,'
+        " a query and dots for steps; what goes into the query stands under parameters",
+        name="URL",
+        schema={"type": "string", "pattern": TOOL_URL},
+        # It may hold a password.
+        secret=True,
+    ),
+]
+AuthPlace = Annotated[
+    str,
+    Kind(
+        _text(AUTH_PLACE),
+        "bearer, basic, header:NAME or query:NAME",
+        name='`"bearer"`, `"basic"`, `"header:NAME"`, `"query:NAME"`',
+        schema={"type": "string", "pattern": AUTH_PLACE},
+    ),
+]
+HeaderName = Annotated[
+    str,
+    Kind(
+        _text(rf"^{HEADER_NAME}$"),
+        'the name of a header, such as "Idempotency-Key"',
+        name="name of a header",
+        schema={"type": "string", "pattern": rf"^{HEADER_NAME}$"},
+    ),
+]
+FunctionPlace = Annotated[
+    str,
+    Kind(
+        _text(FUNCTION),
+        'a module and its function, such as "my_tools:web_search"',
+        name="`module:function`",
+        schema={"type": "string", "pattern": FUNCTION},
+    ),
+]
+Query = Annotated[
+    str,
+    Kind(
+        _read_query,
+        'JMESPath, such as "items[].{id: id, name: name}"; see https://jmespath.org',
+        name="JMESPath",
+        schema={"type": "string", "pattern": r"\S"},
+    ),
+]
+StatusName = Annotated[
+    int,
+    Kind(
+        _read_status,
+        "a status from 400 to 599",
+        name="status",
+        schema={"type": "string", "pattern": STATUS},
     ),
 ]
 

@@ -10,7 +10,8 @@ from callgate.config.lines import Lines
 from callgate.config.page import Page, as_table
 from callgate.config.policies import LimitName, LimitPolicy
 from callgate.config.problems import Problem, dotted, shown
-from callgate.config.schema import CapsTable, File, LimitsTable
+from callgate.config.schema import CapsTable, File
+from callgate.config.tables import LimitsTable
 from callgate.money import Money
 
 NAMES: Final[tuple[LimitName, ...]] = get_args(LimitName)
@@ -40,6 +41,7 @@ def _scopes(file: File) -> Iterator[tuple[str, LimitsTable]]:
     yield EVERY_USER, file.users
     named: Mapping[str, Mapping[str, LimitsTable]] = {
         "agent": file.agents, "type": file.tasks, "provider": file.providers, "user": file.users.named,
+        "tool": file.tools,
     }  # fmt: skip
     for kind, tables in named.items():
         for name, table in tables.items():

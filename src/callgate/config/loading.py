@@ -42,6 +42,8 @@ from callgate.config.schema import (
     TaskTable,
 )
 from callgate.config.servers import PLAIN, find_server
+from callgate.config.tool_checks import tool_problems
+from callgate.config.tool_resolving import tool_policy
 from callgate.config.zones import zone_problems
 from callgate.errors import Misconfigured
 from callgate.task import DEFAULT_TYPE
@@ -68,6 +70,7 @@ def read_settings(text: str, path: Path) -> Settings:
         *limit_problems(page, lines),
         *zone_problems(page, lines),
         *provider_problems(page, lines),
+        *tool_problems(page, lines),
     ]
     file, found = _checked(page, lines)
     named = {problem.key for problem in problems}
@@ -96,6 +99,7 @@ def resolve(file: File, path: Path) -> Settings:
         models={name: _route(name, table) for name, table in file.models.items()},
         agents={name: _agent(name, table) for name, table in file.agents.items()},
         tasks=tasks,
+        tools={name: tool_policy(name, table, path) for name, table in file.tools.items()},
         prices={":".join(split_name(name)): _price(table) for name, table in file.prices.items()},
         price_file=path.parent / PRICE_FILE,
         limits=limits_of(file),

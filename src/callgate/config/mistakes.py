@@ -6,7 +6,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from typing import Any, Final, get_args
+from typing import Any, Final, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -14,29 +14,8 @@ from callgate.config.lines import Lines, Path
 from callgate.config.page import Page, as_table, named_tables
 from callgate.config.planned import ALLOWED, PLANNED, REMEDY, value_to_come
 from callgate.config.problems import Problem, dotted, shown
-from callgate.config.schema import (
-    AgentTable,
-    CapsTable,
-    File,
-    GateTable,
-    LimitsTable,
-    ModelTable,
-    PriceTable,
-    ProviderTable,
-    TaskTable,
-)
+from callgate.config.schema import File
 
-TABLES: Final[Mapping[str, type[BaseModel]]] = {
-    "gate": GateTable,
-    "providers": ProviderTable,
-    "models": ModelTable,
-    "agents": AgentTable,
-    "tasks": TaskTable,
-    "users": LimitsTable,
-    "limits": LimitsTable,
-    "caps": CapsTable,
-    "prices": PriceTable,
-}
 NOT_SHOWN: Final = "something that is not shown, as it may hold a key"
 
 SINGLE: Final = frozenset({"gate", "limits", "caps"})
@@ -92,14 +71,14 @@ def schema_problem(entry: Any, lines: Lines) -> Problem:
     if entry["type"] == "string_pattern_mismatch":
         return _bad_name(path, lines)
     context = entry.get("ctx", {})
-    said = ALLOWED_BY_TYPE.get(entry["type"], str(entry["msg"]))
+    said = ALLOWED_BY_TYPE.get(entry["type"])
     *_, key = path
     to_come = value_to_come(str(key), entry["input"])
     return Problem(
         line=lines.of(path),
         key=dotted(path),
         found=NOT_SHOWN if context.get("secret") else shown(entry["input"]),
-        allowed=said.format_map(context),
+        allowed=str(entry["msg"]) if said is None else said.format_map(context),
         nearest=_nearest_choice(entry),
         remedy=None if to_come is None else f"this version does not have {to_come} yet",
     )
@@ -117,8 +96,7 @@ def _settings(page: Page) -> Iterator[tuple[tuple[str, ...], str, object]]:
 
 def _unknown_setting(path: Path, lines: Lines) -> Problem:
     *around, key = path
-    table = TABLES.get(str(around[0]), File) if around else File
-    names = list(table.model_fields)
+    names = list(_table_at(tuple(around)).model_fields)
     near = get_close_matches(str(key), names, n=1)
     return Problem(
         line=lines.of(path),
@@ -131,7 +109,7 @@ def _unknown_setting(path: Path, lines: Lines) -> Problem:
 
 def _missing_setting(path: Path, lines: Lines) -> Problem:
     *table, key = path
-    field = TABLES[str(path[0])].model_fields[str(key)]
+    field = _table_at(tuple(table)).model_fields[str(key)]
     choices = ", ".join(repr(choice) for choice in get_args(field.annotation))
     return Problem(
         line=lines.of(path),
@@ -142,8 +120,28 @@ def _missing_setting(path: Path, lines: Lines) -> Problem:
     )
 
 
+def _table_at(path: Path) -> type[BaseModel]:
+    """Return what a place of the file may hold; names of tables that users choose lead no deeper."""
+    table: type[BaseModel] = File
+    parts = iter(path)
+    for part in parts:
+        field = table.model_fields.get(str(part))
+        if field is not None:
+            table = _table_in(field.annotation) or table
+            if get_origin(field.annotation) is dict:
+                next(parts, None)
+    return table
+
+
+def _table_in(annotation: object) -> type[BaseModel] | None:
+    """Return the table that a setting holds, or holds by name; None where it holds a value."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_table_in, get_args(annotation))), None)
+
+
 def _bad_name(path: Path, lines: Lines) -> Problem:
-    section, name = path
+    section, *_, name = path
     routes = section == "models"
     return Problem(
         line=lines.of(path),

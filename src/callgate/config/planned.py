@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 PLANNED: Final[Mapping[str, frozenset[str]]] = {
-    "": frozenset({"tools", "mcp", "alerts"}),
+    "": frozenset({"mcp", "alerts"}),
     "gate": frozenset({"idle_timeout"}),
     "tasks": frozenset({"needs", "idle_timeout"}),
     "providers": frozenset({"credit"}),

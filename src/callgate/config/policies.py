@@ -10,6 +10,7 @@ from typing import Final, Literal
 import msgspec
 
 from callgate.call import Candidate, CostReport
+from callgate.config.tool_policies import ToolPolicy
 from callgate.config.values import parse_zone
 from callgate.money import Money
 from callgate.task import DEFAULT_TYPE
@@ -271,6 +272,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     agents: Mapping[str, AgentPolicy]
     tasks: Mapping[str, TaskPolicy]
     """Always holds ``default``."""
+    tools: Mapping[str, ToolPolicy] = {}
     prices: Mapping[str, PricePolicy]
     """By ``provider:model``."""
     price_file: Path | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from callgate.call import CostReport
 from callgate.config.kinds import (
@@ -36,42 +36,8 @@ from callgate.config.policies import (
     Urgency,
 )
 from callgate.config.servers import ServerName
-
-
-class Table(BaseModel):
-    """A table of the file: a name that it does not have is a mistake."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
-
-
-class LimitsTable(Table):
-    """Limits of the whole gate.
-
-    The same keys under an agent, a task type, a provider or a user hold for that one. A call must
-    fit all limits that it falls under; 0 allows nothing.
-    """
-
-    per_minute: Count | None = Field(
-        default=None, description="Calls in any 60 seconds; at a provider, attempts."
-    )
-    per_hour: Count | None = Field(default=None, description="Calls in any 3,600 seconds.")
-    per_day: Count | None = Field(
-        default=None, description="Calls in a day, which begins at midnight in `[gate] timezone`."
-    )
-    concurrency: Count | None = Field(
-        default=None,
-        description="How many run at once: tasks; of an agent, calls; at a provider, attempts.",
-    )
-    budget_per_hour: Amount | None = Field(
-        default=None, description='Money in an hour of the clock, such as `"$2"`.'
-    )
-    budget_per_day: Amount | None = Field(default=None, description="Money in a day.")
-    budget_per_month: Amount | None = Field(default=None, description="Money in a month.")
-    on_limit: Literal["refuse", "wait"] = Field(
-        default="refuse",
-        description="What becomes of a call that is one too many: it is refused, or waits for its"
-        " turn until its task's deadline. A call that does not fit a budget never waits.",
-    )
+from callgate.config.tables import LimitsTable, Table
+from callgate.config.tools import ToolTable
 
 
 class GateTable(Table):
@@ -351,6 +317,7 @@ class File(Table):
     users: UsersTable = Field(default_factory=UsersTable)
     limits: LimitsTable = Field(default_factory=LimitsTable)
     caps: CapsTable = Field(default_factory=CapsTable)
+    tools: dict[Name, ToolTable] = Field(default_factory=dict)
     prices: dict[str, PriceTable] = Field(default_factory=dict)
 
 

@@ -69,5 +69,9 @@ CHECKS: Mapping[str, tuple[type | tuple[type, ...], Callable[[Schema, Any, Schem
     "properties": (dict, _properties),
     "patternProperties": (dict, _patterns),
     "additionalProperties": (dict, _others),
+    "propertyNames": (
+        dict,
+        lambda s, v, root: all(accepts(s["propertyNames"], k, root=root) for k in v),
+    ),
 }
 """By word: which values it says something about, and whether it holds for one."""

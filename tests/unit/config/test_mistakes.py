@@ -23,7 +23,11 @@ MISTAKES = {
     "agents.b.task_type": '[agents.b]\ntask_type = "nosuch"\n',
     "tasks.research.budget": "[tasks.research]\nbudget = 0.5\n",
     "tasks.notes.needs": "[tasks.notes]\nneeds = 60\n",
-    "tools": "[tools.search]\neffect = 1\n",
+    "tools.search.effect": '[tools.search]\npython = "my_tools:search"\neffect = 1\n',
+    "tools.refund.http.url": '[tools.refund]\ndescription = "-"\n[tools.refund.http]\nmethod = "PUT"\n',
+    "tools.note.http.parameters.id.typ": (
+        '[tools.note]\ndescription = "-"\nhttp.url = "https://h/"\nhttp.parameters.id.typ = "string"\n'
+    ),
     "caps.day": "[caps]\nday = 50\n",
     "users.per_minut": "[users]\nper_minut = 5\n",
     "limits.per_minute": "[limits]\nper_minute = -1\n",

@@ -94,6 +94,17 @@ AGENTS = st.fixed_dictionaries(
 )
 ONE_USER = st.fixed_dictionaries({}, optional=LIMITS).map(lambda own: {**own, "per_day": 5})
 USERS = st.fixed_dictionaries({}, optional={"anna": ONE_USER, "b@x.org": ONE_USER, **LIMITS})
+TOOLS = st.fixed_dictionaries(
+    {"python": st.sampled_from(["my_tools:search", "a.b:c_d"])},
+    optional={
+        "description": st.just("Finds pages."),
+        "effect": st.sampled_from(["read", "write", "destructive"]),
+        "idempotent": st.booleans(),
+        "cost": AMOUNTS,
+        "timeout": LENGTHS,
+        **LIMITS,
+    },
+)
 CAPS = st.fixed_dictionaries(
     {},
     optional={
@@ -114,6 +125,7 @@ FILES = st.fixed_dictionaries({
     "users": USERS,
     "limits": st.fixed_dictionaries({}, optional=NOT_CAPPED),
     "caps": CAPS,
+    "tools": st.dictionaries(NAMES, TOOLS, max_size=2),
     "prices": st.dictionaries(st.sampled_from(["p:m", "p/o"]), PRICES, max_size=2),
 })  # fmt: skip
 ODD = st.one_of(
@@ -156,7 +168,7 @@ def tables_of(page: Mapping[str, Any]) -> list[dict[str, Any]]:
     [
         "colour = 1", "[gate]\nport = 99999", "[gate]\nport = true", '[tasks.x]\nbudget = "ten"',
         "[tasks.x]\nbudget = 5", '[tasks.x]\ntimeout = "ten"', "[providers.x]", "[models.x]\nuse = []",
-        '[agents.x]\ntools = ["t"]', '[providers.x]\napi = "openai"\nkey = "sk-1"', "[tools]",
+        '[agents.x]\ntools = ["t"]', '[providers.x]\napi = "openai"\nkey = "sk-1"', "[tools.x]\npython = 5",
         "[limits]\nper_minute = 1.5", "[users]\nper_day = -1", "[users.anna]\nnonsense = 1",
         "[caps]\nalert_at = [80]", "[agents.x]\nbudget_per_day = 5",
     ],
