@@ -45,6 +45,8 @@ from typing import ClassVar
 
 import msgspec
 
+from callgate.money import Money
+
 
 class Reason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a refusal tells besides its sentence; the ``callgate`` object of an error body."""
@@ -230,10 +232,13 @@ class Failed(CallgateError):
         billed: False where it is known that nothing was charged (a 4xx, a refused
             connection), True where nobody knows (a timeout, a reply that broke).
         answer: What the provider said, if it said anything.
+        cost: What the far side says that it has charged, where it says so; money that came back
+            proves nothing of what was done, so ``billed`` may be True all the same.
     """
 
     code = "failed"
     status = 502
+    cost: Money | None = None
 
     def __init__(
         self,

@@ -7,7 +7,7 @@ whether, when and how often that happens the road decides.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -32,6 +32,9 @@ class Invocation(msgspec.Struct, frozen=True, kw_only=True):
     """What ``tool.key`` stands for; None if it has none."""
     on_progress: Progress | None = None
     """Where the caller wants to hear of progress."""
+    note_job: Callable[[str], Awaitable[None]] | None = None
+    """Takes the id of a job, where the far side goes on by itself and is asked again later; done once
+    the id is durable, and not before does a toolset ask."""
 
 
 class Toolset(Protocol):
@@ -59,7 +62,8 @@ class Toolset(Protocol):
                 is certain that nothing has happened at the far side; it goes with ``Transient`` for
                 what may go better in a moment, ``RateLimited``, ``TimedOut``, ``BadRequest`` for
                 arguments that the far side does not take, ``BadCredential``, ``OutOfCredit``, and
-                ``BrokenReply`` for a result that cannot be used.
+                ``BrokenReply`` for a result that cannot be used. ``cost`` is what the far side says
+                that it has charged nevertheless; None where it says nothing.
         """
         ...
 

@@ -40,6 +40,8 @@ class BillLine(msgspec.Struct, frozen=True, kw_only=True):
     """How it was served; None: at the standard tier."""
     cost_nano_usd: int | None
     """None: billed, but the model has no price."""
+    credits: int | None = None
+    """What a call of a platform's tool holds, and in the end costs; None: it is none."""
 
 
 class Bill(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,10 +75,13 @@ class Entry:
         on: On which day in UTC.
         error: With what it was refused.
         refused_at: When, by the monotonic clock.
+        credits: What is held for a call of a platform's tool, and in the end charged.
+        credit_nano_usd: What one of them costs.
     """
 
     __slots__ = (
-        "_carries", "_sent", "_usage", "api", "arrived_at", "billed", "digest", "error", "key",
+        "_carries", "_sent", "_usage", "api", "arrived_at", "billed", "credit_nano_usd", "credits",
+        "digest", "error", "key",
         "model", "n", "on", "path", "refused_at", "reply_id", "service_tier", "state", "status",
         "stream",
     )  # fmt: skip
@@ -98,6 +103,8 @@ class Entry:
         self.arrived_at = 0.0
         self.error: ErrorSpec | None = None
         self.refused_at = 0.0
+        self.credits: int | None = None
+        self.credit_nano_usd = 0
         self._usage = NOTHING
         self._carries: Sequence[Carries] | None = None
         self._sent = 0
@@ -140,13 +147,6 @@ class Entry:
     def line(self, prices: PriceList) -> BillLine:
         """Return the line as it stands."""
         usage = self.usage
-        cost = (
-            0
-            if not self.billed
-            else prices.cost_nano_usd(
-                self.model or "", usage, service_tier=self.service_tier, on=self.on
-            )
-        )
         return BillLine(
             n=self.n,
             api=self.api,
@@ -160,7 +160,17 @@ class Entry:
             billed=self.billed,
             usage=usage,
             service_tier=self.service_tier,
-            cost_nano_usd=cost,
+            cost_nano_usd=self._cost_nano_usd(prices, usage),
+            credits=self.credits,
+        )
+
+    def _cost_nano_usd(self, prices: PriceList, usage: Usage) -> int | None:
+        if not self.billed:
+            return 0
+        if self.credits is not None:
+            return self.credits * self.credit_nano_usd
+        return prices.cost_nano_usd(
+            self.model or "", usage, service_tier=self.service_tier, on=self.on
         )
 
 

@@ -14,12 +14,13 @@ from callgate.testing.simulator.bill import Bill
 from callgate.testing.simulator.clock import advance
 from callgate.testing.simulator.connection import Connection, Incoming
 from callgate.testing.simulator.journal import ReceivedRequest
+from callgate.testing.simulator.platform.books import Credits
 from callgate.testing.simulator.script import Script, ScriptError, parse_script
 from callgate.testing.simulator.verdict import Verdict
 
 JSON: Final = [("content-type", "application/json")]
 ENDPOINTS: Final = (
-    "GET /sim/bill, GET /sim/requests, GET /sim/verdict, GET /sim/clock, POST /sim/clock, "
+    "GET /sim/bill, GET /sim/credits, GET /sim/requests, GET /sim/verdict, GET /sim/clock, POST /sim/clock, "
     "POST /sim/script, POST /sim/reset"
 )
 
@@ -51,6 +52,10 @@ class Controlled(Protocol):
         """Return what the clients did wrong."""
         ...
 
+    def credits(self) -> Credits:
+        """Return what the accounts of the platform have, and how it came to that."""
+        ...
+
     def play(self, script: Script) -> None:
         """Replace the script."""
         ...
@@ -79,6 +84,7 @@ class Control:
         actions = {
             "GET /sim/bill": self._bill,
             "GET /sim/clock": self._clock,
+            "GET /sim/credits": self._credits,
             "GET /sim/verdict": self._verdict,
             "GET /sim/requests": self._requests,
             "POST /sim/script": self._script,
@@ -103,6 +109,10 @@ class Control:
         if parse_qs(incoming.query).get("lines") == ["0"]:
             return msgspec.structs.replace(bill, lines=())
         return bill
+
+    def _credits(self, incoming: Incoming) -> object:
+        del incoming
+        return self._simulator.credits().shown()
 
     def _requests(self, incoming: Incoming) -> object:
         del incoming

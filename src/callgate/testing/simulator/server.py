@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -21,11 +21,15 @@ from callgate.testing.simulator.journal import Journal, ReceivedRequest
 from callgate.testing.simulator.limits import RateLimits
 from callgate.testing.simulator.memory import Memory
 from callgate.testing.simulator.performance import JSON, Scene, is_instant, play_now, refuse
+from callgate.testing.simulator.platform.books import Books, Credits
+from callgate.testing.simulator.platform.counter import Counter as PlatformCounter
+from callgate.testing.simulator.platform.counter import Visit, find_visit
+from callgate.testing.simulator.platform.words import Wanted, Words
 from callgate.testing.simulator.playbook import Playbook
 from callgate.testing.simulator.prices import PriceList
 from callgate.testing.simulator.request import Asked, Problem, decode, shown_key
 from callgate.testing.simulator.routes import Route, check_method, find_route, key_of
-from callgate.testing.simulator.script import Script, read_script
+from callgate.testing.simulator.script import PlatformTable, Script, read_script
 from callgate.testing.simulator.stream import play
 from callgate.testing.simulator.verdict import Verdict, judge
 
@@ -69,6 +73,7 @@ class Simulator:
         self._away: asyncio.Task[None] | None = None
         self._idle: asyncio.Event | None = None
         self._running = 0
+        self._tasks: set[asyncio.Task[None]] = set()
         self.play(script)
 
     async def __aenter__(self) -> Self:
@@ -119,7 +124,8 @@ class Simulator:
         if self._server is None:
             return
         self._server.close()
-        tasks = [task for connection in tuple(self._live) if (task := connection.abort())]
+        answering = [task for connection in tuple(self._live) if (task := connection.abort())]
+        tasks = {*answering, *self._tasks}
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -198,6 +204,18 @@ class Simulator:
         self._limits = RateLimits(self._script.limits, self._clock)
         self._entries: list[Entry] = []
         self._attempts: Counter[bytes] = Counter()
+        self._platform = PlatformCounter(
+            Books(self._script.platform or PlatformTable(), clock=self._clock, seed=self._seed),
+            self._start,
+        )
+
+    def credits(self) -> Credits:
+        """Return what the accounts of the platform have, and how it came to that."""
+        return self._platform.books.credits
+
+    def top_up(self, key: str, credits: int) -> None:
+        """Add credits to an account of the platform."""
+        self._platform.books.top_up(key, credits)
 
     async def wait_idle(self) -> None:
         """Wait until no request is being answered, so that the bill is final."""
@@ -211,6 +229,8 @@ class Simulator:
         """Answer a request; see :class:`callgate.testing.simulator.connection.Handler`."""
         if incoming.path.startswith("/sim/"):
             return self._control.answer(incoming, connection)
+        if self._script.platform is not None and (found := find_visit(incoming)) is not None:
+            return self._visit(incoming, connection, found)
         route = find_route(incoming)
         scene = self._scene(incoming, connection, route)
         self._journal.note(scene.entry.n, incoming)
@@ -226,15 +246,38 @@ class Simulator:
         if is_instant(scene):
             play_now(scene)
             return None
-        return self._start(scene)
+        return self._start(play(scene), scene.entry)
 
-    def _start(self, scene: Scene) -> asyncio.Task[None]:
-        """Play a scene in a task; it counts from now, also if it is cancelled before it runs."""
+    def _visit(
+        self, incoming: Incoming, connection: Connection, found: tuple[Words, Wanted]
+    ) -> asyncio.Task[None] | None:
+        """Answer a request to the platform."""
+        words, wanted = found
+        key = key_of(incoming)
+        digest = self._digest(incoming, key)
+        self._attempts[digest] += 1
+        entry = self._new_entry(words.api, incoming, key=key, digest=digest)
+        entry.credit_nano_usd = words.credit_nano_usd
+        self._journal.note(entry.n, incoming)
+        visit = Visit(
+            words=words,
+            wanted=wanted,
+            incoming=incoming,
+            connection=connection,
+            entry=entry,
+            clock=self._clock,
+        )
+        return self._platform.answer(visit, key)
+
+    def _start(self, playing: Coroutine[None, None, None], entry: Entry) -> asyncio.Task[None]:
+        """Run an answer in a task; it counts from now, also if it is cancelled before it runs."""
         self._running += 1
-        task = asyncio.get_running_loop().create_task(play(scene))
+        task = asyncio.get_running_loop().create_task(playing)
+        self._tasks.add(task)
 
         def end(_: asyncio.Task[None]) -> None:
-            scene.entry.finish("cut")
+            self._tasks.discard(task)
+            entry.finish("cut")
             self._running -= 1
             if not self._running and self._idle is not None:
                 self._idle.set()
@@ -257,12 +300,7 @@ class Simulator:
         asked.digest = self._digest(incoming, asked.key)
         self._attempts[asked.digest] += 1
         asked.attempt = self._attempts[asked.digest]
-        entry = Entry(len(self._entries) + 1, format.api, path=incoming.path)
-        entry.key = shown_key(asked.key)
-        entry.digest = asked.digest
-        entry.arrived_at = self._clock.monotonic()
-        entry.on = datetime.fromtimestamp(self._clock.now(), UTC).date()
-        self._entries.append(entry)
+        entry = self._new_entry(format.api, incoming, key=asked.key, digest=asked.digest)
         return Scene(
             asked=asked,
             step=UNREAD,
@@ -272,6 +310,15 @@ class Simulator:
             clock=self._clock,
             hang_up=self.hang_up,
         )
+
+    def _new_entry(self, api: str, incoming: Incoming, *, key: str | None, digest: bytes) -> Entry:
+        entry = Entry(len(self._entries) + 1, api, path=incoming.path)
+        entry.key = shown_key(key)
+        entry.digest = digest
+        entry.arrived_at = self._clock.monotonic()
+        entry.on = datetime.fromtimestamp(self._clock.now(), UTC).date()
+        self._entries.append(entry)
+        return entry
 
     def _digest(self, incoming: Incoming, key: str | None) -> bytes:
         digest = hashlib.blake2b(digest_size=16, key=self._seed)

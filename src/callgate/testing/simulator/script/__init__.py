@@ -19,6 +19,12 @@ from callgate.testing.simulator.script.faults import (
     FaultTable,
     Kind,
 )
+from callgate.testing.simulator.script.platform import (
+    PlatformFaultTable,
+    PlatformStepTable,
+    PlatformTable,
+    PlatformToolTable,
+)
 from callgate.testing.simulator.script.reading import ScriptError, parse_script, read_script
 from callgate.testing.simulator.script.rules import (
     LimitTable,
@@ -45,6 +51,10 @@ __all__ = [
     "LimitTable",
     "MatchTable",
     "PaceTable",
+    "PlatformFaultTable",
+    "PlatformStepTable",
+    "PlatformTable",
+    "PlatformToolTable",
     "PriceTable",
     "RuleTable",
     "Script",

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field
 
 from callgate.testing.simulator.script.answers import AnswerTable, PaceTable, ShapeTable
 from callgate.testing.simulator.script.faults import FaultTable
+from callgate.testing.simulator.script.platform import PlatformTable
 from callgate.testing.simulator.script.values import (
     Api,
     Count,
@@ -151,3 +152,5 @@ class Script(Table):
     limits: Annotated[tuple[LimitTable, ...], Field(strict=False)] = ()
     """The first that fits a request holds for it."""
     prices: dict[str, PriceTable] = Field(default_factory=dict[str, PriceTable])
+    platform: PlatformTable | None = None
+    """Tools that are paid for in credits; None: there are none at these paths."""
