@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 from msgspec.structs import replace
 
 from callgate.call import Caller, Claims
-from callgate.clock import Clock
 from callgate.config import load
 from callgate.config.policies import Settings
 from callgate.doors.app import http_app
 from callgate.doors.server import Server
-from callgate.gate import Gate, MakeProvider, Toolset
+from callgate.gate import Gate
 from callgate.keys import digest, new_key
 from callgate.store import CallRow, Key
 from callgate.testing.simulator import Simulator
@@ -129,12 +129,10 @@ async def open_gatehouse(
     script: Mapping[str, object] | None = None,
     *,
     gate_lines: str = "",
-    make_provider: MakeProvider | None = None,
     task_lines: str = "retries = 0",
     routes: Mapping[str, str] | None = None,
     providers: Mapping[str, str] | None = None,
-    clock: Clock | None = None,
-    toolsets: Sequence[Toolset] = (),
+    **opening: Any,
 ) -> AsyncGenerator[Gatehouse]:
     """Start a provider that plays ``script``, and a gate before it.
 
@@ -142,13 +140,12 @@ async def open_gatehouse(
         path: A folder for its settings and its store.
         script: What the provider does.
         gate_lines: Lines of ``[gate]``.
-        make_provider: Who answers instead of a provider.
         task_lines: Lines of the only task type.
         routes: Lines of more routes, by name.
         providers: Lines of more providers, by name; ``URL`` stands for where the simulator is.
             Those of ``openai`` are more lines of the one that is there.
-        clock: The time, where a test moves it.
-        toolsets: Where tools come from; the agent may call those called ``note`` and ``far.…``.
+        opening: What else :meth:`Gate.open` takes: who answers instead of a provider, a time that a
+            test moves, toolsets (the agent may call ``note`` and ``far.…``).
     """
     more = {"openai": 'read_timeout = "5s"', **(providers or {})}
     openai_lines = more.pop("openai")
@@ -168,13 +165,7 @@ async def open_gatehouse(
             )
         )
         settings = _narrowed(load(config, environ=ENVIRON))
-        gate = await Gate.open(
-            settings,
-            environ=ENVIRON,
-            make_provider=make_provider,
-            clock=clock,
-            toolsets=toolsets,
-        )
+        gate = await Gate.open(settings, environ=ENVIRON, **opening)
         server = Server(http_app(gate), host="127.0.0.1", port=0, drain_seconds=5)
         await server.start()
         try:

@@ -62,6 +62,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     roads: Mapping[str, Road[Any]]
     """By kind of call."""
     providers: Mapping[str, Provider]
+    catalog: Catalog
     agent_keys: Mapping[bytes, str]
     """Agents by the SHA-256 of the key that the settings refer to."""
 
@@ -84,7 +85,7 @@ class Gate:
         self.clock = clock
         self.formats: Mapping[str, ClientFormat] = CLIENT_FORMATS
         self._make_provider = make_provider
-        self.catalog = Catalog(toolsets)
+        self._toolsets = toolsets
         self._parts = Parts(
             store=store,
             clock=clock,
@@ -196,7 +197,7 @@ class Gate:
         agent = self.settings.agents.get(caller.agent)
         if agent is None:
             return ()
-        usable = (tool for tool in self.catalog if allows_tool(agent, tool.name))
+        usable = (tool for tool in self._setup.catalog if allows_tool(agent, tool.name))
         return sorted(usable, key=lambda tool: tool.name)
 
     async def create_task(
@@ -288,7 +289,7 @@ class Gate:
         """Close providers and store; what was submitted is written first."""
         await asyncio.gather(
             *(provider.close() for provider in self._setup.providers.values()),
-            *(toolset.close() for toolset in self.catalog.toolsets.values()),
+            *(toolset.close() for toolset in self._setup.catalog.toolsets.values()),
         )
         await self._parts.late.close()
         await self.store.close()
@@ -339,7 +340,8 @@ class Gate:
             providers=opened,
             prices=prices_of(settings),
         )
-        tools = ToolRoad(settings=settings, parts=parts, catalog=self.catalog)
+        catalog = Catalog(self._toolsets, settings.tools)
+        tools = ToolRoad(settings=settings, parts=parts, catalog=catalog)
         return Setup(
             settings=settings,
             roads={
@@ -347,6 +349,7 @@ class Gate:
                 "tool": road_of(tools, settings=settings, secrets=secrets, parts=parts),
             },
             providers=opened,
+            catalog=catalog,
             agent_keys=_agent_keys(settings, secrets),
         )
 

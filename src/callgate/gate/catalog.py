@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 
 from callgate.call import Tool
+from callgate.config.tool_policies import ToolPolicy
 from callgate.tools import Toolset
 
 
@@ -14,10 +15,12 @@ class Catalog:
 
     Args:
         toolsets: Where they come from; of two tools of one name the first is it.
+        policies: What the settings say about tools, by name: they have the last word.
     """
 
-    def __init__(self, toolsets: Sequence[Toolset]) -> None:
+    def __init__(self, toolsets: Sequence[Toolset], policies: Mapping[str, ToolPolicy]) -> None:
         self.toolsets: Mapping[str, Toolset] = {each.name: each for each in toolsets}
+        self._policies = policies
         self._seen: dict[str, Sequence[Tool]] = {}
         self._tools: dict[str, Tool] = {}
 
@@ -36,5 +39,9 @@ class Catalog:
             self._seen = listed
             self._tools = {}
             for tool in chain.from_iterable(listed.values()):
-                self._tools.setdefault(tool.name, tool)
+                self._tools.setdefault(tool.name, self._as_set(tool))
         return self._tools
+
+    def _as_set(self, tool: Tool) -> Tool:
+        policy = self._policies.get(tool.name)
+        return tool if policy is None else policy.applied_to(tool)

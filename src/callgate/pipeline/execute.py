@@ -137,9 +137,11 @@ def _judged(failure: Failed, tool: Tool) -> Failed:
         f"nobody knows whether {tool.name} has done its work: {failure.message}; it is not repeated, "
         f"as it is no read and not idempotent; {fix}"
     )
-    return OutcomeUnknown(
+    judged = OutcomeUnknown(
         msg, billed=True, answer=failure.answer, reason=Reason(code=OutcomeUnknown.code, fix=fix)
     )
+    judged.cost = failure.cost
+    return judged
 
 
 def _timed_out(invocation: Invocation) -> TimedOut:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from callgate.errors import OverBudget, Reason, Refused, Unpriced
+from callgate.errors import Failed, OverBudget, Reason, Refused, Unpriced
 from callgate.money import FEMTO_PER_NANO, Money
 from callgate.pipeline.stage import ToolPassage
 from callgate.pipeline.terms import Ending, Known, Quote
@@ -44,6 +44,9 @@ class ToolTerms(msgspec.Struct, frozen=True, kw_only=True):
     def known(self, passage: ToolPassage, ending: Ending, /) -> Known:
         """Return what the tool says that a call cost, or else what one of its calls costs."""
         assert passage.tool is not None
+        toolset, error = passage.tool.toolset, ending.error
+        if isinstance(error, Failed) and error.cost is not None:
+            return Known(cost=error.cost, price_version=f"reported by {toolset}")
         if ending.is_surely_unbilled:
             return Known(cost=Money())
         if ending.reply is None:
@@ -51,7 +54,7 @@ class ToolTerms(msgspec.Struct, frozen=True, kw_only=True):
             return Known()
         reported = ending.reply.meter.reported
         if reported is not None:
-            return Known(cost=reported, price_version=f"reported by {passage.tool.toolset}")
+            return Known(cost=reported, price_version=f"reported by {toolset}")
         return Known(cost=passage.tool.cost)
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from callgate.call import Tool, ToolResult
 from callgate.config.policies import LimitPolicy
+from callgate.config.tool_policies import ToolPolicy
 from callgate.errors import (
     BadRequest,
     BrokenReply,
@@ -84,6 +85,25 @@ async def test_what_a_tool_says_that_it_cost_is_booked_instead(tmp_path: Path) -
         await road.call()
         assert road.spent() == (Money.dollars("0.002"), Money())
         assert road.last.attempts[0].price_version == "reported by python"
+
+
+async def test_what_a_failure_says_that_it_cost_is_booked(tmp_path: Path) -> None:
+    failure = Transient("job failed", billed=True)
+    failure.cost = Money.dollars("0.003")
+    async with road_of(tmp_path, failure, tool=made(effect="write")) as (road, _):
+        with pytest.raises(OutcomeUnknown):
+            await road.call()
+        (attempt,) = road.last.attempts
+        assert (attempt.cost, attempt.estimated) == (Money.dollars("0.003"), False)
+
+
+async def test_the_settings_have_the_last_word_about_a_tool(tmp_path: Path) -> None:
+    said = ToolPolicy(name="note", cost=Money.dollars("0.5"), effect="write", description="Mine.")
+    async with road_of(tmp_path, SAID, tools={"note": said}) as (road, toolset):
+        await road.call()
+        assert road.spent()[0] == Money.dollars("0.5")
+        tool = toolset.called[0].tool
+        assert (tool.effect, tool.description, tool.timeout_seconds) == ("write", "Mine.", 60.0)
 
 
 async def test_a_tool_that_says_it_failed_has_answered(tmp_path: Path) -> None:
