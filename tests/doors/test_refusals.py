@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from callgate.call import Claims
+from callgate.config.policies import ProviderPolicy
 from callgate.testing.fakes import FakeProvider
 from tests.doors.gatehouse import open_gatehouse
 
@@ -157,8 +158,10 @@ async def test_a_providers_refusal_is_passed_on_and_not_to_be_retried(
 async def test_a_mistake_of_the_gates_own_is_told_without_its_insides(
     tmp_path: Path, path: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    mistake = ZeroDivisionError("inside")
-    async with open_gatehouse(tmp_path, make_provider=lambda _: FakeProvider(mistake)) as house:
+    def make_provider(_: ProviderPolicy) -> FakeProvider:
+        return FakeProvider(ZeroDivisionError("inside"))
+
+    async with open_gatehouse(tmp_path, make_provider=make_provider) as house:
         status, headers, told = await house.post(path, GOOD.replace(b"smart", MODELS[path]))
         page: dict[str, Any] = json.loads(told)
         assert (status, page["callgate"]["code"]) == (500, "internal")

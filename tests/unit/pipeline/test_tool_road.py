@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from callgate.call import Tool, ToolResult
@@ -49,8 +50,7 @@ NOTE = Tool(
 
 def made(**changes: Any) -> Tool:
     """A tool like the usual one, but for what is named."""
-    given = {field: getattr(NOTE, field) for field in Tool.__struct_fields__}
-    return Tool(**{**given, **changes})
+    return msgspec.structs.replace(NOTE, **changes)
 
 
 @asynccontextmanager
@@ -173,11 +173,7 @@ async def test_arguments_that_are_no_object_are_refused(
 async def test_a_call_that_the_door_could_not_take_leaves_a_row(tmp_path: Path) -> None:
     async with road_of(tmp_path) as (road, _):
         passage = road.tool_passage("note")
-        flawed = type(passage.call)(
-            **{field: getattr(passage.call, field) for field in passage.call.__struct_fields__}
-            | {"flaw": TooLarge("too large")}
-        )
-        passage.call = flawed
+        passage.call = msgspec.structs.replace(passage.call, flaw=TooLarge("too large"))
         with pytest.raises(TooLarge):
             async with road.gate.road(passage):
                 pass
