@@ -20,11 +20,9 @@ class ToolTerms(msgspec.Struct, frozen=True, kw_only=True):
         cost = passage.tool.cost
         return Quote(bill=None if cost is None else _bill(cost))
 
-    def stand(self, passage: ToolPassage, quote: Quote, /) -> bool:
-        """Return whether the tool costs the same as before."""
-        assert passage.tool is not None
-        cost = passage.tool.cost
-        return quote.bill == (None if cost is None else _bill(cost))
+    def stand(self, _passage: ToolPassage, _quote: Quote, /) -> bool:
+        """Return that it is: a call goes by the tool as it was when it was permitted."""
+        return True
 
     async def second(
         self, passage: ToolPassage, quote: Quote, refused: OverBudget | Unpriced, /

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from callgate.call import Tool, ToolResult
-from callgate.config.policies import LimitPolicy
+from callgate.config.policies import LimitPolicy, TaskPolicy
 from callgate.config.tool_policies import ToolPolicy
 from callgate.errors import (
     BadRequest,
@@ -290,6 +290,23 @@ async def test_a_tool_has_limits_of_its_own(tmp_path: Path) -> None:
         with pytest.raises(OverLimit, match=r"tools\.note"):
             await road.call(body=b'{"text":"again"}')
         assert len(toolset.called) == 1
+
+
+async def test_a_call_that_may_wait_for_its_turn_runs_when_it_comes(tmp_path: Path) -> None:
+    limit = LimitPolicy(scope="tool:note", name="per_minute", value=1, waits=True)
+    async with road_of(tmp_path, SAID, SAID, limits=(limit,)) as (road, toolset):
+        before = road.clock.now()
+        await road.call()
+        await road.call(body=b'{"text":"again"}')
+        assert len(toolset.called) == 2
+        assert road.clock.now() - before == pytest.approx(60.0, abs=0.1)
+
+
+async def test_a_call_has_no_longer_than_its_task(tmp_path: Path) -> None:
+    short = TaskPolicy(type="default", timeout_seconds=20.0)
+    async with road_of(tmp_path, SAID, tasks={"default": short}) as (road, toolset):
+        await road.call()
+        assert toolset.called[0].timeout_seconds == pytest.approx(20.0, abs=0.1)
 
 
 async def test_the_key_reaches_the_tool_and_nothing_else(tmp_path: Path) -> None:
