@@ -22,12 +22,10 @@ class PlatformPolicy(msgspec.Struct, frozen=True, kw_only=True):
     profile: ProfileName
     base_url: str | None = None
     """Without a slash at the end; None: where everybody finds the platform."""
-    key: str | None = None
-    """A secret reference; None sends none."""
+    key: str
+    """A secret reference."""
     tools: tuple[str, ...]
     """``slug``, or ``owner/slug`` where the owner is not the platform itself."""
-    credit: Money | None = None
-    """What was paid in, where no reply tells what is left; it is counted down by the ledger."""
     low_balance: Money | None = None
     """Somebody is told once less than this is left."""
     timeout_seconds: float | None = None
