@@ -126,6 +126,8 @@ TOOL_URL: Final = (
 AUTH_PLACE: Final = rf"^(bearer|basic|header:{HEADER_NAME}|query:[^\s&=#]+)$"
 FUNCTION: Final = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*$"
 STATUS: Final = r"^[45][0-9][0-9]$"
+SLUG: Final = r"^([A-Za-z0-9_]([A-Za-z0-9_-]|\.(?!\.))*/)?[A-Za-z0-9_]([A-Za-z0-9_-]|\.(?!\.))*$"
+"""Nothing that an address could take for more than a name, such as ``..``."""
 CANDIDATE: Final = r"^([^:/\s]+:\S+|[^:/\s]+/\S+)$"
 
 Amount = Annotated[
@@ -237,6 +239,15 @@ StorePlace = Annotated[
         schema={"type": "string", "pattern": STORE},
         # It may hold a password.
         secret=True,
+    ),
+]
+SlugEntry = Annotated[
+    str,
+    Kind(
+        _text(SLUG),
+        'a tool as its platform calls it, such as "google-search", or "owner/tool"',
+        name="`slug` or `owner/slug`",
+        schema={"type": "string", "pattern": SLUG},
     ),
 ]
 UseEntry = Annotated[

@@ -19,6 +19,8 @@ from callgate.config.lines import Lines
 from callgate.config.loose_ends import loose_ends, split_name
 from callgate.config.mistakes import planned_problems, schema_problem, syntax_problem
 from callgate.config.page import Page
+from callgate.config.platform_checks import platform_problems
+from callgate.config.platform_resolving import platform_policy
 from callgate.config.policies import (
     PRICE_FILE,
     RETRY_WAIT_SECONDS,
@@ -71,6 +73,7 @@ def read_settings(text: str, path: Path) -> Settings:
         *zone_problems(page, lines),
         *provider_problems(page, lines),
         *tool_problems(page, lines),
+        *platform_problems(page, lines),
     ]
     file, found = _checked(page, lines)
     named = {problem.key for problem in problems}
@@ -100,6 +103,9 @@ def resolve(file: File, path: Path) -> Settings:
         agents={name: _agent(name, table) for name, table in file.agents.items()},
         tasks=tasks,
         tools={name: tool_policy(name, table, path) for name, table in file.tools.items()},
+        platforms={
+            name: platform_policy(name, table, path) for name, table in file.platforms.items()
+        },
         prices={":".join(split_name(name)): _price(table) for name, table in file.prices.items()},
         price_file=path.parent / PRICE_FILE,
         limits=limits_of(file),

@@ -10,6 +10,7 @@ from typing import Final, Literal
 import msgspec
 
 from callgate.call import Candidate, CostReport
+from callgate.config.platform_policies import PlatformPolicy
 from callgate.config.tool_policies import ToolPolicy
 from callgate.config.values import parse_zone
 from callgate.money import Money
@@ -273,6 +274,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     tasks: Mapping[str, TaskPolicy]
     """Always holds ``default``."""
     tools: Mapping[str, ToolPolicy] = {}
+    platforms: Mapping[str, PlatformPolicy] = {}
     prices: Mapping[str, PricePolicy]
     """By ``provider:model``."""
     price_file: Path | None = None

@@ -26,6 +26,7 @@ from callgate.config.kinds import (
     Url,
     UseEntry,
 )
+from callgate.config.platforms import PlatformTable
 from callgate.config.policies import (
     ALERT_AT,
     Ability,
@@ -318,6 +319,7 @@ class File(Table):
     limits: LimitsTable = Field(default_factory=LimitsTable)
     caps: CapsTable = Field(default_factory=CapsTable)
     tools: dict[Name, ToolTable] = Field(default_factory=dict)
+    platforms: dict[Name, PlatformTable] = Field(default_factory=dict)
     prices: dict[str, PriceTable] = Field(default_factory=dict)
 
 

@@ -30,7 +30,7 @@ WORDS: Final = (
 Source: JSON Schema 2020-12; those that name other schemas have none to name here.
 """
 
-FLAT: Final = frozenset({"path", "query", "header"})
+FLAT: Final = frozenset({"path", "query", "header", "form"})
 """Places that hold text, and lists of it."""
 BODIES: Final = ("json", "form", "body")
 
@@ -53,7 +53,7 @@ def tool_problems(page: Page, lines: Lines) -> Iterator[Problem]:
         if isinstance(table.get("http"), dict):
             yield from check.of_description()
             yield from HttpCheck(("tools", name, "http"), as_table(table["http"]), lines).run()
-            yield from check.of_cost()
+            yield from check.of_companions()
 
 
 class Check:
@@ -83,9 +83,13 @@ class Check:
             allowed = "what it is for, in a sentence or two: a model goes by it"
             yield self._problem("description", "nothing", allowed, remedy)
 
-    def of_cost(self) -> Iterator[Problem]:
-        """Report a cost that nobody could hold before it is known."""
-        if "cost_from" in as_table(self._table["http"]) and "cost" not in self._table:
+    def of_companions(self) -> Iterator[Problem]:
+        """Report a key that is missing, and a cost that nobody could hold before it is known."""
+        http = as_table(self._table["http"])
+        if "auth" in http and "key" not in self._table:
+            remedy = f'add key = "env:…" to [{dotted(self._place)}], or remove auth'
+            yield self._problem("key", "nothing", "where the key is that auth sends", remedy)
+        if "cost_from" in http and "cost" not in self._table:
             remedy = f'add cost = "$…" to [{dotted(self._place)}]'
             allowed = "the most that a call can cost, as cost_from tells it only afterwards"
             yield self._problem("cost", "nothing", allowed, remedy)
@@ -115,11 +119,10 @@ class HttpCheck(Check):
 
     def run(self) -> Iterator[Problem]:
         """Report what could not be sent, or would do nothing."""
-        for without, needed in (("auth", "key"), ("cost_unit", "cost_from")):
-            if without in self._table and needed not in self._table:
-                found = shown(self._table[without])
-                allowed = f"nothing: without {needed} it does nothing"
-                yield self._problem(without, found, allowed, f"add {needed}, or remove it")
+        if "cost_unit" in self._table and "cost_from" not in self._table:
+            found = shown(self._table["cost_unit"])
+            allowed = "nothing: without cost_from it does nothing"
+            yield self._problem("cost_unit", found, allowed, "add cost_from, or remove it")
         yield from self._of_headers()
         yield from self._of_places()
         for name, parameter in named_tables(self._table, "parameters"):

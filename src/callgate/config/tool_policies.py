@@ -53,8 +53,6 @@ class HttpPolicy(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     """With its parameters in braces; they stand in the path only."""
     parameters: tuple[Parameter, ...] = ()
-    key: str | None = None
-    """A secret reference; None sends none."""
     auth: str = "bearer"
     """How the key is sent: ``bearer``, ``basic``, ``header:NAME`` or ``query:NAME``."""
     idempotency_header: str | None = None
@@ -85,6 +83,8 @@ class ToolPolicy(msgspec.Struct, frozen=True, kw_only=True):
     description: str | None = None
     effect: Effect | None = None
     is_idempotent: bool | None = None
+    key: str | None = None
+    """A secret reference, such as ``env:SHOP_KEY``."""
     cost: Money | None = None
     timeout_seconds: float | None = None
 
@@ -96,5 +96,7 @@ class ToolPolicy(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-OVERRIDES: Final = ("description", "effect", "is_idempotent", "cost", "timeout_seconds")
+OVERRIDES: Final = (
+    "description", "effect", "is_idempotent", "key", "cost", "timeout_seconds",
+)  # fmt: skip
 """What the settings may say about a tool in the place of its source."""

@@ -35,6 +35,7 @@ def tool_policy(name: str, table: ToolTable, path: Path) -> ToolPolicy:
         description=table.description,
         effect=table.effect,
         is_idempotent=table.idempotent,
+        key=table.key,
         cost=table.cost,
         timeout_seconds=table.timeout,
     )
@@ -53,7 +54,6 @@ def _http(table: HttpTable, path: Path) -> HttpPolicy:
         method=table.method,
         url=table.url,
         parameters=tuple(parameters),
-        key=table.key,
         auth=table.auth,
         idempotency_header=table.idempotency_header,
         returns=table.returns,

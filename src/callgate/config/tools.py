@@ -73,12 +73,9 @@ class HttpTable(Table):
     parameters: dict[Name, ParameterTable] = Field(
         default_factory=dict[str, ParameterTable], description="What a call of it takes, by name."
     )
-    key: Reference | None = Field(
-        default=None, description="Where its key is: `env:NAME` or `file:PATH`."
-    )
     auth: AuthPlace = Field(
         default="bearer",
-        description="How the key is sent: as `bearer` token, as `basic` (the key is `user:password`), or"
+        description="How its key is sent: as `bearer` token, as `basic` (the key is `user:password`), or"
         " as it is in `header:NAME` or `query:NAME`.",
     )
     idempotency_header: HeaderName | None = Field(
@@ -150,6 +147,11 @@ class ToolTable(LimitsTable):
     )
     idempotent: bool | None = Field(
         default=None, description="Whether the same call again changes nothing more."
+    )
+    key: Reference | None = Field(
+        default=None,
+        description="Where the key is that it is called with: `env:NAME` or `file:PATH`. A function gets it"
+        " in its `Context`.",
     )
     cost: Amount | None = Field(
         default=None, description="What a call costs, or the most that it can; nothing if left out."

@@ -100,6 +100,7 @@ TOOLS = st.fixed_dictionaries(
         "description": st.just("Finds pages."),
         "effect": st.sampled_from(["read", "write", "destructive"]),
         "idempotent": st.booleans(),
+        "key": REFERENCES,
         "cost": AMOUNTS,
         "timeout": LENGTHS,
         **LIMITS,

@@ -17,12 +17,12 @@ description = "Refund a charge."
 effect = "write"
 cost = "$0.01"
 timeout = "20s"
+key = "env:SHOP_KEY"
 per_minute = 30
 
 [tools.refund.http]
 method = "POST"
 url = "https://api.example/charges/{charge}/refunds"
-key = "env:SHOP_KEY"
 idempotency_header = "Idempotency-Key"
 pick = "{id: id, status: status}"
 max_bytes = "32kB"
@@ -103,6 +103,7 @@ def test_what_the_settings_say_of_a_tool_goes_before_what_its_source_says() -> N
 
 
 HTTP = '[tools.t]\ndescription = "-"\n[tools.t.http]\n'
+KEYED = '[tools.t]\ndescription = "-"\nkey = "env:K"\n[tools.t.http]\nurl = "https://h/x"\n'
 POST = f'{HTTP}method = "POST"\nurl = "https://h/x"\n'
 
 
@@ -132,10 +133,10 @@ POST = f'{HTTP}method = "POST"\nurl = "https://h/x"\n'
         (f'{POST}parameters.a.type = "text"', "tools.t.http.parameters.a.type", "is not valid"),
         (f'{POST}parameters.a.minimum = "1"', "tools.t.http.parameters.a.minimum", "is not of type"),
         (f'{POST}parameters."a b".type = "string"', 'tools.t.http.parameters."a b"', "letters, digits"),
-        (f'{POST}auth = "bearer"', "tools.t.http.auth", "without key it does nothing"),
-        (f'{POST}key = "env:K"\nauth = "header:host"', "tools.t.http.auth", "nothing else decides"),
-        (f'{POST}key = "env:K"\nauth = "cookie"', "tools.t.http.auth", "header:NAME or query:NAME"),
-        (f'{POST}key = "sk-secret"', "tools.t.http.key", "never a key, only where it is"),
+        (f'{POST}auth = "bearer"', "tools.t.key", "that auth sends"),
+        (KEYED + 'auth = "header:host"', "tools.t.http.auth", "nothing else decides"),
+        (KEYED + 'auth = "cookie"', "tools.t.http.auth", "header:NAME or query:NAME"),
+        ('[tools.t]\npython = "a:b"\nkey = "sk-secret"', "tools.t.key", "never a key, only where it is"),
         (f'{POST}idempotency_header = "Content-Length"', "tools.t.http.idempotency_header", "nothing else decides"),
         (f'{POST}pick = "a["', "tools.t.http.pick", "JMESPath"),
         (f'{POST}cost_unit = "$0.01"', "tools.t.http.cost_unit", "without cost_from it does nothing"),

@@ -45,6 +45,6 @@ def referenced_variables(settings: Settings) -> frozenset[str]:
     """Return every environment variable that a secret reference of the settings names."""
     references = [key for provider in settings.providers.values() for key in provider.keys]
     references += [agent.key for agent in settings.agents.values()]
-    references += [tool.http.key for tool in settings.tools.values() if tool.http is not None]
+    references += [tool.key for tool in settings.tools.values()]
     named = [reference for reference in references if reference and reference.startswith("env:")]
     return frozenset(reference.removeprefix("env:") for reference in named)

@@ -1,0 +1,64 @@
+"""Platforms in the settings: what is read, and every mistake with its line and its remedy."""
+
+from __future__ import annotations
+
+import pytest
+
+from callgate.config.platform_policies import PlatformPolicy
+from callgate.money import Money
+from tests.unit.config.files import problem_of, read
+
+USUAL = """
+[platforms.patch]
+profile = "agentpatch"
+key = "env:AGENTPATCH_API_KEY"
+tools = ["google-search", "ann/deep.research"]
+"""
+
+
+def test_a_platform_is_read_with_all_its_defaults() -> None:
+    assert read(USUAL).platforms["patch"] == PlatformPolicy(
+        name="patch",
+        profile="agentpatch",
+        key="env:AGENTPATCH_API_KEY",
+        tools=("google-search", "ann/deep.research"),
+    )
+
+
+def test_what_a_platform_says_otherwise_is_kept() -> None:
+    more = (
+        'low_balance = "$2"\ntimeout = "5m"\nmax_result = "2MB"\nbase_url = "http://127.0.0.1:1/"'
+    )
+    policy = read(USUAL + more).platforms["patch"]
+    assert (policy.low_balance, policy.timeout_seconds) == (Money.dollars("2"), 300.0)
+    assert (policy.max_result_bytes, policy.base_url) == (2_000_000, "http://127.0.0.1:1")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key", "words"),
+    [
+        ('"agentpatch"', '"agentpach"', "platforms.patch.profile", "agentpatch"),
+        ('"env:AGENTPATCH_API_KEY"', '"ap_secret"', "platforms.patch.key", "never a key"),
+        ('key = "env:AGENTPATCH_API_KEY"', "", "platforms.patch.key", "Where its key is"),
+        ('"google-search"', '"../jobs"', "platforms.patch.tools[0]", "owner/tool"),
+        ('"google-search"', '"a/b/c"', "platforms.patch.tools[0]", "owner/tool"),
+        ('"google-search"', '"bob/deep.research"', "platforms.patch.tools[1]", "is called patch.deep.research already"),
+        ("tools =", "time_out = 1\ntools =", "platforms.patch.time_out", "timeout"),
+    ],
+)  # fmt: skip
+def test_a_mistake_names_its_line_and_what_is_allowed(
+    old: str, new: str, key: str, words: str
+) -> None:
+    problem = problem_of(USUAL.replace(old, new))
+    assert (problem.key, problem.line is not None) == (key, True)
+    assert words in f"{problem.allowed} {problem.nearest}"
+
+
+def test_no_message_shows_what_may_be_a_key() -> None:
+    wrong = USUAL.replace("env:AGENTPATCH_API_KEY", "ap_very_secret")
+    assert "ap_very_secret" not in repr(problem_of(wrong))
+
+
+def test_a_tool_of_a_platform_may_be_told_more_about() -> None:
+    tools = read(USUAL + '[tools."patch.google-search"]\neffect = "read"').tools
+    assert tools["patch.google-search"].effect == "read"
