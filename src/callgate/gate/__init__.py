@@ -24,6 +24,7 @@ from callgate.gate.providers import MakeProvider as MakeProvider
 from callgate.gate.providers import http_provider as http_provider
 from callgate.gate.roads import road_of
 from callgate.gate.tools import ToolRoad
+from callgate.gate.toolsets import Opened, Toolsets
 from callgate.keys import PREFIX, digest, new_key
 from callgate.money import Money
 from callgate.observe.watch import Plan, Watch
@@ -62,6 +63,8 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     roads: Mapping[str, Road[Any]]
     """By kind of call."""
     providers: Mapping[str, Provider]
+    toolsets: Mapping[str, Opened]
+    """By the part of the settings that they are of."""
     catalog: Catalog
     agent_keys: Mapping[bytes, str]
     """Agents by the SHA-256 of the key that the settings refer to."""
@@ -147,6 +150,7 @@ class Gate:
             raise
         try:
             await gate._load_limits()
+            gate._start_toolsets(old=None)
         except BaseException:
             await gate.close()
             raise
@@ -280,19 +284,29 @@ class Gate:
             raise Misconfigured(msg)
         self._setup = self._set_up(settings, old=old)
         await self._load_limits()
-        kept = set(map(id, self._setup.providers.values()))
-        for provider in old.providers.values():
-            if id(provider) not in kept:
-                await provider.close()
+        self._start_toolsets(old)
+        kept = {*map(id, self._setup.providers.values()), *map(id, self._setup.catalog.opened)}
+        gone = [
+            *(each.close() for each in old.providers.values() if id(each) not in kept),
+            *(each.close() for each in old.catalog.opened if id(each) not in kept),
+        ]
+        await asyncio.gather(*gone)
 
     async def close(self) -> None:
         """Close providers and store; what was submitted is written first."""
         await asyncio.gather(
             *(provider.close() for provider in self._setup.providers.values()),
-            *(toolset.close() for toolset in self._setup.catalog.toolsets.values()),
+            *(toolset.close() for toolset in self._setup.catalog.opened),
         )
         await self._parts.late.close()
         await self.store.close()
+
+    def _start_toolsets(self, old: Setup | None) -> None:
+        """Let the toolsets begin that were not there before."""
+        before = set() if old is None else set(map(id, old.catalog.opened))
+        for toolset in self._setup.catalog.opened:
+            if id(toolset) not in before:
+                toolset.start()
 
     async def _load_limits(self) -> None:
         """Let the limits of the settings hold in every process, unless a newer file's do."""
@@ -340,7 +354,11 @@ class Gate:
             providers=opened,
             prices=prices_of(settings),
         )
-        catalog = Catalog(self._toolsets, settings.tools)
+        toolsets = Toolsets(settings=settings, secrets=secrets, parts=parts).open(
+            {} if old is None else old.toolsets
+        )
+        named = (each for opened in toolsets.values() for each in opened.toolsets)
+        catalog = Catalog([*self._toolsets, *named], settings.tools)
         tools = ToolRoad(settings=settings, parts=parts, catalog=catalog)
         return Setup(
             settings=settings,
@@ -349,6 +367,7 @@ class Gate:
                 "tool": road_of(tools, settings=settings, secrets=secrets, parts=parts),
             },
             providers=opened,
+            toolsets=toolsets,
             catalog=catalog,
             agent_keys=_agent_keys(settings, secrets),
         )

@@ -24,6 +24,11 @@ class Catalog:
         self._seen: dict[str, Sequence[Tool]] = {}
         self._tools: dict[str, Tool] = {}
 
+    @property
+    def opened(self) -> Sequence[Toolset]:
+        """The toolsets, in their order."""
+        return tuple(self.toolsets.values())
+
     def __iter__(self) -> Iterator[Tool]:
         """Give every tool that is there now, by toolset."""
         return iter(self._now().values())

@@ -91,8 +91,13 @@ class FakeToolset:
         """What reached them."""
         self.reached = asyncio.Event()
         """Set when the first call has reached them."""
+        self.started = 0
         self.closed = 0
         self._tools = tools
+
+    def start(self) -> None:
+        """Count the beginnings."""
+        self.started += 1
 
     def tools(self) -> Sequence[Tool]:
         """Return them all."""

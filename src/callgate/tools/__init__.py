@@ -45,6 +45,13 @@ class Toolset(Protocol):
         """What the settings call it."""
         ...
 
+    def start(self) -> None:
+        """Begin what goes on beside the calls, such as a process; returns at once.
+
+        Called once, in the event loop that calls come from.
+        """
+        ...
+
     def tools(self) -> Sequence[Tool]:
         """Return the tools that it is known to have now; never waits.
 

@@ -334,7 +334,9 @@ async def _open(road: Road, passage: Any) -> None:
         pass
 
 
-async def test_tools_are_closed_with_their_gate(tmp_path: Path) -> None:
-    async with road_of(tmp_path) as (_, toolset):
-        pass
-    assert toolset.closed == 1
+async def test_tools_begin_and_end_with_their_gate(tmp_path: Path) -> None:
+    async with road_of(tmp_path) as (road, toolset):
+        assert (toolset.started, toolset.closed) == (1, 0)
+        await road.gate.reload(road.gate.settings)
+        assert (toolset.started, toolset.closed) == (1, 0)
+    assert (toolset.started, toolset.closed) == (1, 1)

@@ -1,0 +1,75 @@
+"""The toolsets of one version of the settings; those whose settings stay the same stay open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from callgate.config.platform_policies import PlatformPolicy
+from callgate.config.policies import Settings
+from callgate.gate.parts import Parts
+from callgate.redact import Secret
+from callgate.secrets import Secrets
+from callgate.tools import Toolset
+from callgate.tools.platform import CreditPlatform
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """Toolsets that one part of the settings has made."""
+
+    policy: Any
+    """All that they were made by: while it is the same, they stay."""
+    toolsets: Sequence[Toolset]
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What one part of the settings makes."""
+
+    key: str
+    """Which part it is."""
+    policy: Any
+    make: Callable[[], Sequence[Toolset]]
+
+
+class Toolsets(msgspec.Struct, frozen=True, kw_only=True):
+    """Opens the toolsets that settings name."""
+
+    settings: Settings
+    secrets: Secrets
+    parts: Parts
+
+    def open(self, old: Mapping[str, Opened]) -> Mapping[str, Opened]:
+        """Return the toolsets of these settings, by the part that they are of.
+
+        Args:
+            old: Those of the settings before, of which the ones that nothing changed are kept.
+
+        Raises:
+            Misconfigured: One cannot be made; then none is.
+        """
+        opened: dict[str, Opened] = {}
+        for plan in self._plans():
+            before = old.get(plan.key)
+            is_kept = before is not None and before.policy == plan.policy
+            opened[plan.key] = before if is_kept and before else Opened(plan.policy, plan.make())
+        return opened
+
+    def _plans(self) -> Iterator[Plan]:
+        for name, policy in self.settings.platforms.items():
+            yield Plan(f"platforms.{name}", policy, partial(self._platform, policy))
+
+    def _platform(self, policy: PlatformPolicy) -> Sequence[Toolset]:
+        return (
+            CreditPlatform(
+                policy,
+                credential=partial(self._credential, policy.key),
+                clock=self.parts.clock,
+                on_balance=lambda _: None,
+            ),
+        )
+
+    def _credential(self, reference: str) -> Secret:
+        return self.secrets.resolve(reference)
