@@ -68,6 +68,16 @@ CREDENTIAL: Final = re.compile(
 """What a credential looks like in free text; no text makes the search slow (a test tries)."""
 
 
+LONGEST_READ: Final = 65_536
+"""Bytes of what was sent that are looked through for what may be kept of it."""
+
+LONGEST_KEPT: Final = 4_000
+"""Characters that are kept."""
+
+LONGEST_CREDENTIAL: Final = 4_096
+"""Characters of the longest credential that is known, a key of RSA with 4,096 bits, and room."""
+
+
 class Secret:
     """A credential in memory: it prints as stars, and only ``reveal`` gives it."""
 
@@ -106,6 +116,17 @@ class Secret:
 def redact(text: str) -> str:
     """Return ``text`` with everything that looks like a credential replaced by stars."""
     return CREDENTIAL.sub(_starred, text)
+
+
+def excerpt(body: bytes) -> str:
+    """Return the beginning of what was sent as it may be kept: without credentials, and not too long."""
+    kept = redact(body[:LONGEST_READ].decode("utf-8", "replace"))
+    if len(body) > LONGEST_READ:
+        # At the cut may be half a credential, which does not look like one.
+        kept = kept[:-LONGEST_CREDENTIAL]
+    if len(body) <= LONGEST_READ and len(kept) <= LONGEST_KEPT:
+        return kept
+    return f"{kept[:LONGEST_KEPT]}… ({len(body):,} bytes)"
 
 
 def _starred(found: re.Match[str]) -> str:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callgate.keys import new_key
-from callgate.redact import Secret, redact
+from callgate.redact import LONGEST_KEPT, LONGEST_READ, Secret, excerpt, redact
 
 LETTERS = string.ascii_letters + string.digits
 WORDS = LETTERS + "-_"
@@ -209,3 +209,28 @@ def test_secrets_are_equal_by_their_value(kept: Secret) -> None:
 
 def test_a_copy_of_a_secret_is_the_secret(kept: Secret) -> None:
     assert copy.copy(kept) is copy.deepcopy({"a": [kept]})["a"][0] is kept
+
+
+def test_an_excerpt_of_what_is_short_is_all_of_it() -> None:
+    assert excerpt(b'{"password": "hunter2hunter2"}') == '{"password": "***"}'
+
+
+def test_an_excerpt_tells_how_long_the_whole_is() -> None:
+    kept = excerpt(b"x " * 5_000)
+    assert len(kept) < LONGEST_KEPT + 50
+    assert kept.endswith("… (10,000 bytes)")
+
+
+def test_an_excerpt_never_ends_in_half_a_credential() -> None:
+    key = b"sk-" + b"a1" * 1_000
+    kept = excerpt(b"k " * ((LONGEST_READ - 100) // 2) + key)
+    assert "sk-" not in kept
+
+
+def test_an_excerpt_that_stars_shorten_has_no_half_credential_either() -> None:
+    kept = excerpt(b"sk-0123456789abcdef " * 3_300 + b"sk-" + b"b2" * 50)
+    assert "sk-" not in kept
+
+
+def test_an_excerpt_of_what_is_no_text_is_one() -> None:
+    assert excerpt(b"\xff\xfe") == "\ufffd\ufffd"

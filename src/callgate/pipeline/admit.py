@@ -204,4 +204,5 @@ def _intent(passage: AnyPassage, quote: Quote, *, calendar: Calendar, now: float
         tokens=quote.tokens,
         fingerprint=call.fingerprint,
         client_retry=passage.client_retry,
+        input=passage.input,
     )

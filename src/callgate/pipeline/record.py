@@ -120,5 +120,6 @@ def _refusal(passage: AnyPassage, end: CallEnd) -> Refusal:
         stream=passage.stream,
         request_bytes=len(call.body),
         client_retry=passage.client_retry,
+        input=passage.input,
         started_at=call.started_at,
     )

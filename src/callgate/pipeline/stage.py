@@ -64,6 +64,8 @@ class Passage(msgspec.Struct, Generic[C_co], kw_only=True):
     """parse: the name that the agent asks for."""
     stream: bool = False
     """parse: whether the reply is to stream."""
+    input: str | None = None
+    """parse: what is asked for, as the audit row may keep it; None keeps nothing."""
     candidate: Candidate | None = None
     """route: who serves it now."""
     key: str | None = None

@@ -107,6 +107,8 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     """How often its client had sent the same before, where an earlier one was admitted."""
     changes: tuple[str, ...] = ()
     """What the attempt's row says of it from the first on; its settlement says it again."""
+    input: str | None = None
+    """What the call asks for, as its row may keep it; None keeps nothing."""
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
@@ -186,6 +188,8 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     request_bytes: int
     client_retry: int = 0
     started_at: float
+    input: str | None = None
+    """What it asked for, as its row may keep it; None keeps nothing."""
 
 
 class Resent(msgspec.Struct, frozen=True, kw_only=True):

@@ -55,8 +55,8 @@ HOLD: Final = """
 
 INSERT_CALL: Final = """
     INSERT INTO calls (id, owner, task_id, task_type, agent, "user", door, kind, target, stream,
-        state, started_at, request_bytes, fingerprint, client_retry)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'running', ?, ?, ?, ?)
+        state, started_at, request_bytes, fingerprint, client_retry, input)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'running', ?, ?, ?, ?, ?)
 """
 
 # One that names no call is no attempt: its column takes no NULL.
@@ -237,7 +237,7 @@ def _insert(
             INSERT_CALL,
             (intent.call_id, owner, task.id, task.type, task.agent, task.user, intent.door,
              intent.kind, intent.target, int(intent.stream), micros(intent.started_at),
-             intent.request_bytes, intent.fingerprint, intent.client_retry),
+             intent.request_bytes, intent.fingerprint, intent.client_retry, intent.input),
         )  # fmt: skip
     reserved = None if grant.reserved is None else grant.reserved.nano
     cursor.execute(

@@ -56,6 +56,8 @@ class CallRow(msgspec.Struct, frozen=True, kw_only=True):
     request_bytes: int
     client_retry: int = 0
     """How often its client had sent the same before."""
+    input: str | None = None
+    """What a call of a tool asked for, without what looks like a credential, and cut where it is long."""
     attempts: tuple[AttemptRow, ...] = ()
 
     @property

@@ -20,7 +20,7 @@ TASK_COLUMNS = (
 
 CALL_COLUMNS = (
     'seq, id, task_id, task_type, agent, "user", door, kind, target, stream, state, status, code, '
-    "message, rule, started_at, ended_at, request_bytes, client_retry"
+    "message, rule, started_at, ended_at, request_bytes, client_retry, input"
 )
 
 ATTEMPT_COLUMNS = (
@@ -98,7 +98,8 @@ def call_of(row: Row, attempts: tuple[AttemptRow, ...]) -> CallRow:
         id=row[1], task_id=row[2], task_type=row[3], agent=row[4], user=row[5], door=row[6],
         kind=row[7], target=row[8], stream=bool(row[9]), state=row[10], status=row[11],
         code=row[12], message=row[13], rule=row[14], started_at=row[15] / MICROS,
-        ended_at=instant(row[16]), request_bytes=row[17], client_retry=row[18], attempts=attempts,
+        ended_at=instant(row[16]), request_bytes=row[17], client_retry=row[18], input=row[19],
+        attempts=attempts,
     )  # fmt: skip
 
 

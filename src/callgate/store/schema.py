@@ -312,6 +312,10 @@ MIGRATIONS: Final[Sequence[Sequence[str]]] = (
         # Replies that requests can go on from; others have no place in it, and cost no write.
         f"CREATE INDEX attempts_by_reply ON attempts (reply_id) WHERE {IS_KEPT}",
     ),
+    (
+        # What a call of a tool asked for, as it may be kept; of models it is NULL.
+        "ALTER TABLE calls ADD COLUMN input TEXT",
+    ),
 )
 """The statements that lead from each version to the next; a file's version is how many it has."""
 

@@ -36,8 +36,8 @@ GATE_DIED: Final = "gate_died"
 
 INSERT_REFUSED_CALL = """
     INSERT INTO calls (id, task_id, task_type, agent, "user", door, kind, target, stream, state,
-        status, code, message, rule, started_at, ended_at, request_bytes, client_retry)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        status, code, message, rule, started_at, ended_at, request_bytes, client_retry, input)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (id) DO NOTHING
 """
 
@@ -206,7 +206,7 @@ def refuse(cursor: Cursor, refusal: Refusal) -> None:
         (end.call_id, task_id, task_type, refusal.caller.agent, user, refusal.door, refusal.kind,
          refusal.target, int(refusal.stream), end.state, end.status, end.code, end.message, end.rule,
          micros(refusal.started_at), micros(end.ended_at), refusal.request_bytes,
-         refusal.client_retry),
+         refusal.client_retry, refusal.input),
     )  # fmt: skip
     # A caller may hang up while its admission is being written; then its row is there already.
     end_call(cursor, end)
