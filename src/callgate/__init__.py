@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from callgate.errors import CallgateError, Failed, Misconfigured, OverBudget, Refused
     from callgate.money import Money
     from callgate.observe.receipt import Receipt
+    from callgate.tools.functions import ToolError, tool
+    from callgate.tools.signatures import IdempotencyKey, ToolContext
 
 __version__ = "0.1.0"
 
@@ -18,6 +20,7 @@ _HOMES = {
     "CallgateError": "callgate.errors",
     "Failed": "callgate.errors",
     "GateDoor": "callgate.doors.python",
+    "IdempotencyKey": "callgate.tools.signatures",
     "Misconfigured": "callgate.errors",
     "ModelReply": "callgate.doors.python",
     "Money": "callgate.money",
@@ -25,14 +28,18 @@ _HOMES = {
     "Receipt": "callgate.observe.receipt",
     "Refused": "callgate.errors",
     "TaskDoor": "callgate.doors.python",
+    "ToolContext": "callgate.tools.signatures",
+    "ToolError": "callgate.tools.functions",
     "Usage": "callgate.call",
     "open_gate": "callgate.doors.python",
+    "tool": "callgate.tools.functions",
 }
 
 __all__ = [
     "CallgateError",
     "Failed",
     "GateDoor",
+    "IdempotencyKey",
     "Misconfigured",
     "ModelReply",
     "Money",
@@ -40,8 +47,11 @@ __all__ = [
     "Receipt",
     "Refused",
     "TaskDoor",
+    "ToolContext",
+    "ToolError",
     "Usage",
     "open_gate",
+    "tool",
 ]
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
+from base64 import b64encode
+from collections.abc import Iterator
 from hmac import compare_digest
 from typing import Final, NoReturn, SupportsIndex
+from urllib.parse import quote, quote_plus
 
 STARS: Final = "***"
 
@@ -133,3 +137,32 @@ def _starred(found: re.Match[str]) -> str:
     """Keep what tells what it was: a name, a scheme, a quotation mark."""
     kept = (found[group] or "" for group in ("url", "basic", "bearer", "name", "quote"))
     return "".join((*kept, STARS))
+
+
+SHORTEST: Final = 6
+"""Characters from which on a part of a credential is one by itself: shorter ones are in many words."""
+
+
+def conceal(text: str, secret: Secret) -> str:
+    """Return ``text`` with a credential replaced by stars, in every form in which it may be sent.
+
+    Unlike :func:`redact` it knows what to look for, so that the rest of the text stays as it is.
+    """
+    # A longer form goes first: a shorter one may be a part of it.
+    for form in sorted(set(_forms(secret.reveal())), key=len, reverse=True):
+        text = text.replace(form, STARS)
+    return text
+
+
+def _forms(value: str) -> Iterator[str]:
+    """Give a credential as it is, in JSON, in a URL, and as Basic authentication has it."""
+    user, _, password = value.partition(":")
+    parts = [part for part in (user, password) if len(part) >= SHORTEST]
+    for one in filter(None, (value, *parts)):
+        yield one
+        yield json.dumps(one)[1:-1]
+        yield json.dumps(one, ensure_ascii=False)[1:-1]
+        yield quote(one, safe="")
+        yield quote_plus(one)
+    if value:
+        yield b64encode(value.encode("utf-8", "surrogatepass")).decode()

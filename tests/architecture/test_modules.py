@@ -13,6 +13,7 @@ PUBLIC_NAMES = [
     "CallgateError",
     "Failed",
     "GateDoor",
+    "IdempotencyKey",
     "Misconfigured",
     "ModelReply",
     "Money",
@@ -20,8 +21,11 @@ PUBLIC_NAMES = [
     "Receipt",
     "Refused",
     "TaskDoor",
+    "ToolContext",
+    "ToolError",
     "Usage",
     "open_gate",
+    "tool",
 ]
 """Everything a program may import from the package; a change is one for the users too."""
 

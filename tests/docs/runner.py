@@ -47,8 +47,10 @@ def run_console(example: Example, folder: Path) -> None:
 
 
 def run_python(example: Example, folder: Path) -> None:
-    """Run a program; a warning is a failure."""
+    """Run a program, and write it to its file if it names one; a warning is a failure."""
     program = [sys.executable, "-W", "error", "-c", example.text]
+    if example.file is not None:
+        (folder / example.file).write_text(example.text, encoding="utf-8")
     execute(example, program, folder, status=example.exit_status)
 
 

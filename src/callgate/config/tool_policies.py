@@ -28,6 +28,9 @@ Meaning = Literal[
 ]  # fmt: skip
 """What a status of an error means: an answer for the agent, or a kind of failure."""
 
+LARGEST_RESULT: Final = 64_000
+"""Bytes of text that an agent gets where nobody says: some 16,000 tokens."""
+
 DOLLAR: Final = Money.dollars("1")
 
 
@@ -59,7 +62,6 @@ class HttpPolicy(msgspec.Struct, frozen=True, kw_only=True):
     returns: Returns = "json"
     pick: str | None = None
     """What of a reply the agent gets; this and what follows that names a place is JMESPath."""
-    max_bytes: int = 64_000
     fails_when: str | None = None
     error_message: str | None = None
     errors: Mapping[int, Meaning] = {}
@@ -87,16 +89,18 @@ class ToolPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """A secret reference, such as ``env:SHOP_KEY``."""
     cost: Money | None = None
     timeout_seconds: float | None = None
+    max_bytes: int = LARGEST_RESULT
+    """The most text that an agent gets of a result."""
 
     def applied_to(self, tool: Tool) -> Tool:
         """Return a tool with what the settings say about it, whatever its source says."""
-        said = {name: getattr(self, name) for name in OVERRIDES}
+        said = {field: getattr(self, field) for field in OVERRIDES}
         return msgspec.structs.replace(
-            tool, **{name: value for name, value in said.items() if value is not None}
+            tool, **{field: value for field, value in said.items() if value is not None}
         )
 
 
 OVERRIDES: Final = (
-    "description", "effect", "is_idempotent", "key", "cost", "timeout_seconds",
+    "name", "description", "effect", "is_idempotent", "key", "cost", "timeout_seconds",
 )  # fmt: skip
 """What the settings may say about a tool in the place of its source."""

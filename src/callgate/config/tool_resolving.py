@@ -38,6 +38,7 @@ def tool_policy(name: str, table: ToolTable, path: Path) -> ToolPolicy:
         key=table.key,
         cost=table.cost,
         timeout_seconds=table.timeout,
+        max_bytes=table.max_bytes,
     )
 
 
@@ -58,7 +59,6 @@ def _http(table: HttpTable, path: Path) -> HttpPolicy:
         idempotency_header=table.idempotency_header,
         returns=table.returns,
         pick=table.pick,
-        max_bytes=table.max_bytes,
         fails_when=table.fails_when,
         error_message=table.error_message,
         errors=table.errors,

@@ -22,7 +22,7 @@ from callgate.config.kinds import (
     Url,
 )
 from callgate.config.tables import LimitsTable, Table
-from callgate.config.tool_policies import Meaning, Method, Place, Returns
+from callgate.config.tool_policies import LARGEST_RESULT, Meaning, Method, Place, Returns
 
 
 class ParameterTable(Table):
@@ -92,9 +92,6 @@ class HttpTable(Table):
         description="What of a JSON reply the agent gets, in JMESPath, such as `{id: id, status: status}`;"
         " all of it if left out.",
     )
-    max_bytes: Size = Field(
-        default=64_000, description="The most that the agent gets; a larger result is an error."
-    )
     fails_when: Query | None = Field(
         default=None,
         description="When a reply with a good status tells of a failure, in JMESPath, such as"
@@ -155,6 +152,10 @@ class ToolTable(LimitsTable):
     )
     cost: Amount | None = Field(
         default=None, description="What a call costs, or the most that it can; nothing if left out."
+    )
+    max_bytes: Size = Field(
+        default=LARGEST_RESULT,
+        description="The most text that an agent gets of a result; a larger one is an error.",
     )
     timeout: Duration | None = Field(
         default=None, description="How long one attempt may take; 60s if nobody says."

@@ -17,6 +17,7 @@ description = "Refund a charge."
 effect = "write"
 cost = "$0.01"
 timeout = "20s"
+max_bytes = "32kB"
 key = "env:SHOP_KEY"
 per_minute = 30
 
@@ -25,7 +26,6 @@ method = "POST"
 url = "https://api.example/charges/{charge}/refunds"
 idempotency_header = "Idempotency-Key"
 pick = "{id: id, status: status}"
-max_bytes = "32kB"
 errors = { 403 = "answer" }
 ca_file = "ca.pem"
 
@@ -41,7 +41,7 @@ def test_a_tool_over_http_is_resolved_whole() -> None:
     tool = read(REFUND).tools["refund"]
     assert (tool.effect, tool.timeout_seconds, tool.cost) == ("write", 20, Money.dollars("0.01"))
     assert tool.http is not None
-    assert (tool.http.method, tool.http.max_bytes, tool.http.errors) == (
+    assert (tool.http.method, tool.max_bytes, tool.http.errors) == (
         "POST",
         32_000,
         {403: "answer"},
