@@ -13,7 +13,7 @@ from typing import Protocol
 
 import msgspec
 
-from callgate.call import Caller, Candidate, Claims, Usage
+from callgate.call import Caller, Candidate, Claims
 from callgate.clock import Clock
 from callgate.money import Money
 from callgate.store.accounts import Booked as Booked
@@ -31,10 +31,16 @@ from callgate.store.audited import AttemptState as AttemptState
 from callgate.store.audited import CallRow as CallRow
 from callgate.store.audited import CallState as CallState
 from callgate.store.audited import TaskRow as TaskRow
+from callgate.store.balances import Balance as Balance
+from callgate.store.balances import Balances
+from callgate.store.balances import BalanceSource as BalanceSource
 from callgate.store.blocks import Block as Block
 from callgate.store.blocks import Blocks
 from callgate.store.blocks import Probe as Probe
 from callgate.store.calendar import Window
+from callgate.store.jobs import Adopted as Adopted
+from callgate.store.jobs import Job as Job
+from callgate.store.jobs import Jobs
 from callgate.store.limits import Limit
 from callgate.store.owners import GateIdentity as GateIdentity
 from callgate.store.priced import FirstPrice as FirstPrice
@@ -44,6 +50,8 @@ from callgate.store.priced import Priced
 from callgate.store.priced import Repricing as Repricing
 from callgate.store.replies import MadeReply as MadeReply
 from callgate.store.replies import Replies
+from callgate.store.settling import CallEnd as CallEnd
+from callgate.store.settling import Settlement as Settlement
 from callgate.store.watched import Alert as Alert
 from callgate.store.watched import AlertKind as AlertKind
 from callgate.store.watched import BudgetRow as BudgetRow
@@ -122,55 +130,6 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     None where none was."""
 
 
-class Settlement(msgspec.Struct, frozen=True, kw_only=True):
-    """How an attempt ended; its hold is freed and its cost is booked, exactly once."""
-
-    attempt_id: str
-    state: AttemptState
-    cost: Money | None
-    """None books the reservation (or leaves the cost unknown where there was none)."""
-    least: Money | None = None
-    """What it surely cost, where the whole is unknown: no estimate is below it."""
-    estimated: bool
-    usage: Usage | None
-    ended_at: float
-    first_byte_at: float | None = None
-    http_status: int | None = None
-    error: str | None = None
-    """Class and message of the failure, redacted."""
-    price_version: str | None = None
-    """Of the price that was applied; None leaves that of the intent."""
-    service_tier: str | None = None
-    """How the reply says that it was served; where it says nothing, whose price was applied."""
-    unpriced: str | None = None
-    """What it has used that no price tells."""
-    model: str | None = None
-    reply_id: str | None = None
-    finish_reason: str | None = None
-    changes: tuple[str, ...] = ()
-    is_bad: bool = False
-    """Whether the model called the request bad, which the agent may put right once."""
-    call: CallEnd | None = None
-    """The call's own outcome, where this attempt ends it; saves a commit."""
-
-
-class CallEnd(msgspec.Struct, frozen=True, kw_only=True):
-    """How a call ended, as its audit row tells."""
-
-    call_id: str
-    state: CallState
-    status: int
-    """The HTTP status of the answer."""
-    ended_at: float
-    code: str | None = None
-    """The code of the refusal or failure."""
-    message: str | None = None
-    """Its sentence, redacted."""
-    rule: str | None = None
-    ends_task: str | None = None
-    """The task to mark as ended with this call, where it existed for this one call only."""
-
-
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     """A call that ended before any attempt was admitted: the whole audit row at once."""
 
@@ -219,7 +178,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     revoked_at: float | None = None
 
 
-class Store(Watched, Priced, Blocks, Replies, Protocol):
+class Store(Watched, Priced, Blocks, Replies, Jobs, Balances, Protocol):
     """Ledger, audit log, tasks, keys and alerts in one database."""
 
     @property

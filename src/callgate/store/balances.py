@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from asyncio import Future
+from collections.abc import Sequence
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -16,8 +18,20 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
     """What an account had at a moment, as its keeper told."""
 
     account: str
-    """Whose account: ``platform:NAME`` or ``provider:NAME``."""
+    """Whose account: ``platform:NAME``."""
     left: Money
     source: BalanceSource
     seen_at: float
     """Seconds since 1970."""
+
+
+class Balances(Protocol):
+    """What a store knows of them."""
+
+    def note_balance(self, balance: Balance, /) -> Future[None]:
+        """Keep what an account has, unless something later is known."""
+        ...
+
+    def balances(self) -> Sequence[Balance]:
+        """Return what every account was last known to have, by name."""
+        ...

@@ -10,7 +10,9 @@ from callgate.call import Candidate
 from callgate.clock import Clock
 from callgate.money import Money
 from callgate.store import (
+    Adopted,
     Alert,
+    Balance,
     Block,
     Booked,
     Bounded,
@@ -25,6 +27,7 @@ from callgate.store import (
     Hold,
     Imbalance,
     Intent,
+    Job,
     Key,
     LimitRow,
     MadeReply,
@@ -40,8 +43,10 @@ from callgate.store import (
     alerts,
     blocked,
     corrections,
+    noted_jobs,
     overruns,
     rules,
+    seen_balances,
     tasks,
     writes,
 )
@@ -94,6 +99,7 @@ class DatabaseStore:
         self._aside = aside
         self.clock = clock
         self._heartbeat = heartbeat
+        self._owner = owner
         self._admission = None if owner is None else Admission(owner)
 
     def admit(self, intent: Intent, /) -> Future[Grant]:
@@ -106,6 +112,40 @@ class DatabaseStore:
     def settle(self, settlement: Settlement, /) -> Future[Overrun | None]:
         """Free the hold, book the cost and write the outcome; a second time does nothing."""
         return self._writer.submit(writes.settle, settlement)
+
+    def note_job(self, attempt_id: str, job_id: str, noted_at: float, /) -> Future[None]:
+        """Note that the far side goes on with an attempt by itself."""
+        return self._writer.submit(noted_jobs.note, (attempt_id, job_id, noted_at))
+
+    def adopt_jobs(self, toolsets: Collection[str], /) -> Future[Sequence[Job]]:
+        """Take over the jobs of some toolsets whose gates are dead."""
+        if self._owner is None:
+            msg = "this store was opened without a gate, so nobody would ask for what it takes over"
+            raise RuntimeError(msg)
+        by = (self._owner, frozenset(toolsets), self.clock.now())
+        return self._writer.submit(noted_jobs.adopt, by)
+
+    def end_job(self, settlement: Settlement, result: bytes | None, /) -> Future[None]:
+        """Settle the attempt of a job that was taken over, and keep its result."""
+        return self._writer.submit(noted_jobs.end, (settlement, result))
+
+    def find_adopted(self, task_id: str, fingerprint: bytes, /) -> Adopted | None:
+        """Return the oldest job of a call that was taken over and nobody has claimed."""
+        return self._reader.ask(
+            partial(noted_jobs.find_adopted, task_id=task_id, fingerprint=fingerprint)
+        )
+
+    def claim_result(self, attempt_id: str, claimed_at: float, /) -> Future[bool]:
+        """Be the one who hands out the result of a job."""
+        return self._writer.submit(noted_jobs.claim, (attempt_id, claimed_at))
+
+    def note_balance(self, balance: Balance, /) -> Future[None]:
+        """Keep what an account has, unless something later is known."""
+        return self._writer.submit(seen_balances.note, balance)
+
+    def balances(self) -> Sequence[Balance]:
+        """Return what every account was last known to have, by name."""
+        return self._reader.ask(seen_balances.read)
 
     def end_call(self, end: CallEnd, /) -> Future[None]:
         """Write the outcome of a call whose attempts are all settled."""

@@ -315,6 +315,27 @@ MIGRATIONS: Final[Sequence[Sequence[str]]] = (
     (
         # What a call of a tool asked for, as it may be kept; of models it is NULL.
         "ALTER TABLE calls ADD COLUMN input TEXT",
+        # What the far side of a tool goes on with by itself: any gate may ask for it by its id. One
+        # whose gate died is adopted by another, and its result claimed by who asks again.
+        """
+        CREATE TABLE jobs (
+            attempt_seq INTEGER PRIMARY KEY,
+            id TEXT NOT NULL,
+            noted_at INTEGER NOT NULL,
+            adopted_at INTEGER,
+            result BLOB,
+            claimed_at INTEGER
+        )
+        """,
+        # What is left at whoever is paid in advance, as it was last told.
+        """
+        CREATE TABLE balances (
+            account TEXT PRIMARY KEY,
+            left_nano INTEGER NOT NULL,
+            source TEXT NOT NULL,
+            seen_at INTEGER NOT NULL
+        ) WITHOUT ROWID
+        """,
     ),
 )
 """The statements that lead from each version to the next; a file's version is how many it has."""

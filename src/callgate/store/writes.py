@@ -22,6 +22,7 @@ from callgate.store import (
     overruns,
     tokens,
 )
+from callgate.store.jobs import LONGEST_JOB_SECONDS
 from callgate.store.limits import scopes_of
 from callgate.store.lines import find_line
 from callgate.store.reservation import LARGEST_COST
@@ -59,11 +60,17 @@ END_CALL = """
 """
 
 
+# A job goes on without the gate that began it, and another one will settle it.
+GOES_ON = """
+    SELECT a.call_seq FROM attempts a JOIN jobs j ON j.attempt_seq = a.seq
+    WHERE a.state = 'running' AND j.noted_at > ?
+"""
+
 # Who is not on the list of gates is dead: a gate writes its row again with every beat.
-ABANDON_CALLS = """
+ABANDON_CALLS = f"""
     UPDATE calls SET state = 'failed', code = 'gate_died', ended_at = ?,
         message = 'the gate process that ran this call died; its cost is booked at what was held'
-    WHERE state = 'running' AND owner NOT IN (SELECT id FROM gates)
+    WHERE state = 'running' AND owner NOT IN (SELECT id FROM gates) AND seq NOT IN ({GOES_ON})
 """
 
 # What an attempt is, and everything that tells where it is booked.
@@ -78,6 +85,7 @@ FIND = f"{ATTEMPT} WHERE a.id = ?"
 
 FIND_ABANDONED = f"""
     {ATTEMPT} WHERE a.state = 'running' AND c.owner NOT IN (SELECT id FROM gates)
+        AND c.seq NOT IN ({GOES_ON})
 """
 
 ABANDON_ATTEMPT = """
@@ -249,9 +257,14 @@ def revoke_key(cursor: Cursor, revocation: tuple[str, float]) -> bool:
 
 
 def abandon(cursor: Cursor, now: float) -> None:
-    """Book what the attempts of dead gates held as spent, and fail their calls."""
-    ended_at = micros(now)
-    for seq, _, reserved, _, _, _, _, _, *places in cursor.execute(FIND_ABANDONED).fetchall():
+    """Book what the attempts of dead gates held as spent, and fail their calls.
+
+    Jobs go on at their far side: what is held for them stays held, until a gate that can ask for them
+    comes, or none has for so long that none will.
+    """
+    ended_at, given_up = micros(now), micros(now - LONGEST_JOB_SECONDS)
+    found = cursor.execute(FIND_ABANDONED, (given_up,)).fetchall()
+    for seq, _, reserved, _, _, _, _, _, *places in found:
         cursor.execute(ABANDON_ATTEMPT, (ended_at, seq))
         _book(cursor, places, spent=reserved or 0, held=reserved or 0, at=ended_at)
-    cursor.execute(ABANDON_CALLS, (ended_at,))
+    cursor.execute(ABANDON_CALLS, (ended_at, given_up))

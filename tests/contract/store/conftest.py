@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final, Protocol
 
+import msgspec
 import pytest
 
 from callgate.store import GateIdentity, Store
 from callgate.store.postgresql import PostgresqlStore
 from callgate.store.sqlite import SqliteStore
 from callgate.testing.clocks import FakeClock
+from tests.contract.store.making import NOW
 from tests.contract.store.places import new_place
 
 
@@ -76,3 +80,22 @@ async def store(database: Database, clock: FakeClock) -> AsyncGenerator[Store]:
     store = await database.open(GateIdentity.of_this_process(started_at=clock.now()))
     yield store
     await store.close()
+
+
+def living() -> GateIdentity:
+    """A gate of this process."""
+    return GateIdentity.of_this_process(started_at=NOW)
+
+
+@pytest.fixture(scope="session")
+def ended_pid() -> int:
+    """The pid of a process that was there and is gone."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    return process.pid
+
+
+@pytest.fixture
+def dead(ended_pid: int) -> GateIdentity:
+    """A gate of this machine whose process is gone."""
+    return msgspec.structs.replace(living(), pid=ended_pid)

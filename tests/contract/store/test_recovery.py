@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 
 import msgspec
 import pytest
@@ -14,30 +12,12 @@ from callgate.money import Money
 from callgate.store import GateIdentity, Grant, Store
 from callgate.store.owners import find_place
 from callgate.testing.clocks import FakeClock, Turn
-from tests.contract.store.conftest import Database
+from tests.contract.store.conftest import Database, living
 from tests.contract.store.making import NOW, make_end, make_intent, make_settlement, make_task
 from tests.contract.store.test_admission import balance
 from tests.contract.store.test_settlement import call_of
 
 pytestmark = pytest.mark.skipif(find_place() is None, reason="pids tell nothing on this system")
-
-
-def living() -> GateIdentity:
-    return GateIdentity.of_this_process(started_at=NOW)
-
-
-@pytest.fixture(scope="session")
-def ended_pid() -> int:
-    """The pid of a process that was there and is gone."""
-    with subprocess.Popen([sys.executable, "-c", ""]) as process:
-        process.wait()
-    return process.pid
-
-
-@pytest.fixture
-def dead(ended_pid: int) -> GateIdentity:
-    """A gate of this machine whose process is gone."""
-    return msgspec.structs.replace(living(), pid=ended_pid)
 
 
 @pytest.fixture

@@ -213,6 +213,7 @@ def call_page(row: CallRow, noted: Mapping[str, str]) -> dict[str, object]:
         "ended_at": _instant(row.ended_at),
         "request_bytes": row.request_bytes,
         "client_retry": row.client_retry,
+        "input": row.input,
         "cost_nano_usd": _cost(row),
         "attempts": [attempt_page(attempt, noted) for attempt in row.attempts],
     }
