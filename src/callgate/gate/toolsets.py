@@ -14,6 +14,7 @@ from callgate.gate.parts import Parts
 from callgate.redact import Secret
 from callgate.secrets import Secrets
 from callgate.tools import Toolset
+from callgate.tools.direct import direct_toolsets
 from callgate.tools.platform import CreditPlatform
 
 
@@ -58,6 +59,10 @@ class Toolsets(msgspec.Struct, frozen=True, kw_only=True):
         return opened
 
     def _plans(self) -> Iterator[Plan]:
+        tools = self.settings.tools
+        direct = {name: each for name, each in tools.items() if each.python or each.http}
+        if direct:
+            yield Plan("tools", direct, partial(direct_toolsets, self.settings))
         for name, policy in self.settings.platforms.items():
             yield Plan(f"platforms.{name}", policy, partial(self._platform, policy))
 

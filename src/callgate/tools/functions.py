@@ -255,6 +255,9 @@ class Functions:
         self._functions = {function.tool.name: function for function in functions}
         self._tools = tuple(function.tool for function in functions)
 
+    def start(self) -> None:
+        """Do nothing: functions are there."""
+
     def tools(self) -> Sequence[Tool]:
         """Return them all."""
         return self._tools
