@@ -29,6 +29,7 @@ NARROWER = {
     "meaning_lost": "In the format of whoever is left to answer the request would lose something; `allow_loss` allows it.",
     "model_denied": "The settings do not let this agent use the model.",
     "no_credentials": "AWS's chain of credentials holds none.",
+    "no_such_tool": "The platform has no tool of that name any more.",
     "other_format": "Nobody who serves the model takes a request of this format, and none translates it.",
     "other_region": "Nobody who serves the model is in a region that the task type names.",
     "parent_mismatch": "The parent task belongs to another agent or user.",

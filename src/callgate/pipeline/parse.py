@@ -45,6 +45,8 @@ class ParseTool(msgspec.Struct, frozen=True, kw_only=True):
             _refuse(call.name, f"are no JSON: {error}")
         if not isinstance(arguments, dict):
             _refuse(call.name, f"are no JSON object but {type(arguments).__name__}")
+        # As every door and client writes it.
+        passage.input = excerpt(msgspec.json.encode(arguments))
         passage.arguments = arguments
 
 

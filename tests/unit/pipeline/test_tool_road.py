@@ -82,14 +82,14 @@ async def test_a_tool_gets_its_arguments_and_what_names_the_call(tmp_path: Path)
 async def test_what_was_asked_is_kept_without_its_secrets(tmp_path: Path) -> None:
     async with road_of(tmp_path, SAID) as (road, _):
         await road.call(body=b'{"text": "use sk-canary-0123456789abcdef"}')
-        assert road.last.input == '{"text": "use ***"}'
+        assert road.last.input == '{"text":"use ***"}'
 
 
 async def test_a_refused_call_keeps_what_it_asked_too(tmp_path: Path) -> None:
     async with road_of(tmp_path) as (road, _):
         with pytest.raises(InvalidArguments):
             await road.call(body=b'{"txt": "hi"}')
-        assert road.last.input == '{"txt": "hi"}'
+        assert road.last.input == '{"txt":"hi"}'
 
 
 async def test_what_a_tool_says_that_it_cost_is_booked_instead(tmp_path: Path) -> None:
