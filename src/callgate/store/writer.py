@@ -153,7 +153,7 @@ class Writer(Groups):
     ) -> None:
         if error is None:
             deliver(outcomes)
-            self._begin()
+            self._begin_soon()
         else:
             self._fail(jobs, str(error), fix=LOOK)
 

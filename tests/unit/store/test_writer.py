@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from callgate.errors import Refused, StoreDown
-from callgate.store.groups import LARGEST_GROUP
+from callgate.store.groups import LARGEST_GROUP, MOST_TURNS
 from callgate.store.sql import Cursor
 from callgate.store.transaction import Kept, Operation
 from callgate.store.writer import Opened, Writer
@@ -124,6 +124,25 @@ async def test_what_comes_together_is_committed_together(tmp_path: Path) -> None
         futures = [numbers.writer.submit(insert, n) for n in range(50)]
         assert await asyncio.gather(*futures) == list(range(50))
         assert numbers.transactions == [50]
+
+
+async def test_what_the_next_turn_brings_is_committed_with_it(tmp_path: Path) -> None:
+    async with open_numbers(tmp_path) as numbers:
+        futures = [numbers.writer.submit(insert, 0)]
+        await Turn()
+        futures.append(numbers.writer.submit(insert, 1))
+        await asyncio.gather(*futures)
+        assert numbers.transactions == [2]
+
+
+async def test_a_loop_that_always_brings_more_keeps_no_group_waiting(tmp_path: Path) -> None:
+    async with open_numbers(tmp_path) as numbers:
+        futures: list[asyncio.Future[int]] = []
+        while len(futures) < 2 * MOST_TURNS:
+            futures.append(numbers.writer.submit(insert, len(futures)))
+            await Turn()
+        await asyncio.gather(*futures)
+        assert numbers.transactions[0] == MOST_TURNS + 1
 
 
 async def test_a_group_has_an_end(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ class ServerWriter(Groups):
     def _written(self, jobs: list[Job], outcomes: list[Outcome], error: Exception | None) -> None:
         if error is None:
             deliver(outcomes)
-            self._begin()
+            self._begin_soon()
         else:
             self._fail(jobs or self._gather(len(self._waiting)), told(error), fix=LOOK)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
@@ -47,6 +46,7 @@ LEAST_BUDGET: Final = 1_024
 FIELDS: Final = {"temperature": "temperature", "top_p": "top_p", "top_k": "top_k"}
 INSTRUCTING: Final = frozenset({"system", "developer"})
 APART: Final = frozenset({"parallel", "user", "service_tier"})
+OF_A_TEXT: Final = frozenset({"type", "text"})
 NOT_MINE: Final = "only the provider that made it can read it"
 
 
@@ -69,7 +69,7 @@ class Writer:
         self.system = [_text(part) for part in prompt.system if part.text.strip()]
         messages: list[dict[str, Any]] = []
         for n, turn in enumerate(prompt.turns):
-            blocks = list(self._blocks(turn, n))
+            blocks = self._blocks(turn, n)
             if not blocks:
                 continue
             if turn.role in INSTRUCTING:
@@ -126,22 +126,20 @@ class Writer:
         self.losses.add("place", f"$.turns[{n}]", what="an instruction", why=why)
         self.system += blocks
 
-    def _blocks(self, turn: Turn, n: int) -> Iterator[dict[str, Any]]:
-        """Yield what a turn holds: results first, as they must follow their calls."""
-        later: list[dict[str, Any]] = []
+    def _blocks(self, turn: Turn, n: int) -> list[dict[str, Any]]:
+        """Return what a turn holds: results first, as they must follow their calls."""
+        blocks: list[dict[str, Any]] = []
+        results: list[dict[str, Any]] = []
         for at, part in enumerate(turn.parts):
             if isinstance(part, Text):
                 # Most parts are words, which need no place: none of them is ever lost.
                 block = _text(part) if part.text.strip() else None
             else:
                 block = self._block(part, f"$.turns[{n}].parts[{at}]")
-            if block is None:
-                continue
-            if turn.role == "user" and not isinstance(part, ToolResult):
-                later.append(block)
-            else:
-                yield block
-        yield from later
+            if block is not None:
+                is_first = turn.role == "user" and isinstance(part, ToolResult)
+                (results if is_first else blocks).append(block)
+        return results + blocks if results else blocks
 
     def _block(self, part: Part, where: str) -> dict[str, Any] | None:
         """Return a part; None for words that are none, which the provider refuses."""
@@ -262,7 +260,8 @@ def _plain_text(file: File) -> dict[str, Any] | None:
 
 
 def _text(part: Text) -> dict[str, Any]:
-    return _cached({"type": "text", "text": part.text}, part.cache)
+    block = {"type": "text", "text": part.text}
+    return block if part.cache is None else _cached(block, part.cache)
 
 
 def _cached(block: dict[str, Any], cache: msgspec.Raw | None) -> dict[str, Any]:
@@ -278,7 +277,7 @@ def _length(messages: list[dict[str, Any]]) -> tuple[int, int]:
 
 def _collapsed(blocks: list[dict[str, Any]]) -> Any:
     """Return a lone text as a string, where nothing else hangs on it."""
-    if len(blocks) == 1 and blocks[0].keys() == {"type", "text"}:
+    if len(blocks) == 1 and blocks[0].keys() == OF_A_TEXT:
         return blocks[0]["text"]
     return blocks
 

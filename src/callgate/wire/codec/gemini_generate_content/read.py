@@ -51,6 +51,8 @@ MODES: Final[Mapping[str, Mode]] = {
 
 TIERS: Final = {"standard": "default", "flex": "flex", "priority": "priority"}
 JSON: Final = "application/json"
+SAYING: Final = frozenset({"output", "result", "error"})
+"""Where a result stands alone, by custom."""
 
 _NOTHING_SAID: Final = shapes.GenerationConfig()
 
@@ -67,31 +69,41 @@ class Reader:
         """The ids of calls that have no result yet, by the name of their tool."""
         self.losses = losses
 
-    def turns(self, contents: list[shapes.Content]) -> Iterator[Turn]:
-        """Yield the turns of a conversation; what a model said in a row is one."""
+    def turns(self, contents: list[shapes.Content]) -> tuple[Turn, ...]:
+        """Return the turns of a conversation; what a model said in a row is one."""
+        turns: list[Turn] = []
         said: list[Part] = []
         for n, content in enumerate(contents):
-            parts = self.parts(content.parts or (), f"$.contents[{n}].parts")
+            parts = self.parts(content.parts or (), "$.contents[{}].parts[{}]", n)
             if content.role == "model":
                 said += parts
                 continue
             if said:
-                yield Turn(role="assistant", parts=tuple(_joined(said)))
+                turns.append(Turn(role="assistant", parts=_joined(said)))
                 said = []
-            yield Turn(role="user", parts=parts)
+            turns.append(Turn(role="user", parts=parts))
         if said:
-            yield Turn(role="assistant", parts=tuple(_joined(said)))
+            turns.append(Turn(role="assistant", parts=_joined(said)))
+        return tuple(turns)
 
-    def parts(self, parts: Sequence[shapes.Part], where: str) -> tuple[Part, ...]:
-        """Return the parts of a content; one that this version does not know has been noted."""
-        # Most parts are words, which need no place: none of them is ever lost.
-        known = [
-            Text(text=part.text)
-            if part.text is not None and part.thought_signature is None and not part.thought
-            else self._part(part, f"{where}[{at}]")
-            for at, part in enumerate(parts)
-        ]
-        return tuple([part for part in known if part is not None])
+    def parts(self, parts: Sequence[shapes.Part], where: str, *at: int) -> tuple[Part, ...]:
+        """Return the parts of a content; one that this version does not know has been noted.
+
+        Args:
+            parts: What it holds.
+            where: The place of each, with braces for numbers.
+            at: The numbers of the content.
+        """
+        known: list[Part] = []
+        for n, part in enumerate(parts):
+            # Most parts are words, which need no place: none of them is ever lost.
+            if part.text is not None and part.thought_signature is None and not part.thought:
+                known.append(Text(text=part.text))
+            else:
+                read = self._part(part, where.format(*at, n))
+                if read is not None:
+                    known.append(read)
+        return tuple(known)
 
     def _part(self, part: shapes.Part, where: str) -> Part | None:
         if part.text is not None:
@@ -178,8 +190,15 @@ class Reader:
         )
 
 
-def _joined(parts: Sequence[Part]) -> Iterator[Part]:
-    """Yield what a model said, with the pieces of each text and thought put together.
+def _joined(parts: Sequence[Part]) -> tuple[Part, ...]:
+    """Return what a model said, with the pieces of each text and thought put together."""
+    if len(parts) == 1 and not (isinstance(parts[0], Text) and not parts[0].text):
+        return (parts[0],)
+    return tuple(_joining(parts))
+
+
+def _joining(parts: Sequence[Part]) -> Iterator[Part]:
+    """Yield the same piece by piece.
 
     Source:
         google-genai 3.6, ``chats``: the history of a stream has a content for each of its events.
@@ -217,15 +236,14 @@ def _words(response: msgspec.Raw) -> tuple[list[str], bool]:
     raw = written(response)
     if raw is None:
         return [], False
-    page: object = decoded("functionResponse.response", raw)
+    page: Any = decoded("functionResponse.response", raw)
     if page == {}:
         return [], False
-    if isinstance(page, dict) and len(cast("dict[str, object]", page)) == 1:
-        key, value = next(iter(cast("dict[str, object]", page).items()))
-        told = cast("list[object]", value) if isinstance(value, list) else [value]
-        words = [each for each in told if isinstance(each, str)]
-        if key in {"output", "result", "error"} and len(words) == len(told):
-            return words, key == "error"
+    if isinstance(page, dict) and len(cast("dict[str, Any]", page)) == 1:
+        [(key, value)] = cast("dict[str, Any]", page).items()
+        told: list[Any] = value if isinstance(value, list) else [value]
+        if key in SAYING and all([isinstance(each, str) for each in told]):
+            return told, key == "error"
     return [bytes(raw).decode()], False
 
 
@@ -234,11 +252,12 @@ def read_request(body: bytes, home: Home) -> Prompt:
     request, losses = read(body, shapes.Request)
     reader = Reader(home, losses)
     system = request.system_instruction
-    first = () if system is None else reader.parts(system.parts or (), "$.systemInstruction.parts")
+    place = "$.systemInstruction.parts"
+    first = () if system is None else reader.parts(system.parts or (), f"{place}[{{}}]")
     return Prompt(
         model=home.model,
-        system=tuple(instructions(first, "$.systemInstruction.parts", losses)),
-        turns=tuple(reader.turns(request.contents)),
+        system=tuple(instructions(first, place, losses)),
+        turns=reader.turns(request.contents),
         tools=tuple(_tools(request.tools or ())),
         params=_params(request, losses),
         stream=home.stream,
