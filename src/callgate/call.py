@@ -22,6 +22,14 @@ Effect = Literal["read", "write", "destructive"]
 Progress = Callable[[float, float | None, str | None], Awaitable[None]]
 """Takes how far a call is, of how much (None if unknown), and a word about it."""
 
+Ask = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
+"""Takes what a tool wants to know before it goes on, and returns what somebody answers.
+
+Both are in the words of MCP: the parameters of ``elicitation/create``, with a ``message`` and a
+``requestedSchema`` or a ``url``; and its result, an ``action`` (``accept``, ``decline``, ``cancel``) and
+the ``content`` that was accepted.
+"""
+
 CostReport = Literal["openrouter", "x-ai"]
 """In whose way a reply tells what it cost."""
 

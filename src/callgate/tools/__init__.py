@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from callgate.call import Progress, Tool, ToolResult
+from callgate.call import Ask, Progress, Tool, ToolResult
 from callgate.redact import Secret
 
 
@@ -32,6 +32,9 @@ class Invocation(msgspec.Struct, frozen=True, kw_only=True):
     """What ``tool.key`` stands for; None if it has none."""
     on_progress: Progress | None = None
     """Where the caller wants to hear of progress."""
+    on_question: Ask | None = None
+    """Where somebody can be asked what the tool wants to know; None where nobody can. The time that
+    the answer takes is not the call's."""
     note_job: Callable[[str], Awaitable[None]] | None = None
     """Takes the id of a job, where the far side goes on by itself and is asked again later; done once
     the id is durable, and not before does a toolset ask."""

@@ -1,0 +1,45 @@
+"""``[mcp.NAME]`` as the rest of the house sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from callgate.call import Effect
+from callgate.money import Money
+
+
+class McpPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """``[mcp.NAME]``: a server whose tools agents may call as ``NAME.tool``."""
+
+    name: str
+    command: str | None = None
+    """The program that is the server; None where it is at ``url``."""
+    args: tuple[str, ...] = ()
+    env: Mapping[str, str] = {}
+    """What its environment has besides the least: values, or references of secrets."""
+    cwd: Path | None = None
+    """Where it runs; None: where the settings file is."""
+    url: str | None = None
+    """Where it listens; None where ``command`` starts it."""
+    key: str | None = None
+    """The reference of what is sent to ``url`` as a bearer token."""
+    headers: Mapping[str, str] = {}
+    """What is sent to ``url`` besides: values, or references of secrets."""
+    ca_file: Path | None = None
+    """Certificates to trust besides the usual ones."""
+    trust: bool = False
+    """Whether what it says about its own tools is believed."""
+    effect: Effect | None = None
+    """What its tools do to the world, where nothing else says so; None: the worst."""
+    is_idempotent: bool = False
+    """Whether a call of its tools may be made twice."""
+    cost: Money = Money()
+    """The most that one call of a tool of it can cost."""
+    timeout_seconds: float = 60.0
+    """How long one attempt may take."""
+    start_timeout_seconds: float = 30.0
+    """How long it may take to start and to tell its tools."""
+    max_result_bytes: int = 1_000_000
