@@ -30,6 +30,7 @@ NARROWER = {
     "model_denied": "The settings do not let this agent use the model.",
     "no_credentials": "AWS's chain of credentials holds none.",
     "no_such_tool": "The platform has no tool of that name any more.",
+    "not_json": "A tool was to answer with JSON, and answered with something else.",
     "other_format": "Nobody who serves the model takes a request of this format, and none translates it.",
     "other_region": "Nobody who serves the model is in a region that the task type names.",
     "parent_mismatch": "The parent task belongs to another agent or user.",

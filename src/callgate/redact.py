@@ -164,5 +164,5 @@ def _forms(value: str) -> Iterator[str]:
         yield json.dumps(one, ensure_ascii=False)[1:-1]
         yield quote(one, safe="")
         yield quote_plus(one)
-    if value:
-        yield b64encode(value.encode("utf-8", "surrogatepass")).decode()
+    for pair in (value, f"{value}:") if value else ():
+        yield b64encode(pair.encode("utf-8", "surrogatepass")).decode()

@@ -8,8 +8,6 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Final
 
-import jsonschema_rs
-
 from callgate.config.kinds import HEADER_NAME, TOOL_URL
 from callgate.config.lines import Lines
 from callgate.config.page import Page, as_table, named_tables
@@ -36,9 +34,15 @@ BODIES: Final = ("json", "form", "body")
 
 OUR_HEADERS: Final = frozenset({
     "accept", "accept-encoding", "connection", "content-length", "content-type", "expect", "host",
-    "keep-alive", "te", "trailer", "transfer-encoding", "upgrade",
+    "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "user-agent",
 })  # fmt: skip
 """Headers that belong to the connection, or follow from what is sent."""
+
+CREDENTIALS: Final = frozenset({"authorization", "cookie", "proxy-authorization"})
+"""Headers that say who asks, which no agent decides."""
+
+Sent = tuple[str, str]
+"""A place, and a name there."""
 
 SERVERS: Final = ("mcp", "platforms")
 """Sections whose tools are called ``NAME.tool``."""
@@ -125,9 +129,20 @@ class HttpCheck(Check):
             yield self._problem("cost_unit", found, allowed, "add cost_from, or remove it")
         yield from self._of_headers()
         yield from self._of_places()
+        taken = self._taken()
         for name, parameter in named_tables(self._table, "parameters"):
             place = (*self._place, "parameters", name)
-            yield from ParameterCheck(place, parameter, self._lines).run(self._place_of(name))
+            yield from ParameterCheck(place, parameter, self._lines).run(
+                self._place_of(name), taken
+            )
+
+    def _taken(self) -> set[Sent]:
+        """Return the places that the key, its idempotency key and the connection have."""
+        taken = {("header", name) for name in OUR_HEADERS | CREDENTIALS}
+        taken.add(("header", str(self._table.get("idempotency_header")).lower()))
+        kind, _, name = str(self._table.get("auth")).partition(":")
+        taken.add((kind, name.lower() if kind == "header" else name))
+        return taken
 
     def _of_headers(self) -> Iterator[Problem]:
         named = {"idempotency_header": str(self._table.get("idempotency_header"))}
@@ -172,12 +187,13 @@ class HttpCheck(Check):
             remedy = 'set method = "POST", or put them elsewhere'
             yield self._problem("parameters", f"{bodies[0]} in a {method}", allowed, remedy)
 
-    def _place_of(self, name: str) -> tuple[str, str]:
+    def _place_of(self, name: str) -> Sent:
         """Return where a parameter goes, and what it is called there."""
         table = as_table(as_table(self._table.get("parameters")).get(name))
         sent_as = str(table.get("name", name))
         if "in" in table:
-            return str(table["in"]), sent_as
+            place = str(table["in"])
+            return place, sent_as.lower() if place == "header" else sent_as
         if sent_as in IN_PATH.findall(str(self._table.get("url"))):
             return "path", sent_as
         return ("query" if self._table.get("method", "GET") in FROM_THE_QUERY else "json"), sent_as
@@ -186,19 +202,22 @@ class HttpCheck(Check):
 class ParameterCheck(Check):
     """The settings of one parameter."""
 
-    def run(self, sent: tuple[str, str]) -> Iterator[Problem]:
-        """Report what no call could fill in."""
+    def run(self, sent: Sent, taken: set[Sent]) -> Iterator[Problem]:
+        """Report what no call could fill in.
+
+        Args:
+            sent: Where it goes, and what it is called there.
+            taken: What has its value from elsewhere.
+        """
         place, name = sent
         words = {key: value for key, value in self._table.items() if key not in OURS}
         if "value" in self._table:
             yield from self._of_value(words)
         if place == "path" and self._table.get("optional") is True:
             yield self._problem("optional", "true", "false: a path has no gaps", "remove it")
-        if place == "header" and (
-            name.lower() in OUR_HEADERS or not re.fullmatch(HEADER_NAME, name)
-        ):
-            allowed = "the name of a header that nothing else decides"
-            yield self._problem(None, repr(name), allowed, "name another header")
+        if sent in taken or (place == "header" and not re.fullmatch(HEADER_NAME, name)):
+            allowed = f"a name in the {place} that nothing else decides"
+            yield self._problem(None, repr(name), allowed, "send it as something else")
         if place in FLAT and words.get("type") == "object":
             allowed = "text, a number, true or false, or a list of them"
             yield self._problem("type", f"an object in the {place}", allowed, 'put it in = "json"')
@@ -219,6 +238,9 @@ class ParameterCheck(Check):
                 nearest = near[0] if near else None
                 yield self._problem(word, "an unknown setting", allowed, nearest=nearest)
                 return
+        # Only a gate that looks at schemas has its 15 MB in memory.
+        import jsonschema_rs  # noqa: PLC0415
+
         try:
             jsonschema_rs.meta.validate({"$schema": DRAFT, **words})
         except jsonschema_rs.ValidationError as error:

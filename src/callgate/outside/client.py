@@ -10,6 +10,7 @@ import asyncio
 import io
 import ssl
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from math import inf
 from pathlib import Path
 from typing import Final
@@ -91,6 +92,17 @@ class Response:
         if content.is_eof() and content.exception() is None:
             return content.read_nowait()
         return b"".join([piece async for piece in self.chunks()])
+
+    async def read_at_most(self, most_bytes: int) -> bytes | None:
+        """Return the whole body, or None where it has more bytes than that; raises as :meth:`read`."""
+        pieces: list[bytes] = []
+        async with aclosing(self.chunks()) as chunks:
+            async for piece in chunks:
+                pieces.append(piece)
+                most_bytes -= len(piece)
+                if most_bytes < 0:
+                    return None
+        return b"".join(pieces)
 
     async def chunks(self) -> AsyncGenerator[bytes]:
         """Give the body in the pieces that come; raises as :meth:`read` does, after the last."""

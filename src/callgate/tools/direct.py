@@ -7,6 +7,7 @@ from pathlib import Path
 from callgate.config.policies import Settings
 from callgate.tools import Toolset
 from callgate.tools.functions import Function, Functions
+from callgate.tools.http import HttpTools
 from callgate.tools.loading import load_function
 
 
@@ -22,4 +23,5 @@ def direct_toolsets(settings: Settings) -> tuple[Toolset, ...]:
         for name, policy in settings.tools.items()
         if policy.python is not None
     ]
-    return (Functions(*functions),)
+    over_http = [policy for policy in settings.tools.values() if policy.http is not None]
+    return Functions(*functions), HttpTools(over_http)

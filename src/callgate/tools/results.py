@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Mapping
 from typing import Final
 
@@ -94,8 +95,11 @@ def concealed(result: ToolResult, credential: Secret | None) -> ToolResult:
     """Return a result without the credential of its call, in case the far side repeats it."""
     if credential is None:
         return result
-    written = msgspec.json.encode(result).decode()
+    content = tuple(
+        {**block, "text": conceal(str(block["text"]), credential)} if "text" in block else block
+        for block in result.content
+    )
+    written = msgspec.json.encode(result.structured).decode()
     hidden = conceal(written, credential)
-    if hidden == written:
-        return result
-    return msgspec.json.decode(hidden, type=ToolResult)
+    structured = result.structured if hidden == written else json.loads(hidden)
+    return msgspec.structs.replace(result, content=content, structured=structured)

@@ -13,6 +13,8 @@ from callgate.tools.functions import Function, Functions
 CANARY = 'canary/5f"3e+key'
 """A credential that no text may hold; it looks different in JSON, in a URL and in base64."""
 
+NOTHING = Tool(name="t", description="-", input_schema={}, toolset="http", remote_name="t")
+
 
 def invocation(
     tool: Tool,
