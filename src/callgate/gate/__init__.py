@@ -17,6 +17,7 @@ from callgate.clock import Clock, SystemClock
 from callgate.config.policies import AgentPolicy, ProviderPolicy, Settings
 from callgate.errors import Misconfigured, Reason, Unauthenticated
 from callgate.gate.catalog import Catalog
+from callgate.gate.following import Following
 from callgate.gate.models import ModelRoad, prices_of
 from callgate.gate.models import explaining as explaining
 from callgate.gate.parts import Parts
@@ -43,6 +44,7 @@ from callgate.store.calendar import Calendar
 from callgate.store.limits import Limit
 from callgate.store.opening import open_store
 from callgate.task import Task
+from callgate.tools import Follower
 from callgate.tools import Toolset as Toolset
 from callgate.wire import ClientFormat
 from callgate.wire.formats import CLIENT_FORMATS
@@ -254,16 +256,25 @@ class Gate:
     async def watching(self) -> AsyncGenerator[None]:
         """Look at every budget now and then as long as this is open, and raise alerts.
 
+        What dead gates have left to be asked for is followed to its end meanwhile.
+
         It is closed when all calls are settled, so that the last look sees what they cost.
         """
         watch = Watch(self.store, self.clock, self._plan)
-        looking = asyncio.create_task(watch.go_on())
+        following = Following(self.store, self.clock, self._followers)
+        beside = [asyncio.create_task(each.go_on()) for each in (watch, following)]
         try:
             yield
         finally:
-            looking.cancel()
-            await asyncio.wait([looking])
+            for each in beside:
+                each.cancel()
+            await asyncio.wait(beside)
             await watch.end()
+
+    def _followers(self) -> Mapping[str, Follower]:
+        """Return the toolsets that can go on with what another gate has begun."""
+        toolsets = self._setup.catalog.toolsets
+        return {name: each for name, each in toolsets.items() if isinstance(each, Follower)}
 
     def _plan(self) -> Plan:
         return Plan(Calendar(self.settings.gate.zone), self.settings.alert_at)

@@ -107,7 +107,7 @@ class CreditPlatform:
             outcome.id, tool, credential, on_progress=invocation.on_progress
         )
 
-    async def follow(self, job_id: str, tool: str) -> ToolResult:
+    async def follow(self, job_id: str, tool: str, /) -> ToolResult:
         """Wait for the output of a job that is under way, as another process has left it.
 
         Args:
