@@ -28,6 +28,7 @@ from callgate.gate.tools import ToolRoad
 from callgate.gate.toolsets import Opened, Toolsets
 from callgate.keys import PREFIX, digest, new_key
 from callgate.money import Money
+from callgate.observe.credit import CreditWatch, accounts_of, paid_in
 from callgate.observe.watch import Plan, Watch
 from callgate.pipeline import AnyPassage, Road, ToolPassage
 from callgate.pipeline.choosing import Performances
@@ -254,15 +255,19 @@ class Gate:
 
     @asynccontextmanager
     async def watching(self) -> AsyncGenerator[None]:
-        """Look at every budget now and then as long as this is open, and raise alerts.
+        """Look at budgets and accounts now and then as long as this is open, and raise alerts.
 
         What dead gates have left to be asked for is followed to its end meanwhile.
 
         It is closed when all calls are settled, so that the last look sees what they cost.
         """
         watch = Watch(self.store, self.clock, self._plan)
-        following = Following(self.store, self.clock, self._followers)
-        beside = [asyncio.create_task(each.go_on()) for each in (watch, following)]
+        going = (
+            watch,
+            CreditWatch(self.store, self.clock, lambda: accounts_of(self.settings)),
+            Following(self.store, self.clock, self._followers),
+        )
+        beside = [asyncio.create_task(each.go_on()) for each in going]
         try:
             yield
         finally:
@@ -331,6 +336,8 @@ class Gate:
         # The later a file was written, the newer is what it says.
         if not await self.store.load_limits(limits, settings.path.stat().st_mtime_ns):
             log.warning("the limits of a newer settings file hold; those of this one do not")
+        for balance in paid_in(settings, now=self.clock.now()):
+            await self.store.note_balance(balance)
 
     def _known(self, key: str | None) -> Caller:
         if not key:

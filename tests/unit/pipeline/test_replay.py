@@ -25,7 +25,7 @@ CENT = Money.dollars("0.01")
 FOUND = ToolResult(content=({"type": "text", "text": "found"},), cost=Money.dollars("0.004"))
 RESEARCH = Tool(
     name="far.research", description="Looks for long.", input_schema={"type": "object"}, effect="write",
-    toolset="far", remote_name="research", cost=CENT, timeout_seconds=30.0,
+    toolset="far", remote_name="research", cost=CENT, timeout_seconds=1.0,
 )  # fmt: skip
 
 Line = ToolResult | Silence | BaseException
