@@ -45,7 +45,7 @@ from callgate.store.calendar import Calendar
 from callgate.store.limits import Limit
 from callgate.store.opening import open_store
 from callgate.task import Task
-from callgate.tools import Follower
+from callgate.tools import Follower, Remote
 from callgate.tools import Toolset as Toolset
 from callgate.wire import ClientFormat
 from callgate.wire.formats import CLIENT_FORMATS
@@ -55,6 +55,9 @@ KEY_OUTLIVES_TASK_SECONDS = 3600.0
 
 STRANGERS_PER_LINE_SECONDS = 10.0
 """At most one log line about unknown callers in this time; the rest is counted."""
+
+TOOLS_PATIENCE_SECONDS = 1.0
+"""So long the start waits for toolsets that have to ask for their tools; later ones come when they do."""
 
 log = logging.getLogger("callgate")
 
@@ -153,7 +156,7 @@ class Gate:
             raise
         try:
             await gate._load_limits()
-            gate._start_toolsets(old=None)
+            await gate._start_toolsets(old=None)
         except BaseException:
             await gate.close()
             raise
@@ -300,7 +303,7 @@ class Gate:
             raise Misconfigured(msg)
         self._setup = self._set_up(settings, old=old)
         await self._load_limits()
-        self._start_toolsets(old)
+        await self._start_toolsets(old)
         kept = {*map(id, self._setup.providers.values()), *map(id, self._setup.catalog.opened)}
         gone = [
             *(each.close() for each in old.providers.values() if id(each) not in kept),
@@ -317,12 +320,17 @@ class Gate:
         await self._parts.late.close()
         await self.store.close()
 
-    def _start_toolsets(self, old: Setup | None) -> None:
-        """Let the toolsets begin that were not there before."""
-        before = set() if old is None else set(map(id, old.catalog.opened))
-        for toolset in self._setup.catalog.opened:
-            if id(toolset) not in before:
-                toolset.start()
+    async def _start_toolsets(self, old: Setup | None) -> None:
+        """Let the toolsets begin that were not there before; wait a little for what they have."""
+        before: set[int] = set() if old is None else set(map(id, old.catalog.opened))
+        new = [each for each in self._setup.catalog.opened if id(each) not in before]
+        for toolset in new:
+            toolset.start()
+        asking = [asyncio.ensure_future(each.ready()) for each in new if isinstance(each, Remote)]
+        if asking:
+            _, late = await asyncio.wait(asking, timeout=TOOLS_PATIENCE_SECONDS)
+            for each in late:
+                each.cancel()
 
     async def _load_limits(self) -> None:
         """Let the limits of the settings hold in every process, unless a newer file's do."""

@@ -83,6 +83,15 @@ class Toolset(Protocol):
 
 
 @runtime_checkable
+class Remote(Toolset, Protocol):
+    """A toolset that has to ask which tools it has."""
+
+    async def ready(self) -> None:
+        """Wait until its tools are known, or it is known that they are not to be had now."""
+        ...
+
+
+@runtime_checkable
 class Follower(Toolset, Protocol):
     """A toolset whose far side goes on by itself with some calls, so that another gate may follow."""
 
