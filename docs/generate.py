@@ -35,6 +35,7 @@ NARROWER = {
     "other_region": "Nobody who serves the model is in a region that the task type names.",
     "parent_mismatch": "The parent task belongs to another agent or user.",
     "retries_used_up": "The client's library has sent the call again more often than its task may try.",
+    "still_at_work": "An earlier call of the same kind is not over yet: its gate died, and its result is still to come.",
     "task_key": "A key of one task cannot do this.",
     "task_mismatch": "What the request says of its task differs from its key, or from the stored task.",
     "task_required": "`require_task` is set, and the request names no task.",

@@ -222,6 +222,13 @@ class ToolReply(Reply, kw_only=True):
 
     result: ToolResult
 
+    @classmethod
+    def of(cls, result: ToolResult) -> ToolReply:
+        """Return a result as a reply, whole."""
+        meter = Meter(finished=True, reported=result.cost)
+        body = msgspec.json.encode(result)
+        return cls(status=200, headers=(), body=body, meter=meter, result=result)
+
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """One physical try of a call at one candidate, admitted and with its intent on disk."""

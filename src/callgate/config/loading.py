@@ -157,6 +157,8 @@ def _provider(name: str, table: ProviderTable, path: Path) -> ProviderPolicy:
         api_version=api_version_in(url),
         aws_profile=table.aws_profile,
         aws_region=aws_region,
+        credit=table.credit,
+        low_balance=table.low_balance,
         ca_file=None if table.ca_file is None else path.parent / table.ca_file,
         proxy=table.proxy,
         connect_timeout_seconds=table.connect_timeout,

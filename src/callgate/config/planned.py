@@ -12,7 +12,6 @@ PLANNED: Final[Mapping[str, frozenset[str]]] = {
     "": frozenset({"mcp", "alerts"}),
     "gate": frozenset({"idle_timeout"}),
     "tasks": frozenset({"needs", "idle_timeout"}),
-    "providers": frozenset({"credit"}),
     "models": frozenset({"bound"}),
 }
 """By section ("" for the file itself): names that the design has and this version does not."""

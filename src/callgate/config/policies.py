@@ -134,6 +134,10 @@ class ProviderPolicy(msgspec.Struct, frozen=True, kw_only=True):
     aws_profile: str | None = None
     aws_region: str | None = None
     """What Bedrock's requests are signed for."""
+    credit: Money | None = None
+    """What its account has, where it is paid in advance; the ledger counts it down."""
+    low_balance: Money | None = None
+    """Somebody is told once less is left."""
     ca_file: Path | None = None
     proxy: str | None = None
     connect_timeout_seconds: float = 5.0

@@ -135,6 +135,14 @@ class ProviderTable(LimitsTable):
         description="Tokens in any 60 seconds: what is expected of an attempt while it runs, then"
         " what it took.",
     )
+    credit: Amount | None = Field(
+        default=None,
+        description="What its account has, where it is paid in advance: counted down by what calls cost"
+        " from then on. Write the new amount after you have topped it up.",
+    )
+    low_balance: Amount | None = Field(
+        default=None, description='Somebody is told once less of it is left, such as `"$5"`.'
+    )
     ca_file: str | None = Field(
         default=None, description="Certificates to trust, for a server of your own."
     )

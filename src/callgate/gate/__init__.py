@@ -17,6 +17,7 @@ from callgate.clock import Clock, SystemClock
 from callgate.config.policies import AgentPolicy, ProviderPolicy, Settings
 from callgate.errors import Misconfigured, Reason, Unauthenticated
 from callgate.gate.catalog import Catalog
+from callgate.gate.following import Following
 from callgate.gate.models import ModelRoad, prices_of
 from callgate.gate.models import explaining as explaining
 from callgate.gate.parts import Parts
@@ -27,6 +28,7 @@ from callgate.gate.tools import ToolRoad
 from callgate.gate.toolsets import Opened, Toolsets
 from callgate.keys import PREFIX, digest, new_key
 from callgate.money import Money
+from callgate.observe.credit import CreditWatch, accounts_of, paid_in
 from callgate.observe.watch import Plan, Watch
 from callgate.pipeline import AnyPassage, Road, ToolPassage
 from callgate.pipeline.choosing import Performances
@@ -43,6 +45,7 @@ from callgate.store.calendar import Calendar
 from callgate.store.limits import Limit
 from callgate.store.opening import open_store
 from callgate.task import Task
+from callgate.tools import Follower, Remote
 from callgate.tools import Toolset as Toolset
 from callgate.wire import ClientFormat
 from callgate.wire.formats import CLIENT_FORMATS
@@ -52,6 +55,9 @@ KEY_OUTLIVES_TASK_SECONDS = 3600.0
 
 STRANGERS_PER_LINE_SECONDS = 10.0
 """At most one log line about unknown callers in this time; the rest is counted."""
+
+TOOLS_PATIENCE_SECONDS = 1.0
+"""So long the start waits for toolsets that have to ask for their tools; later ones come when they do."""
 
 log = logging.getLogger("callgate")
 
@@ -150,7 +156,7 @@ class Gate:
             raise
         try:
             await gate._load_limits()
-            gate._start_toolsets(old=None)
+            await gate._start_toolsets(old=None)
         except BaseException:
             await gate.close()
             raise
@@ -252,18 +258,31 @@ class Gate:
 
     @asynccontextmanager
     async def watching(self) -> AsyncGenerator[None]:
-        """Look at every budget now and then as long as this is open, and raise alerts.
+        """Look at budgets and accounts now and then as long as this is open, and raise alerts.
+
+        What dead gates have left to be asked for is followed to its end meanwhile.
 
         It is closed when all calls are settled, so that the last look sees what they cost.
         """
         watch = Watch(self.store, self.clock, self._plan)
-        looking = asyncio.create_task(watch.go_on())
+        going = (
+            watch,
+            CreditWatch(self.store, self.clock, lambda: accounts_of(self.settings)),
+            Following(self.store, self.clock, self._followers),
+        )
+        beside = [asyncio.create_task(each.go_on()) for each in going]
         try:
             yield
         finally:
-            looking.cancel()
-            await asyncio.wait([looking])
+            for each in beside:
+                each.cancel()
+            await asyncio.wait(beside)
             await watch.end()
+
+    def _followers(self) -> Mapping[str, Follower]:
+        """Return the toolsets that can go on with what another gate has begun."""
+        toolsets = self._setup.catalog.toolsets
+        return {name: each for name, each in toolsets.items() if isinstance(each, Follower)}
 
     def _plan(self) -> Plan:
         return Plan(Calendar(self.settings.gate.zone), self.settings.alert_at)
@@ -284,7 +303,7 @@ class Gate:
             raise Misconfigured(msg)
         self._setup = self._set_up(settings, old=old)
         await self._load_limits()
-        self._start_toolsets(old)
+        await self._start_toolsets(old)
         kept = {*map(id, self._setup.providers.values()), *map(id, self._setup.catalog.opened)}
         gone = [
             *(each.close() for each in old.providers.values() if id(each) not in kept),
@@ -301,12 +320,17 @@ class Gate:
         await self._parts.late.close()
         await self.store.close()
 
-    def _start_toolsets(self, old: Setup | None) -> None:
-        """Let the toolsets begin that were not there before."""
-        before = set() if old is None else set(map(id, old.catalog.opened))
-        for toolset in self._setup.catalog.opened:
-            if id(toolset) not in before:
-                toolset.start()
+    async def _start_toolsets(self, old: Setup | None) -> None:
+        """Let the toolsets begin that were not there before; wait a little for what they have."""
+        before: set[int] = set() if old is None else set(map(id, old.catalog.opened))
+        new = [each for each in self._setup.catalog.opened if id(each) not in before]
+        for toolset in new:
+            toolset.start()
+        asking = [asyncio.ensure_future(each.ready()) for each in new if isinstance(each, Remote)]
+        if asking:
+            _, late = await asyncio.wait(asking, timeout=TOOLS_PATIENCE_SECONDS)
+            for each in late:
+                each.cancel()
 
     async def _load_limits(self) -> None:
         """Let the limits of the settings hold in every process, unless a newer file's do."""
@@ -320,6 +344,8 @@ class Gate:
         # The later a file was written, the newer is what it says.
         if not await self.store.load_limits(limits, settings.path.stat().st_mtime_ns):
             log.warning("the limits of a newer settings file hold; those of this one do not")
+        for balance in paid_in(settings, now=self.clock.now()):
+            await self.store.note_balance(balance)
 
     def _known(self, key: str | None) -> Caller:
         if not key:

@@ -15,6 +15,7 @@ from callgate.pipeline import Guard, Stage
 from callgate.pipeline.execute import ExecuteTool
 from callgate.pipeline.parse import Parse, ParseTool
 from callgate.pipeline.permission import Permission, ToolPermission
+from callgate.pipeline.replay import Replay
 from callgate.pipeline.route import Route, RouteTool
 from callgate.pipeline.tool_terms import ToolTerms
 from callgate.pipeline.validate import Validate
@@ -36,6 +37,7 @@ class ToolRoad(msgspec.Struct, frozen=True, kw_only=True):
                 settings=self.settings, find=self.catalog.find, every=self.catalog.__iter__
             ),
             Validate: Validate(),
+            Replay: Replay(store=self.parts.store, clock=self.parts.clock),
             Route: RouteTool(),
         }
 
@@ -56,4 +58,6 @@ class ToolRoad(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def end(self) -> ExecuteTool:
         """Who calls a tool."""
-        return ExecuteTool(toolsets=self.catalog.toolsets, clock=self.parts.clock)
+        return ExecuteTool(
+            toolsets=self.catalog.toolsets, store=self.parts.store, clock=self.parts.clock
+        )

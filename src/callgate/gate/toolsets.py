@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from asyncio import Future
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -13,9 +15,12 @@ from callgate.config.policies import Settings
 from callgate.gate.parts import Parts
 from callgate.redact import Secret
 from callgate.secrets import Secrets
+from callgate.store import Balance
 from callgate.tools import Toolset
 from callgate.tools.direct import direct_toolsets
 from callgate.tools.platform import CreditPlatform
+
+log = logging.getLogger("callgate")
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -72,9 +77,18 @@ class Toolsets(msgspec.Struct, frozen=True, kw_only=True):
                 policy,
                 credential=partial(self._credential, policy.key),
                 clock=self.parts.clock,
-                on_balance=lambda _: None,
+                on_balance=self._note_balance,
             ),
         )
 
     def _credential(self, reference: str) -> Secret:
         return self.secrets.resolve(reference)
+
+    def _note_balance(self, balance: Balance) -> None:
+        """Keep what an account has; where the store is down, the next answer tells it anew."""
+        self.parts.store.note_balance(balance).add_done_callback(_log_lost)
+
+
+def _log_lost(noted: Future[None]) -> None:
+    if not noted.cancelled() and (error := noted.exception()) is not None:
+        log.warning("a balance is not noted: %s", error)

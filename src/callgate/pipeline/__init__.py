@@ -13,6 +13,7 @@ from callgate.pipeline.identify import Identify
 from callgate.pipeline.parse import Parse
 from callgate.pipeline.permission import Permission
 from callgate.pipeline.record import Record
+from callgate.pipeline.replay import Replay
 from callgate.pipeline.retry import Retry
 from callgate.pipeline.route import Route
 from callgate.pipeline.secrets import Secrets
@@ -28,7 +29,19 @@ from callgate.pipeline.stage import (
 )
 from callgate.pipeline.validate import Validate
 
-ORDER = (Record, Identify, Parse, Permission, Validate, Route, Retry, Breaker, Admit, Secrets)
+ORDER = (
+    Record,
+    Identify,
+    Parse,
+    Permission,
+    Validate,
+    Replay,
+    Route,
+    Retry,
+    Breaker,
+    Admit,
+    Secrets,
+)
 """The stages around ``execute``, which is the end of the road."""
 
 __all__ = [

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Mapping
+from functools import partial
 from typing import Final
 
 import msgspec
 
-from callgate.call import Meter, Reply, Tool, ToolReply, ToolResult
+from callgate.call import Reply, Tool, ToolReply
 from callgate.clock import Clock
 from callgate.config.policies import Settings
 from callgate.errors import (
@@ -16,14 +18,18 @@ from callgate.errors import (
     Failed,
     OutcomeUnknown,
     Reason,
+    StoreDown,
     TimedOut,
     ToolBug,
     Transient,
 )
 from callgate.pipeline.stage import ModelPassage, ToolPassage, staged
 from callgate.providers import Outgoing, Provider
+from callgate.store import Store
 from callgate.tools import Invocation, Toolset
 from callgate.wire.codec.losses import lost
+
+log = logging.getLogger("callgate")
 
 UNSURE: Final = (Transient, BrokenReply, ToolBug)
 """Failures after which a tool may have done its work, where they say so."""
@@ -81,6 +87,7 @@ class ExecuteTool(msgspec.Struct, frozen=True, kw_only=True):
     """The end of the road of calls to tools."""
 
     toolsets: Mapping[str, Toolset]
+    store: Store
     clock: Clock
 
     @staged
@@ -100,7 +107,7 @@ class ExecuteTool(msgspec.Struct, frozen=True, kw_only=True):
                 raise
             raise judged from failure
         passage.opened_at = self.clock.now()
-        yield _reply(result)
+        yield ToolReply.of(result)
 
     def _invocation(self, passage: ToolPassage, tool: Tool) -> Invocation:
         task, attempt, arguments = passage.task, passage.attempt, passage.arguments
@@ -119,13 +126,17 @@ class ExecuteTool(msgspec.Struct, frozen=True, kw_only=True):
             timeout_seconds=left,
             credential=passage.credential,
             on_progress=passage.call.on_progress,
+            note_job=partial(self._note_job, attempt.id),
         )
 
-
-def _reply(result: ToolResult) -> ToolReply:
-    meter = Meter(finished=True, reported=result.cost)
-    body = msgspec.json.encode(result)
-    return ToolReply(status=200, headers=(), body=body, meter=meter, result=result)
+    async def _note_job(self, attempt_id: str, job_id: str) -> None:
+        """Note a job; where the store is down the call goes on all the same, as it is paid for."""
+        try:
+            await asyncio.shield(self.store.note_job(attempt_id, job_id, self.clock.now()))
+        except StoreDown as down:
+            log.warning(
+                "the job of attempt %s is not noted, and ends with this gate: %s", attempt_id, down
+            )
 
 
 def _judged(failure: Failed, tool: Tool) -> Failed:

@@ -38,9 +38,9 @@ from callgate.store.blocks import Block as Block
 from callgate.store.blocks import Blocks
 from callgate.store.blocks import Probe as Probe
 from callgate.store.calendar import Window
-from callgate.store.jobs import Adopted as Adopted
 from callgate.store.jobs import Job as Job
 from callgate.store.jobs import Jobs
+from callgate.store.jobs import Outlived as Outlived
 from callgate.store.limits import Limit
 from callgate.store.owners import GateIdentity as GateIdentity
 from callgate.store.priced import FirstPrice as FirstPrice

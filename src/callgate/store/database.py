@@ -10,7 +10,6 @@ from callgate.call import Candidate
 from callgate.clock import Clock
 from callgate.money import Money
 from callgate.store import (
-    Adopted,
     Alert,
     Balance,
     Block,
@@ -31,6 +30,7 @@ from callgate.store import (
     Key,
     LimitRow,
     MadeReply,
+    Outlived,
     Overrun,
     Performance,
     Probe,
@@ -129,10 +129,10 @@ class DatabaseStore:
         """Settle the attempt of a job that was taken over, and keep its result."""
         return self._writer.submit(noted_jobs.end, (settlement, result))
 
-    def find_adopted(self, task_id: str, fingerprint: bytes, /) -> Adopted | None:
-        """Return the oldest job of a call that was taken over and nobody has claimed."""
+    def find_outlived(self, task_id: str, fingerprint: bytes, /) -> Outlived | None:
+        """Return the oldest job of a call whose gate died, unless its result is claimed."""
         return self._reader.ask(
-            partial(noted_jobs.find_adopted, task_id=task_id, fingerprint=fingerprint)
+            partial(noted_jobs.find_outlived, task_id=task_id, fingerprint=fingerprint)
         )
 
     def claim_result(self, attempt_id: str, claimed_at: float, /) -> Future[bool]:

@@ -32,13 +32,13 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds since 1970."""
 
 
-class Adopted(msgspec.Struct, frozen=True, kw_only=True):
-    """A job whose gate died, and which another one has taken over, as who asks again finds it."""
+class Outlived(msgspec.Struct, frozen=True, kw_only=True):
+    """A job whose gate died, as who asks for the same again finds it."""
 
     attempt_id: str
     call_id: str
     result: bytes | None
-    """What came of it; None while it runs."""
+    """What came of it; None while it runs, or waits for somebody who takes it over."""
 
 
 class Jobs(Protocol):
@@ -59,8 +59,8 @@ class Jobs(Protocol):
         """
         ...
 
-    def find_adopted(self, task_id: str, fingerprint: bytes, /) -> Adopted | None:
-        """Return the oldest job of a call of a task that was taken over and nobody has claimed.
+    def find_outlived(self, task_id: str, fingerprint: bytes, /) -> Outlived | None:
+        """Return the oldest job of a call of a task whose gate died, unless its result is claimed.
 
         Args:
             task_id: Whose.

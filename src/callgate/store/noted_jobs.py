@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from callgate.store import writes
-from callgate.store.jobs import LONGEST_JOB_SECONDS, Adopted, Job
+from callgate.store.jobs import LONGEST_JOB_SECONDS, Job, Outlived
 from callgate.store.rows import MICROS, maybe_money, micros
 from callgate.store.settling import Settlement
 from callgate.store.sql import Cursor
@@ -30,11 +30,12 @@ KEEP: Final = """
     WHERE attempt_seq = (SELECT seq FROM attempts WHERE id = ? AND state = 'running')
 """
 
-FIND_ADOPTED: Final = """
+FIND_OUTLIVED: Final = """
     SELECT a.id, c.id, j.result
     FROM calls c JOIN attempts a ON a.call_seq = c.seq JOIN jobs j ON j.attempt_seq = a.seq
-    WHERE c.task_id = ? AND c.fingerprint = ? AND j.adopted_at IS NOT NULL
-        AND j.claimed_at IS NULL AND (a.state = 'running' OR j.result IS NOT NULL)
+    WHERE c.task_id = ? AND c.fingerprint = ? AND j.claimed_at IS NULL
+        AND (a.state = 'running' OR j.result IS NOT NULL)
+        AND (j.adopted_at IS NOT NULL OR c.owner NOT IN (SELECT id FROM gates))
     ORDER BY a.seq LIMIT 1
 """
 
@@ -82,13 +83,13 @@ def end(cursor: Cursor, ended: tuple[Settlement, bytes | None]) -> None:
     writes.settle(cursor, settlement)
 
 
-def find_adopted(cursor: Cursor, *, task_id: str, fingerprint: bytes) -> Adopted | None:
-    """Return the oldest job of a call that was taken over and not claimed."""
-    row = cursor.execute(FIND_ADOPTED, (task_id, fingerprint)).fetchone()
+def find_outlived(cursor: Cursor, *, task_id: str, fingerprint: bytes) -> Outlived | None:
+    """Return the oldest job of a call whose gate died, unless its result is claimed."""
+    row = cursor.execute(FIND_OUTLIVED, (task_id, fingerprint)).fetchone()
     if row is None:
         return None
     attempt_id, call_id, result = row
-    return Adopted(
+    return Outlived(
         attempt_id=attempt_id,
         call_id=call_id,
         result=None if result is None else bytes(result),

@@ -330,10 +330,11 @@ MIGRATIONS: Final[Sequence[Sequence[str]]] = (
         # What is left at whoever is paid in advance, as it was last told.
         """
         CREATE TABLE balances (
-            account TEXT PRIMARY KEY,
-            left_nano INTEGER NOT NULL,
+            account TEXT NOT NULL,
             source TEXT NOT NULL,
-            seen_at INTEGER NOT NULL
+            left_nano INTEGER NOT NULL,
+            seen_at INTEGER NOT NULL,
+            PRIMARY KEY (account, source)
         ) WITHOUT ROWID
         """,
     ),

@@ -13,10 +13,12 @@ from callgate.money import Money
 from callgate.store.calendar import Window
 
 AlertKind = Literal[
-    "share", "run_out", "burn", "overrun", "breaker", "credential", "model", "missing", "credit"
-]
+    "share", "run_out", "burn", "low_balance", "overrun", "breaker", "credential", "model", "missing",
+    "credit",
+]  # fmt: skip
 """``share``: of a budget, so much is spent; ``run_out``: it is soon; ``burn``: at this rate it is
-before its month ends; ``overrun``: a bill was above its reservation; the others: who is not asked
+before its month ends; ``low_balance``: an account that is paid in advance has too little left;
+``overrun``: a bill was above its reservation; the others: who is not asked
 for now, and why, as :data:`callgate.store.blocks.BlockKind` has it."""
 
 Severity = Literal["warning", "critical"]

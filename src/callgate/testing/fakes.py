@@ -111,6 +111,9 @@ class FakeToolset:
         """Play the next line."""
         self.called.append(invocation)
         self.reached.set()
+        return await self._next()
+
+    async def _next(self) -> ToolResult:
         line = self.script.pop(0)
         if isinstance(line, BaseException):
             raise line
@@ -122,6 +125,34 @@ class FakeToolset:
     async def close(self) -> None:
         """Count the closings."""
         self.closed += 1
+
+
+class FakeFollower(FakeToolset):
+    """Tools whose far side goes on by itself: a call notes a job, and gets no answer.
+
+    The script is what those get who follow the job.
+    """
+
+    def __init__(
+        self, *tools: Tool, script: Sequence[ToolResult | Silence | BaseException] = ()
+    ) -> None:
+        super().__init__(*tools, script=script)
+        self.followed: list[tuple[str, str]] = []
+        """The jobs that were followed, each with its tool."""
+
+    async def call(self, invocation: Invocation, /) -> ToolResult:
+        """Note a job, and go on for ever."""
+        self.called.append(invocation)
+        if invocation.note_job is not None:
+            await invocation.note_job(f"job_{len(self.called)}")
+        self.reached.set()
+        never: asyncio.Future[ToolResult] = asyncio.get_running_loop().create_future()
+        return await never
+
+    async def follow(self, job_id: str, tool: str, /) -> ToolResult:
+        """Play the next line."""
+        self.followed.append((job_id, tool))
+        return await self._next()
 
 
 async def _play(line: Answer, meter: Meter) -> AsyncIterator[bytes]:

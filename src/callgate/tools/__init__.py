@@ -8,7 +8,7 @@ whether, when and how often that happens the road decides.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -37,7 +37,7 @@ class Invocation(msgspec.Struct, frozen=True, kw_only=True):
     the answer takes is not the call's."""
     note_job: Callable[[str], Awaitable[None]] | None = None
     """Takes the id of a job, where the far side goes on by itself and is asked again later; done once
-    the id is durable, and not before does a toolset ask."""
+    the id is durable, and not before does a toolset ask. Only a :class:`Follower` has jobs."""
 
 
 class Toolset(Protocol):
@@ -79,4 +79,31 @@ class Toolset(Protocol):
 
     async def close(self) -> None:
         """End what belongs to it: connections, processes."""
+        ...
+
+
+@runtime_checkable
+class Remote(Toolset, Protocol):
+    """A toolset that has to ask which tools it has."""
+
+    async def ready(self) -> None:
+        """Wait until its tools are known, or it is known that they are not to be had now."""
+        ...
+
+
+@runtime_checkable
+class Follower(Toolset, Protocol):
+    """A toolset whose far side goes on by itself with some calls, so that another gate may follow."""
+
+    async def follow(self, job_id: str, tool: str, /) -> ToolResult:
+        """Wait for the result of a job that another process has begun.
+
+        Args:
+            job_id: What the far side calls it.
+            tool: What was called, for messages.
+
+        Raises:
+            Failed: It has ended without a result, or the far side knows it no more.
+            Misconfigured: There is no key to ask with.
+        """
         ...

@@ -65,6 +65,7 @@ async def test_the_job_of_a_living_gate_is_left_alone(database: Database) -> Non
     alive = await begin(database, living())
     other = await database.open(living())
     assert await other.adopt_jobs(PATCH) == []
+    assert other.find_outlived("t1", FINGERPRINT) is None
     await other.close()
     await alive.close()
 
@@ -89,7 +90,7 @@ async def test_a_job_that_was_taken_over_is_paid_once(
     for result in (b"first", b"second"):
         await store.end_job(ended(), result)
     assert (balance(store), call_of(store).state) == ((40, 0), "ok")
-    found = store.find_adopted("t1", FINGERPRINT)
+    found = store.find_outlived("t1", FINGERPRINT)
     assert found is not None
     assert (found.attempt_id, found.call_id, found.result) == ("c1.1", "c1", b"first")
     assert store.verify() == []
@@ -104,7 +105,7 @@ async def test_a_result_is_handed_out_once(database: Database, dead: GateIdentit
     assert not await store.claim_result("c1.1", NOW + 4)
     await store.end_job(ended(), b"result")
     assert [await store.claim_result("c1.1", NOW + 4) for _ in range(2)] == [True, False]
-    assert store.find_adopted("t1", FINGERPRINT) is None
+    assert store.find_outlived("t1", FINGERPRINT) is None
     await store.close()
     await lost.close()
 
@@ -114,12 +115,13 @@ async def test_a_job_that_failed_has_no_result_to_hand_out(
 ) -> None:
     lost = await begin(database, dead)
     store = await database.open(living())
+    # Also before somebody has taken it over: who asks now must not begin it anew.
+    running = store.find_outlived("t1", FINGERPRINT)
     await store.adopt_jobs(PATCH)
-    running = store.find_adopted("t1", FINGERPRINT)
     assert running is not None
     assert running.result is None
     await store.end_job(msgspec.structs.replace(ended(), state="failed"), None)
-    assert store.find_adopted("t1", FINGERPRINT) is None
+    assert store.find_outlived("t1", FINGERPRINT) is None
     await store.close()
     await lost.close()
 
@@ -131,7 +133,7 @@ async def test_only_who_asks_the_same_finds_it(
     lost = await begin(database, dead)
     store = await database.open(living())
     await store.adopt_jobs(PATCH)
-    assert store.find_adopted(task, asked) is None
+    assert store.find_outlived(task, asked) is None
     await store.close()
     await lost.close()
 

@@ -20,6 +20,7 @@ HOMES: Final[Mapping[str, str]] = {
     "budget": "budget",
     "limits": "limits",
     "alerts": "alerts",
+    "credit": "credit",
     "prices": "prices",
     "ledger": "ledger",
     "breakers": "breakers",

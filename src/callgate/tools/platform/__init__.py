@@ -69,6 +69,7 @@ class CreditPlatform:
         self._tools: tuple[Tool, ...] = ()
         self._unavailable: Mapping[str, str] = {}
         self._refreshing: asyncio.Task[None] | None = None
+        self._looked_up = asyncio.Event()
 
     @property
     def name(self) -> str:
@@ -88,9 +89,14 @@ class CreditPlatform:
         """Begin to look the tools up, and go on as long as the gate runs."""
         self._refreshing = asyncio.create_task(self._go_on())
 
+    async def ready(self) -> None:
+        """Wait until its tools are known, or it is known that they are not to be had now."""
+        await self._looked_up.wait()
+
     async def refresh(self) -> None:
         """Look every tool up; what is known stays where its platform does not answer."""
         self._take(await self._look_ups.tools(self._slugs))
+        self._looked_up.set()
         await self._look_ups.balance()
 
     async def call(self, invocation: Invocation, /) -> ToolResult:
@@ -107,7 +113,7 @@ class CreditPlatform:
             outcome.id, tool, credential, on_progress=invocation.on_progress
         )
 
-    async def follow(self, job_id: str, tool: str) -> ToolResult:
+    async def follow(self, job_id: str, tool: str, /) -> ToolResult:
         """Wait for the output of a job that is under way, as another process has left it.
 
         Args:
