@@ -8,6 +8,7 @@ kind is not on its road.
 
 from callgate.pipeline.admit import Admit
 from callgate.pipeline.breaker import Breaker
+from callgate.pipeline.conditions import Conditions
 from callgate.pipeline.execute import Execute
 from callgate.pipeline.identify import Identify
 from callgate.pipeline.parse import Parse
@@ -28,7 +29,19 @@ from callgate.pipeline.stage import (
 )
 from callgate.pipeline.validate import Validate
 
-ORDER = (Record, Identify, Parse, Permission, Validate, Route, Retry, Breaker, Admit, Secrets)
+ORDER = (
+    Record,
+    Identify,
+    Parse,
+    Permission,
+    Validate,
+    Conditions,
+    Route,
+    Retry,
+    Breaker,
+    Admit,
+    Secrets,
+)
 """The stages around ``execute``, which is the end of the road."""
 
 __all__ = [
