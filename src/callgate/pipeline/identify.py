@@ -16,7 +16,6 @@ from callgate.money import Money
 from callgate.pipeline.rights import require_narrower, rights
 from callgate.pipeline.stage import AnyPassage
 from callgate.store import Resent, Store
-from callgate.store.lines import DEEPEST
 from callgate.task import Task
 
 Limit = TypeVar("Limit", Money, float)
@@ -59,10 +58,8 @@ class Identify(msgspec.Struct, frozen=True, kw_only=True):
         """Return a task and those above it, as far as they are narrowed to some models or tools."""
         found: list[Task] = []
         above: Task | None = task
-        # Where a line has no end, admission refuses.
-        for _ in range(DEEPEST + 1):
-            if above is None:
-                break
+        # A stored task has a stored one above it that was there before, so this ends.
+        while above is not None:
             if above.models is not None or above.tools is not None:
                 found.append(above)
             above = None if above.parent is None else self._known(above.parent)
