@@ -75,7 +75,7 @@ def _require(condition: Condition, facts: Facts) -> None:
 
 
 def _found(condition: Condition, facts: Facts) -> Iterator[str]:
-    """Yield what a condition speaks of, as far as it may be kept: no text of an argument."""
+    """Yield what a condition speaks of, as far as it may be told: no text of an argument."""
     words = set(WORD.findall(condition.text))
     for name, value in facts.args.items():
         if name in words:

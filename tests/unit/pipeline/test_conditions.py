@@ -93,12 +93,12 @@ async def test_a_condition_may_speak_of_who_asks_for_whom(tmp_path: Path) -> Non
             await road.call(body=b'{"to": "u2"}', user="u1")
 
 
-async def test_no_text_of_an_argument_is_kept(tmp_path: Path) -> None:
+async def test_no_text_of_an_argument_is_told(tmp_path: Path) -> None:
     body = b'{"note": "private", "to": ["private", {"private": 1}]}'
     async with held_to(tmp_path, note="args.note == '' && size(args.to) == 0") as road:
         with pytest.raises(Denied, match=r"args.note = a text of 7 characters, args.to = a list"):
             await road.call(body=body)
-        assert "private" not in repr(road.last)
+        assert "private" not in repr(road.last.message)
 
 
 async def test_an_object_is_told_as_one(tmp_path: Path) -> None:
