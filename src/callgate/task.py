@@ -20,6 +20,9 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     """The task that started this one."""
     budget: Money | None = None
     """The most that its calls may cost together; None sets no limit of its own."""
+    models: tuple[str, ...] | None = None
+    """Names or globs that it is narrowed to when it begins, for good; None leaves what its agent may."""
+    tools: tuple[str, ...] | None = None
     started_at: float
     """Seconds since 1970."""
     deadline_at: float | None = None

@@ -65,6 +65,12 @@ async def test_a_run_has_its_task_from_the_gate_that_is_named(
     assert not list(elsewhere.shell.folder.rglob("*.db"))
 
 
+async def test_a_run_may_be_narrowed_there_too(elsewhere: Elsewhere) -> None:
+    done = await elsewhere.run("run", "--models", "careful", *RUN_ONE_CALL[1:])
+    assert (done.status, done.out) == (0, "403\n")
+    assert json.loads(done.err)["refused"][0]["code"] == "model_denied"
+
+
 async def test_the_program_gets_a_task_key_and_not_the_agents(elsewhere: Elsewhere) -> None:
     found = (await elsewhere.run("run", "--", PYTHON, "-c", SHOW_ENVIRONMENT)).page
     assert found["CALLGATE_URL"] == elsewhere.gate.url

@@ -229,6 +229,24 @@ async def test_a_budget_may_only_lower_the_task_types_and_one_is_told(
     assert "the task's budget is $0.50: --budget may only lower" in higher.err
 
 
+async def test_a_run_may_be_narrowed_to_some_models_and_tools(
+    shell: Shell, simulator: Simulator
+) -> None:
+    narrow = ("--models", "anthropic:*", "--models", "smart", "--tools", "far.*", "--task", "t")
+    done = await shell.run("run", *narrow, "--", PYTHON, "-c", ONE_CALL, environ=keys_of(simulator))
+    assert (done.status, done.out) == (0, "403\n")
+    (row,) = (await shell.run("tasks", "--json")).page
+    assert (row["models"], row["tools"]) == (["anthropic:*", "smart"], ["far.*"])
+
+
+async def test_a_run_that_names_a_tool_that_its_agent_may_not_call_runs_nothing(
+    shell: Shell,
+) -> None:
+    done = await shell.run("run", "--tools", "note", "--", PYTHON, "-c", ONE_CALL)
+    assert (done.status, done.out) == (125, "")
+    assert "the agent 'default' may not call 'note'; its tools are: none" in done.err
+
+
 async def test_a_task_goes_on_with_what_it_has_spent(shell: Shell, simulator: Simulator) -> None:
     command = ("run", "--task", "mine", "--receipt", "json", "--", PYTHON, "-c", ONE_CALL)
     receipts = [

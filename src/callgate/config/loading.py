@@ -14,6 +14,7 @@ from callgate.config.addresses import (
     aws_region_in,
     base_url,
 )
+from callgate.config.condition_checks import condition_problems, conditions_of
 from callgate.config.limits import limit_problems, limits_of
 from callgate.config.lines import Lines
 from callgate.config.loose_ends import loose_ends, split_name
@@ -46,6 +47,7 @@ from callgate.config.schema import (
 from callgate.config.servers import PLAIN, find_server
 from callgate.config.tool_checks import tool_problems
 from callgate.config.tool_resolving import tool_policy
+from callgate.config.values import full_name
 from callgate.config.zones import zone_problems
 from callgate.errors import Misconfigured
 from callgate.task import DEFAULT_TYPE
@@ -74,6 +76,7 @@ def read_settings(text: str, path: Path) -> Settings:
         *provider_problems(page, lines),
         *tool_problems(page, lines),
         *platform_problems(page, lines),
+        *condition_problems(page, lines),
     ]
     file, found = _checked(page, lines)
     named = {problem.key for problem in problems}
@@ -181,20 +184,22 @@ def _route(name: str, table: ModelTable) -> RoutePolicy:
 
 
 def _agent(name: str, table: AgentTable) -> AgentPolicy:
-    models = tuple(_full(pattern) for pattern in table.models)
     return AgentPolicy(
-        name=name, key=table.key, models=models, tools=tuple(table.tools), task_type=table.task_type
+        name=name,
+        key=table.key,
+        models=tuple(map(full_name, table.models)),
+        tools=tuple(table.tools),
+        conditions=conditions_of("agents", name, table.when),
+        task_type=table.task_type,
     )
-
-
-def _full(pattern: str) -> str:
-    """Return ``provider/model`` as ``provider:model``; a route's name stays."""
-    return pattern.replace("/", ":", 1) if ":" not in pattern else pattern
 
 
 def _task(name: str, table: TaskTable) -> TaskPolicy:
     return TaskPolicy(
         type=name,
+        models=None if table.models is None else tuple(map(full_name, table.models)),
+        tools=None if table.tools is None else tuple(table.tools),
+        conditions=conditions_of("tasks", name, table.when),
         budget=table.budget,
         timeout_seconds=table.timeout,
         retries=table.retries,

@@ -64,11 +64,13 @@ class Names:
             yield self._no_such(
                 ("agents", name, "task_type"), task_type, self._types, section="tasks"
             )
+        yield from self._of_models(("agents", name), agent)
+
+    def _of_models(self, place: Path, table: Page) -> Iterator[Problem]:
         usable = [*self._routes, *(f"{provider}:*" for provider in self._providers)]
-        for index, pattern in strings(agent, "models"):
+        for index, pattern in strings(table, "models"):
             if not self._leads_somewhere(pattern):
-                path = ("agents", name, "models", index)
-                yield self._no_such(path, pattern, usable, section="models")
+                yield self._no_such((*place, "models", index), pattern, usable, section="models")
 
     def _leads_somewhere(self, pattern: str) -> bool:
         """Whether a permission can ever match: a name needs its route, a full name its provider."""
@@ -89,6 +91,7 @@ class Names:
         )
 
     def _of_task(self, name: str, task: Page) -> Iterator[Problem]:
+        yield from self._of_models(("tasks", name), task)
         for index, region in strings(task, "regions"):
             if region not in self._regions:
                 path = ("tasks", name, "regions", index)

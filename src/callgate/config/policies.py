@@ -10,6 +10,7 @@ from typing import Final, Literal
 import msgspec
 
 from callgate.call import Candidate, CostReport
+from callgate.config.conditions import Condition
 from callgate.config.platform_policies import PlatformPolicy
 from callgate.config.tool_policies import ToolPolicy
 from callgate.config.values import parse_zone
@@ -194,6 +195,8 @@ class AgentPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Names or globs: ``smart``, ``openai:*``, ``*``."""
     tools: tuple[str, ...] = ()
     """Names or globs: ``web_search``, ``git.*``."""
+    conditions: tuple[Condition, ...] = ()
+    """What must be true of the arguments of its calls to tools."""
     task_type: str = DEFAULT_TYPE
 
 
@@ -207,6 +210,11 @@ class TaskPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """``[tasks.TYPE]``: what holds for every task of a type."""
 
     type: str
+    models: tuple[str, ...] | None = None
+    """Of what its agent may ask for; None leaves all of it."""
+    tools: tuple[str, ...] | None = None
+    conditions: tuple[Condition, ...] = ()
+    """What must be true besides the conditions of the agent."""
     budget: Money | None = None
     timeout_seconds: float | None = None
     retries: int = 2

@@ -199,12 +199,29 @@ class AgentTable(LimitsTable):
     tools: list[str] = Field(
         default_factory=list, description="Names of tools, or globs such as `git.*`."
     )
+    when: dict[str, str] = Field(
+        default_factory=dict[str, str],
+        description="What must be true of a call, by tool or glob, in CEL, such as"
+        ' `{ create_refund = "args.amount <= 5000" }`; all that are for a tool must.',
+    )
     task_type: str = Field(default="default", description="The type of its tasks that name none.")
 
 
 class TaskTable(LimitsTable):
     """What holds for every task of a type."""
 
+    models: list[str] | None = Field(
+        default=None,
+        description="What its tasks may ask for of what their agent may; all of it if left out.",
+    )
+    tools: list[str] | None = Field(
+        default=None,
+        description="What its tasks may call of what their agent may; all of it if left out.",
+    )
+    when: dict[str, str] = Field(
+        default_factory=dict[str, str],
+        description="As under an agent, and besides what stands there.",
+    )
     budget: Amount | None = Field(
         default=None, description='The most that a task may cost, such as `"$0.50"`.'
     )

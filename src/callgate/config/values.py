@@ -144,3 +144,8 @@ def parse_zone(value: str) -> tzinfo:
         # A part of a name, such as "Europe", is a folder.
         msg = f"{value!r} is not a time zone that this machine knows"
         raise ValueError(msg) from error
+
+
+def full_name(pattern: str) -> str:
+    """Return ``provider/model`` as ``provider:model``; a route's name stays."""
+    return pattern.replace("/", ":", 1) if ":" not in pattern else pattern

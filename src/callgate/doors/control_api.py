@@ -28,6 +28,9 @@ class NewTask(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     parent: str | None = None
     budget_nano_usd: int | None = None
     timeout_seconds: float | None = None
+    models: list[str] | None = None
+    """Names or globs; of what its agent may ask for, what none of them covers it may not."""
+    tools: list[str] | None = None
 
 
 class ControlApi:
@@ -48,6 +51,8 @@ class ControlApi:
             Claims(task_id=asked.id, task_type=asked.type, user=asked.user, parent=asked.parent),
             budget=None if asked.budget_nano_usd is None else Money(asked.budget_nano_usd),
             timeout_seconds=asked.timeout_seconds,
+            models=asked.models,
+            tools=asked.tools,
         )
         key = await self._gate.create_task_key(task)
         return _json({**task_page(task), "key": key}, status=201)
@@ -111,6 +116,8 @@ def task_page(task: Task) -> dict[str, object]:
         "budget_nano_usd": None if task.budget is None else task.budget.nano,
         "started_at": rfc3339(task.started_at),
         "deadline_at": None if task.deadline_at is None else rfc3339(task.deadline_at),
+        "models": task.models,
+        "tools": task.tools,
     }
 
 

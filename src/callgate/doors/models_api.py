@@ -12,7 +12,6 @@ from starlette.types import Receive, Scope, Send
 from callgate.doors.exchange import WORDS, Exchange, Family, answer_error
 from callgate.errors import Reason, Refused, Unknown
 from callgate.gate import Gate
-from callgate.pipeline.permission import listed
 
 RELEASED: Final = "2026-01-01T00:00:00Z"
 """Both families want a date for each model; a route has none, so all have this one."""
@@ -48,8 +47,7 @@ class ModelsEndpoint:
 
     def _page(self, exchange: Exchange, family: Family, model: str | None) -> Page:
         caller = self._gate.authenticate(exchange.key)
-        agent = self._gate.agent(caller)
-        names = () if agent is None else listed(self._gate.settings, agent)
+        names = self._gate.models(caller)
         model_page, list_page = PAGES[family]
         if model is None:
             return list_page([model_page(name) for name in names])

@@ -273,6 +273,8 @@ class GateDoor:
         user: str | None = None,
         budget: str | None = None,
         timeout_seconds: float | None = None,
+        models: Sequence[str] | None = None,
+        tools: Sequence[str] | None = None,
     ) -> AsyncGenerator[TaskDoor]:
         """Run a task: its calls share one budget and one deadline, and end on one receipt.
 
@@ -282,6 +284,9 @@ class GateDoor:
             user: The end user that it is done for.
             budget: ``"$0.20"``; it may only lower the budget of the type.
             timeout_seconds: May only lower the timeout of the type.
+            models: Names or globs: of what the agent may ask for, what none of them covers this task
+                may not.
+            tools: The same of tools, such as ``["web_search", "git.*"]``.
 
         Raises:
             Refused: The settings do not allow such a task.
@@ -291,6 +296,8 @@ class GateDoor:
             Claims(task_id=id, task_type=type, user=user),
             budget=None if budget is None else Money.dollars(budget),
             timeout_seconds=timeout_seconds,
+            models=models,
+            tools=tools,
         )
         try:
             yield TaskDoor(self._gate, task, self._background)

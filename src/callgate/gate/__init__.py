@@ -14,7 +14,7 @@ import msgspec
 
 from callgate.call import Caller, Claims, Reply, Tool, ToolReply, new_id
 from callgate.clock import Clock, SystemClock
-from callgate.config.policies import AgentPolicy, ProviderPolicy, Settings
+from callgate.config.policies import ProviderPolicy, Settings
 from callgate.errors import Misconfigured, Reason, Unauthenticated
 from callgate.gate.catalog import Catalog
 from callgate.gate.following import Following
@@ -34,9 +34,10 @@ from callgate.pipeline import AnyPassage, Road, ToolPassage
 from callgate.pipeline.choosing import Performances
 from callgate.pipeline.earlier import EarlierReplies
 from callgate.pipeline.health import Health
-from callgate.pipeline.identify import new_task
+from callgate.pipeline.identify import Identify, new_task
 from callgate.pipeline.late import LateOutcomes
-from callgate.pipeline.permission import allows_tool
+from callgate.pipeline.permission import listed
+from callgate.pipeline.rights import Kind, Right, allow, rights
 from callgate.pricing.noted import NotedPrices
 from callgate.providers import Provider
 from callgate.secrets import Secrets
@@ -198,17 +199,28 @@ class Gate:
             self._note_stranger(stranger)
             raise
 
-    def agent(self, caller: Caller, /) -> AgentPolicy | None:
-        """Return what the settings say about a caller's agent."""
-        return self.settings.agents.get(caller.agent)
+    def models(self, caller: Caller, /) -> Sequence[str]:
+        """Return the names of models that a caller may ask for now."""
+        given = self._rights("models", caller)
+        return () if given is None else listed(self.settings, given)
 
     def tools(self, caller: Caller, /) -> Sequence[Tool]:
         """Return the tools that a caller may call now, by name."""
-        agent = self.settings.agents.get(caller.agent)
-        if agent is None:
+        given = self._rights("tools", caller)
+        if given is None:
             return ()
-        usable = (tool for tool in self._setup.catalog if allows_tool(agent, tool.name))
+        usable = (tool for tool in self._setup.catalog if allow(given, tool.name))
         return sorted(usable, key=lambda tool: tool.name)
+
+    def _rights(self, kind: Kind, caller: Caller) -> Sequence[Right] | None:
+        """Return what a caller needs a name to be covered by; None of an agent that nobody knows."""
+        if caller.agent not in self.settings.agents:
+            return None
+        task = None if caller.task_id is None else self.store.find_task(caller.task_id)
+        if task is None:
+            return rights(self.settings, kind, agent=caller.agent, task_type=None)
+        tasks = Identify(settings=self.settings, store=self.store).narrowing(task)
+        return rights(self.settings, kind, agent=task.agent, task_type=task.type, tasks=tasks)
 
     async def create_task(
         self,
@@ -218,8 +230,12 @@ class Gate:
         *,
         budget: Money | None = None,
         timeout_seconds: float | None = None,
+        models: Sequence[str] | None = None,
+        tools: Sequence[str] | None = None,
     ) -> Task:
         """Write a task, or return the stored one of that id.
+
+        What may only be lower than its type's, or narrower, is as for :func:`new_task`.
 
         Raises:
             Refused: The claims contradict the settings, or a stored task of that id.
@@ -231,6 +247,8 @@ class Gate:
             started_at=self.clock.now(),
             budget=budget,
             timeout_seconds=timeout_seconds,
+            models=models,
+            tools=tools,
         )
         return await self.store.create_task(task)
 

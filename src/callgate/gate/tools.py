@@ -12,6 +12,7 @@ from callgate.config.policies import Settings
 from callgate.gate.catalog import Catalog
 from callgate.gate.parts import Parts
 from callgate.pipeline import Guard, Stage
+from callgate.pipeline.conditions import Conditions
 from callgate.pipeline.execute import ExecuteTool
 from callgate.pipeline.parse import Parse, ParseTool
 from callgate.pipeline.permission import Permission, ToolPermission
@@ -37,6 +38,7 @@ class ToolRoad(msgspec.Struct, frozen=True, kw_only=True):
                 settings=self.settings, find=self.catalog.find, every=self.catalog.__iter__
             ),
             Validate: Validate(),
+            Conditions: Conditions(settings=self.settings),
             Replay: Replay(store=self.parts.store, clock=self.parts.clock),
             Route: RouteTool(),
         }

@@ -8,6 +8,7 @@ kind is not on its road.
 
 from callgate.pipeline.admit import Admit
 from callgate.pipeline.breaker import Breaker
+from callgate.pipeline.conditions import Conditions
 from callgate.pipeline.execute import Execute
 from callgate.pipeline.identify import Identify
 from callgate.pipeline.parse import Parse
@@ -35,6 +36,7 @@ ORDER = (
     Parse,
     Permission,
     Validate,
+    Conditions,
     Replay,
     Route,
     Retry,

@@ -14,6 +14,7 @@ from callgate.pipeline.choosing import Choosing, Weighed
 from callgate.pipeline.drafting import Drafting
 from callgate.pipeline.identify import new_task, task_policy
 from callgate.pipeline.permission import permitted
+from callgate.pipeline.rights import rights
 from callgate.pipeline.stage import ModelPassage
 from callgate.store import Block
 from callgate.wire import Format
@@ -95,7 +96,6 @@ class Explaining(msgspec.Struct, frozen=True, kw_only=True):
 
     def _passage(self, asking: Asking) -> ModelPassage:
         caller = Caller(agent=asking.agent)
-        agent = self.settings.agents[asking.agent]
         claims = Claims(task_type=asking.task_type)
         format = self.formats[asking.format]
         request = format.parse(asking.body, model=asking.model)
@@ -111,12 +111,13 @@ class Explaining(msgspec.Struct, frozen=True, kw_only=True):
             body=asking.body,
             model=asking.model,
         )
+        given = rights(self.settings, "models", agent=asking.agent, task_type=task.type)
         return ModelPassage(
             call=call,
             task=task,
             policy=task_policy(self.settings, task.type),
             request=request,
-            candidates=permitted(self.settings, agent, request.model, api=format.api),
+            candidates=permitted(self.settings, given, request.model, api=format.api),
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import TypeVar
 
@@ -9,8 +10,10 @@ import msgspec
 
 from callgate.call import Call, Caller, Claims, new_id
 from callgate.config.policies import Settings, TaskPolicy
+from callgate.config.values import full_name
 from callgate.errors import Denied, Malformed, Reason, Unknown
 from callgate.money import Money
+from callgate.pipeline.rights import require_narrower, rights
 from callgate.pipeline.stage import AnyPassage
 from callgate.store import Resent, Store
 from callgate.task import Task
@@ -49,6 +52,18 @@ class Identify(msgspec.Struct, frozen=True, kw_only=True):
             passage.own_task = call.claims.task_id is None
         passage.task = task
         passage.policy = task_policy(self.settings, task.type)
+        passage.narrowing = self.narrowing(task)
+
+    def narrowing(self, task: Task) -> tuple[Task, ...]:
+        """Return a task and those above it, as far as they are narrowed to some models or tools."""
+        found: list[Task] = []
+        above: Task | None = task
+        # A stored task has a stored one above it that was there before, so this ends.
+        while above is not None:
+            if above.models is not None or above.tools is not None:
+                found.append(above)
+            above = None if above.parent is None else self._known(above.parent)
+        return tuple(found)
 
     def _resent(self, passage: AnyPassage) -> Task | None:
         """Return the task of a call that its client sends again: that of the earlier one.
@@ -82,11 +97,14 @@ class Identify(msgspec.Struct, frozen=True, kw_only=True):
         task_id = bound or claims.task_id
         if task_id is None:
             return None
-        task = self.known.get(task_id) or self._found(task_id)
+        task = self._known(task_id)
         if task is None:
             return None
         _agree(task, call.caller, claims, by_key=bound is not None)
         return task
+
+    def _known(self, task_id: str) -> Task | None:
+        return self.known.get(task_id) or self._found(task_id)
 
     def _found(self, task_id: str) -> Task | None:
         task = self.store.find_task(task_id)
@@ -105,6 +123,8 @@ def new_task(
     started_at: float,
     budget: Money | None = None,
     timeout_seconds: float | None = None,
+    models: Sequence[str] | None = None,
+    tools: Sequence[str] | None = None,
 ) -> Task:
     """Return the task that a caller asks for, under its type's rules; it is not stored yet.
 
@@ -115,9 +135,11 @@ def new_task(
         started_at: Seconds since 1970.
         budget: May only lower the type's budget.
         timeout_seconds: May only lower the type's timeout.
+        models: Names or globs; what its agent may ask for, and none of these covers, it may not.
+        tools: The same of tools.
 
     Raises:
-        Denied: The agent is not in the settings.
+        Denied: The agent is not in the settings, or may not call a tool that is named.
         Unknown: There is no such task type.
         Malformed: A claim is missing that the settings require, or an id is too long.
     """
@@ -131,7 +153,7 @@ def new_task(
     _require(settings, claims)
     policy = task_policy(settings, claims.task_type or agent.task_type)
     timeout = _lower(policy.timeout_seconds, timeout_seconds)
-    return Task(
+    task = Task(
         id=claims.task_id or new_id("task"),
         type=policy.type,
         agent=caller.agent,
@@ -140,7 +162,11 @@ def new_task(
         budget=_lower(policy.budget, budget),
         started_at=started_at,
         deadline_at=None if timeout is None else started_at + timeout,
+        models=None if models is None else tuple(map(full_name, models)),
+        tools=None if tools is None else tuple(tools),
     )
+    require_narrower(task, rights(settings, "tools", agent=task.agent, task_type=task.type))
+    return task
 
 
 def task_policy(settings: Settings, task_type: str) -> TaskPolicy:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from fnmatch import fnmatchcase
 from functools import lru_cache
 
 import msgspec
 
 from callgate.call import Candidate, Tool
-from callgate.config.policies import AgentPolicy, Settings
-from callgate.errors import Denied, Reason, Unknown
+from callgate.config.policies import Settings
+from callgate.errors import Reason, Unknown
+from callgate.pipeline.rights import GLOB, Right, allow, rights, rights_of_tasks
 from callgate.pipeline.stage import ModelPassage, ToolPassage
 from callgate.wire import Format
 
-Decide = Callable[[str, str, str], tuple[Candidate, ...]]
-"""Takes agent, model name and api, and returns who may serve; raises as :func:`permitted`."""
+Decide = Callable[[str, str, tuple[Right, ...], str, str], tuple[Candidate, ...]]
+"""Takes agent, task type, what the task is narrowed to, model name and api, and returns who may serve;
+raises as :func:`permitted`."""
 
 MOST_LISTED = 20
 """Tools that a refusal names."""
@@ -35,8 +36,11 @@ class Permission(msgspec.Struct, frozen=True, kw_only=True):
         """Look the model's name up, and refuse it if this agent may not use it."""
         request = passage.request
         assert request is not None
+        assert passage.task is not None
         api = self.formats[passage.call.format].api
-        passage.candidates = self.decide(passage.call.caller.agent, request.model, api)
+        narrowed = rights_of_tasks("models", passage.narrowing)
+        agent, task_type = passage.call.caller.agent, passage.task.type
+        passage.candidates = self.decide(agent, task_type, narrowed, request.model, api)
 
 
 class ToolPermission(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,49 +52,68 @@ class ToolPermission(msgspec.Struct, frozen=True, kw_only=True):
 
     def guard(self, passage: ToolPassage, /) -> None:
         """Look the tool up, and refuse it if this agent may not call it."""
-        agent = self.settings.agents[passage.call.caller.agent]
+        assert passage.task is not None
         name = passage.call.name
-        tool = self.find(name)
-        if allows_tool(agent, name):
-            if tool is None:
-                raise _no_tool(agent, name, self.every())
-            passage.tool = tool
-            return
+        given = rights(
+            self.settings,
+            "tools",
+            agent=passage.call.caller.agent,
+            task_type=passage.task.type,
+            tasks=passage.narrowing,
+        )
         # Who may not call a tool does not learn whether there is one.
-        raise _tool_denied(agent, name)
+        for right in given:
+            if not right.allows(name):
+                raise right.denied(name)
+        tool = self.find(name)
+        if tool is None:
+            raise _no_tool(given, name, self.every())
+        passage.tool = tool
 
 
 def deciding_by(settings: Settings) -> Decide:
     """Return what decides by these settings, and remembers what it has decided."""
 
     @lru_cache(maxsize=REMEMBERED)
-    def decide(agent: str, name: str, api: str) -> tuple[Candidate, ...]:
-        return permitted(settings, settings.agents[agent], name, api=api)
+    def decide(
+        agent: str, task_type: str, narrowed: tuple[Right, ...], name: str, api: str
+    ) -> tuple[Candidate, ...]:
+        given = rights(settings, "models", agent=agent, task_type=task_type)
+        return permitted(settings, (*given, *narrowed), name, api=api)
 
     return decide
 
 
 def permitted(
-    settings: Settings, agent: AgentPolicy, name: str, *, api: str
+    settings: Settings, rights: Sequence[Right], name: str, *, api: str
 ) -> tuple[Candidate, ...]:
-    """Return who may serve ``name`` for ``agent``, in order.
+    """Return who may serve ``name``, in order.
 
-    A permission for a route's name covers all its candidates; otherwise each candidate needs a
-    permission of its own, by ``provider:model``.
+    A right to a route's name covers all its candidates; otherwise each candidate needs one of its own,
+    by ``provider:model``.
+
+    Args:
+        settings: Routes and providers.
+        rights: What is allowed in each place.
+        name: As the agent wrote it.
+        api: As for :func:`look_up`.
 
     Raises:
         Unknown: No such name; the message lists the nearest that the agent may use.
-        Denied: The name exists, and none of the agent's permissions covers it.
+        Denied: The name exists, and in one place nothing covers it.
     """
     candidates = look_up(settings, name, api=api)
     if not candidates:
-        raise _unknown(settings, agent, name)
-    if name in settings.models and _allows(agent, name):
-        return candidates
-    allowed = tuple(candidate for candidate in candidates if _allows(agent, candidate.name))
-    if not allowed:
-        raise _denied(agent, name, candidates)
-    return allowed
+        raise _unknown(settings, rights, name)
+    for right in rights:
+        if name in settings.models and right.allows(name):
+            continue
+        allowed = tuple(candidate for candidate in candidates if right.allows(candidate.name))
+        if not allowed:
+            served = ", ".join(candidate.name for candidate in candidates)
+            raise right.denied(name, of=f" ({served})")
+        candidates = allowed
+    return candidates
 
 
 def look_up(settings: Settings, name: str, *, api: str) -> tuple[Candidate, ...]:
@@ -114,17 +137,8 @@ def look_up(settings: Settings, name: str, *, api: str) -> tuple[Candidate, ...]
     return ()
 
 
-def _allows(agent: AgentPolicy, name: str) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in agent.models)
-
-
-def allows_tool(agent: AgentPolicy, name: str) -> bool:
-    """Return whether an agent may call a tool of that name."""
-    return any(fnmatchcase(name, pattern) for pattern in agent.tools)
-
-
-def _no_tool(agent: AgentPolicy, name: str, every: Iterable[Tool]) -> Unknown:
-    usable = sorted(tool.name for tool in every if allows_tool(agent, tool.name))
+def _no_tool(given: Sequence[Right], name: str, every: Iterable[Tool]) -> Unknown:
+    usable = sorted(tool.name for tool in every if allow(given, tool.name))
     near = get_close_matches(name, usable, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else "."
     listing = ", ".join(usable[:MOST_LISTED]) or "none"
@@ -134,18 +148,8 @@ def _no_tool(agent: AgentPolicy, name: str, every: Iterable[Tool]) -> Unknown:
     return Unknown(msg, reason=Reason(code="unknown_tool", rule="tools", fix=fix))
 
 
-def _tool_denied(agent: AgentPolicy, name: str) -> Denied:
-    listing = ", ".join(agent.tools) or "none"
-    msg = f"the agent {agent.name!r} may not call {name!r}; its tools are: {listing}"
-    fix = f'add "{name}" to tools under [agents.{agent.name}]'
-    rule = f"agents.{agent.name}.tools"
-    return Denied(
-        msg, reason=Reason(code="tool_denied", rule=rule, scope=f"agent:{agent.name}", fix=fix)
-    )
-
-
-def _unknown(settings: Settings, agent: AgentPolicy, name: str) -> Unknown:
-    usable = [route for route in settings.models if _allows(agent, route)]
+def _unknown(settings: Settings, rights: Sequence[Right], name: str) -> Unknown:
+    usable = [route for route in settings.models if allow(rights, route)]
     near = get_close_matches(name, usable, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else "."
     listing = ", ".join(sorted(usable)) or "none by name"
@@ -154,19 +158,9 @@ def _unknown(settings: Settings, agent: AgentPolicy, name: str) -> Unknown:
     return Unknown(msg, reason=Reason(code="unknown_model", rule="models", fix=fix))
 
 
-def _denied(agent: AgentPolicy, name: str, candidates: tuple[Candidate, ...]) -> Denied:
-    served = ", ".join(candidate.name for candidate in candidates)
-    listing = ", ".join(agent.models) or "nothing"
-    msg = f"the agent {agent.name!r} may not use {name!r} ({served}); it may use: {listing}"
-    fix = f'add "{name}" to models under [agents.{agent.name}]'
-    rule = f"agents.{agent.name}.models"
-    return Denied(
-        msg, reason=Reason(code="model_denied", rule=rule, scope=f"agent:{agent.name}", fix=fix)
-    )
-
-
-def listed(settings: Settings, agent: AgentPolicy) -> tuple[str, ...]:
+def listed(settings: Settings, rights: Sequence[Right]) -> tuple[str, ...]:
     """Return the model names to show to an agent: its routes, and what it may use by full name."""
-    routes = [name for name in settings.models if _allows(agent, name)]
-    named = [name for name in agent.models if ":" in name and not set(name) & set("*?[")]
-    return tuple(dict.fromkeys([*sorted(routes), *sorted(named)]))
+    named = (name for right in rights for name in right.names)
+    full = {name for name in named if ":" in name and not set(name) & GLOB}
+    names = (*sorted(settings.models), *sorted(full))
+    return tuple(dict.fromkeys(name for name in names if allow(rights, name)))

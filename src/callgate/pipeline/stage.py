@@ -56,6 +56,8 @@ class Passage(msgspec.Struct, Generic[C_co], kw_only=True):
     """identify: the task it belongs to; perhaps not in the store yet."""
     policy: TaskPolicy | None = None
     """identify: what holds for tasks of that type."""
+    narrowing: tuple[Task, ...] = ()
+    """identify: the task and those above it, as far as they are narrowed to some models or tools."""
     own_task: bool = False
     """identify: whether the task exists for this one call, and ends with it."""
     client_retry: int = 0

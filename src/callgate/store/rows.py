@@ -15,7 +15,8 @@ from callgate.task import Task
 MICROS: Final = 1_000_000
 
 TASK_COLUMNS = (
-    "t.id, t.type, t.agent, t.user, t.parent, l.cap_nano, t.started_at, t.deadline_at, t.ended_at"
+    "t.id, t.type, t.agent, t.user, t.parent, l.cap_nano, t.started_at, t.deadline_at, t.ended_at, "
+    "t.models, t.tools"
 )
 
 CALL_COLUMNS = (
@@ -81,14 +82,15 @@ def task_of(row: Row) -> Task:
     return Task(
         id=row[0], type=row[1], agent=row[2], user=row[3], parent=row[4], budget=maybe_money(row[5]),
         started_at=row[6] / MICROS, deadline_at=instant(row[7]), ended_at=instant(row[8]),
+        models=_maybe_names(row[9]), tools=_maybe_names(row[10]),
     )  # fmt: skip
 
 
 def task_row_of(row: Row) -> TaskRow:
     """Return a row of TASK_COLUMNS and its sums as a record."""
     return TaskRow(
-        task=task_of(row), spent=Money(row[9]), held=Money(row[10]), calls=row[11],
-        refused=row[12], estimated=bool(row[13]), unknown_costs=row[14],
+        task=task_of(row), spent=Money(row[11]), held=Money(row[12]), calls=row[13],
+        refused=row[14], estimated=bool(row[15]), unknown_costs=row[16],
     )  # fmt: skip
 
 
@@ -124,7 +126,16 @@ def _usage(buckets: Row) -> Usage | None:
 
 
 def _changes(text: str | None) -> tuple[str, ...]:
-    return () if text is None else msgspec.json.decode(text, type=tuple[str, ...])
+    return _maybe_names(text) or ()
+
+
+def _maybe_names(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else msgspec.json.decode(text, type=tuple[str, ...])
+
+
+def maybe_text(names: tuple[str, ...] | None) -> str | None:
+    """Return names as the text that the tables hold, if there are any to hold."""
+    return None if names is None else msgspec.json.encode(names).decode()
 
 
 def gate_of(row: Row) -> GateRow:

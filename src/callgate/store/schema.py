@@ -338,6 +338,11 @@ MIGRATIONS: Final[Sequence[Sequence[str]]] = (
         ) WITHOUT ROWID
         """,
     ),
+    (
+        # What a task is narrowed to, as lists in JSON; NULL where it is not.
+        "ALTER TABLE tasks ADD COLUMN models TEXT",
+        "ALTER TABLE tasks ADD COLUMN tools TEXT",
+    ),
 )
 """The statements that lead from each version to the next; a file's version is how many it has."""
 

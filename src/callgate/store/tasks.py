@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from callgate.errors import Malformed, Reason
 from callgate.store.lines import find_line
-from callgate.store.rows import TASK_COLUMNS, maybe_micros, micros, task_of
+from callgate.store.rows import TASK_COLUMNS, maybe_micros, maybe_text, micros, task_of
 from callgate.store.sql import Cursor
 from callgate.task import Task
 
@@ -17,8 +17,9 @@ READ_TASK: Final = f"""
 """
 
 INSERT_TASK: Final = """
-    INSERT INTO tasks (id, type, agent, "user", parent, started_at, deadline_at, ended_at, has_slot)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+    INSERT INTO tasks (id, type, agent, "user", parent, started_at, deadline_at, ended_at, has_slot,
+        models, tools)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 INSERT_SCOPE: Final = """
@@ -57,6 +58,7 @@ def create_task(cursor: Cursor, task: Task) -> Task:
     if found is not None:
         stored = task_of(found)
         require_same(task, (stored.type, stored.agent, stored.user))
+        _require_as_narrow(task, stored)
         return stored
     find_line(cursor, task, task.parent)
     insert_task(cursor, task, has_slot=False)
@@ -95,7 +97,8 @@ def insert_task(cursor: Cursor, task: Task, *, has_slot: bool) -> None:
     cursor.execute(
         INSERT_TASK,
         (task.id, task.type, task.agent, task.user, task.parent, micros(task.started_at),
-         maybe_micros(task.deadline_at), maybe_micros(task.ended_at), int(has_slot)),
+         maybe_micros(task.deadline_at), maybe_micros(task.ended_at), int(has_slot),
+         maybe_text(task.models), maybe_text(task.tools)),
     )  # fmt: skip
     cap = None if task.budget is None else task.budget.nano
     cursor.execute(INSERT_SCOPE, (f"task:{task.id}", cap))
@@ -112,5 +115,23 @@ def require_same(task: Task, stored: Sequence[Any]) -> None:
         if mine != known:
             fix = "use another task id"
             msg = f"task {task.id} exists with the {name} {known!r}, not {mine!r}; {fix}"
+            reason = Reason(code="task_mismatch", scope=f"task:{task.id}", fix=fix)
+            raise Malformed(msg, reason=reason)
+
+
+def _require_as_narrow(task: Task, stored: Task) -> None:
+    """Refuse to take for narrowed what is not: what a task is narrowed to never changes.
+
+    Raises:
+        Malformed: Other names are asked for than the stored task has.
+    """
+    for kind, asked, has in (
+        ("models", task.models, stored.models),
+        ("tools", task.tools, stored.tools),
+    ):
+        if asked is not None and asked != has:
+            known = "all that its agent may use" if has is None else ", ".join(has) or "none"
+            fix = "send the same or none, or use another task id"
+            msg = f"task {task.id} exists, and its {kind} are {known}; {fix}"
             reason = Reason(code="task_mismatch", scope=f"task:{task.id}", fix=fix)
             raise Malformed(msg, reason=reason)

@@ -38,6 +38,7 @@ def make_task(
     user: str | None = "u1",
     parent: str | None = None,
     deadline_at: float | None = None,
+    tools: tuple[str, ...] | None = None,
 ) -> Task:
     """Return a task; the budget is in nano-dollars."""
     return Task(
@@ -49,6 +50,7 @@ def make_task(
         budget=None if budget is None else Money(budget),
         started_at=NOW + 0.25,
         deadline_at=deadline_at,
+        tools=tools,
     )
 
 

@@ -37,6 +37,32 @@ async def test_creating_a_task_again_returns_the_stored_one(store: Store) -> Non
     assert await store.create_task(make_task(budget=9)) == stored
 
 
+@pytest.mark.parametrize("tools", [(), ("note", "far.*")])
+async def test_a_task_stays_as_narrow_as_it_began(store: Store, tools: tuple[str, ...]) -> None:
+    narrow = msgspec.structs.replace(make_task(tools=tools), models=("smart",))
+    await store.create_task(narrow)
+    assert await store.create_task(make_task()) == narrow
+    await store.admit(make_intent(make_task()))
+    assert store.find_task("t1") == narrow
+
+
+async def test_a_task_that_begins_with_a_call_is_as_narrow(store: Store) -> None:
+    await store.admit(make_intent(make_task(tools=("note",))))
+    found = store.find_task("t1")
+    assert found is not None
+    assert found.tools == ("note",)
+
+
+@pytest.mark.parametrize("stored", [None, (), ("note", "far.*")])
+async def test_a_task_that_is_not_as_narrow_as_is_asked_is_refused(
+    store: Store, stored: tuple[str, ...] | None
+) -> None:
+    await store.create_task(make_task(tools=stored))
+    with pytest.raises(Malformed, match="task t1 exists, and its tools are") as refused:
+        await store.create_task(make_task(tools=("note",)))
+    assert refused.value.reason.code == "task_mismatch"
+
+
 async def test_creating_a_task_of_somebody_else_is_refused(store: Store) -> None:
     await store.create_task(make_task())
     with pytest.raises(Malformed, match="'researcher', not 'writer'"):

@@ -169,7 +169,7 @@ def tables_of(page: Mapping[str, Any]) -> list[dict[str, Any]]:
     [
         "colour = 1", "[gate]\nport = 99999", "[gate]\nport = true", '[tasks.x]\nbudget = "ten"',
         "[tasks.x]\nbudget = 5", '[tasks.x]\ntimeout = "ten"', "[providers.x]", "[models.x]\nuse = []",
-        '[agents.x]\ntools = "t"', '[providers.x]\napi = "openai"\nkey = "sk-1"', "[tools.x]\npython = 5",
+        '[agents.x]\ntools = "t"', '[tasks.x]\nwhen = "true"', '[providers.x]\napi = "openai"\nkey = "sk-1"', "[tools.x]\npython = 5",
         "[limits]\nper_minute = 1.5", "[users]\nper_day = -1", "[users.anna]\nnonsense = 1",
         "[caps]\nalert_at = [80]", "[agents.x]\nbudget_per_day = 5",
     ],

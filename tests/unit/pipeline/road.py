@@ -128,7 +128,7 @@ class Road:
         return ModelPassage(call=call)
 
     def tool_passage(
-        self, name: str, *, body: bytes = b"{}", task: str | None = "t1", **claims: str
+        self, name: str, *, body: bytes = b"{}", task: str | None = "t1", **claims: str | None
     ) -> ToolPassage:
         """Return a call to a tool that has come in at a door."""
         call = ToolCall(
@@ -143,7 +143,7 @@ class Road:
         return ToolPassage(call=call)
 
     async def call(
-        self, name: str = "note", *, body: bytes | None = None, **more: str
+        self, name: str = "note", *, body: bytes | None = None, **more: str | None
     ) -> ToolResult:
         """Call a tool and return what it said."""
         passage = self.tool_passage(name, body=body or b'{"text":"hi"}', **more)

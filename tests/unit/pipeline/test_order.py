@@ -11,6 +11,7 @@ from callgate.gate import roads as composition
 from callgate.pipeline import ORDER
 from callgate.pipeline.admit import Admit
 from callgate.pipeline.breaker import Breaker
+from callgate.pipeline.conditions import Conditions
 from callgate.pipeline.identify import Identify
 from callgate.pipeline.parse import Parse
 from callgate.pipeline.permission import Permission
@@ -21,6 +22,7 @@ from callgate.pipeline.route import Route
 from callgate.pipeline.secrets import Secrets
 from callgate.pipeline.validate import Validate
 from tests.unit.pipeline import test_breaker as breaker
+from tests.unit.pipeline import test_conditions as conditions
 from tests.unit.pipeline import test_replay as replay
 from tests.unit.pipeline import test_road as road
 from tests.unit.pipeline import test_tool_road as tools
@@ -33,6 +35,7 @@ SHOWN_BY: dict[type, Behaviour] = {
     Parse: road.test_what_cannot_be_read_leaves_a_row_too,
     Permission: road.test_a_refused_call_leaves_a_row_and_no_attempt,
     Validate: tools.test_arguments_that_the_schema_does_not_allow_are_refused,
+    Conditions: conditions.test_a_call_of_which_a_condition_is_false_is_refused,
     Replay: replay.test_who_asks_again_gets_the_result_once_and_pays_nothing,
     Route: road.test_when_retries_run_out_the_next_candidate_answers,
     Retry: road.test_a_transient_failure_is_tried_again_after_growing_waits,

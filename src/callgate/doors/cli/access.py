@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -20,6 +20,9 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     task_id: str | None
     budget: Money | None
     timeout_seconds: float | None
+    models: Sequence[str] | None
+    """Names or globs that it is narrowed to."""
+    tools: Sequence[str] | None
     config: Path | None
 
 

@@ -184,6 +184,8 @@ def task_page(row: TaskRow) -> dict[str, object]:
         "budget_nano_usd": None if task.budget is None else task.budget.nano,
         "estimated": row.estimated,
         "unknown_costs": row.unknown_costs,
+        "models": task.models,
+        "tools": task.tools,
     }
 
 

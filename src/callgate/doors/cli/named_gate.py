@@ -76,6 +76,8 @@ class NamedGate:
             "user": wanted.user,
             "budget_nano_usd": None if wanted.budget is None else wanted.budget.nano,
             "timeout_seconds": wanted.timeout_seconds,
+            "models": wanted.models,
+            "tools": wanted.tools,
         }
         task = await self._ask("POST", "/api/tasks", page, type=NewTask)
         if wanted.agent not in {None, task.agent}:

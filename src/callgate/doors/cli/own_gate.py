@@ -66,6 +66,8 @@ async def _make_task(gate: Gate, caller: Caller, wanted: Wanted) -> Task:
         Claims(task_id=wanted.task_id, task_type=wanted.type, user=wanted.user),
         budget=wanted.budget,
         timeout_seconds=wanted.timeout_seconds,
+        models=wanted.models,
+        tools=wanted.tools,
     )
 
 

@@ -58,6 +58,14 @@ TimeoutOption = Annotated[
     float | None,
     typer.Option(parser=duration, metavar="TIME", help="Such as 10m; may only lower the type's."),
 ]
+ModelsOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Only models of these names or globs; may only narrow the agent's."),
+]
+ToolsOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Only tools of these names or globs; may only narrow the agent's."),
+]
 ReceiptOption = Annotated[ReceiptForm, typer.Option(help="How the receipt is written.")]
 ReceiptFileOption = Annotated[
     Path | None,
@@ -80,6 +88,8 @@ def run(
     task: TaskOption = None,
     budget: BudgetOption = None,
     timeout: TimeoutOption = None,
+    models: ModelsOption = None,
+    tools: ToolsOption = None,
     receipt: ReceiptOption = ReceiptForm.text,
     receipt_file: ReceiptFileOption = None,
     config: ConfigOption = None,
@@ -98,6 +108,8 @@ def run(
         task_id=task,
         budget=budget,
         timeout_seconds=timeout,
+        models=models,
+        tools=tools,
         config=config,
     )
     try:
