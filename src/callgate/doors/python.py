@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,7 +25,7 @@ from callgate.config import builtin as builtin_settings
 from callgate.config import environment, find, load
 from callgate.config.policies import Settings
 from callgate.errors import CallgateError, Misconfigured, Unknown
-from callgate.gate import Gate, Toolset
+from callgate.gate import Gate
 from callgate.money import Money
 from callgate.observe.receipt import Receipt, make_receipt
 from callgate.pipeline import AnyPassage, ModelPassage, ToolPassage
@@ -315,7 +315,7 @@ async def open_gate(
     settings: Settings | Path | str | None = None,
     *,
     agent: str | None = None,
-    toolsets: Sequence[Toolset] = (),
+    tools: Sequence[Callable[..., Any]] = (),
 ) -> AsyncGenerator[GateDoor]:
     """Open a gate in this process.
 
@@ -323,14 +323,14 @@ async def open_gate(
         settings: The settings, or their file; ``callgate.toml`` here or above if left out, and
             the built-in settings where there is none.
         agent: Whose permissions hold; may be left out where the settings name one agent only.
-        toolsets: Where tools come from besides those that the settings name.
+        tools: Functions of this program that its agents may call, where their settings name them.
 
     Raises:
         Misconfigured: The settings cannot be used, or do not tell which agent this is.
     """
     environ = environment()
     resolved = _settings(settings, environ)
-    gate = await Gate.open(resolved, environ=environ, toolsets=toolsets)
+    gate = await Gate.open(resolved, environ=environ, functions=tools)
     try:
         door = GateDoor(gate, _agent(resolved, agent))
         async with gate.watching():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -33,6 +33,7 @@ from callgate.observe.watch import Plan, Watch
 from callgate.pipeline import AnyPassage, Road, ToolPassage
 from callgate.pipeline.choosing import Performances
 from callgate.pipeline.earlier import EarlierReplies
+from callgate.pipeline.flights import Flights
 from callgate.pipeline.health import Health
 from callgate.pipeline.identify import Identify, new_task
 from callgate.pipeline.late import LateOutcomes
@@ -90,12 +91,14 @@ class Gate:
         rng: random.Random,
         make_provider: MakeProvider,
         toolsets: Sequence[Toolset] = (),
+        functions: Sequence[Callable[..., Any]] = (),
     ) -> None:
         self.store = store
         self.clock = clock
         self.formats: Mapping[str, ClientFormat] = CLIENT_FORMATS
         self._make_provider = make_provider
         self._toolsets = toolsets
+        self._functions = functions
         self._parts = Parts(
             store=store,
             clock=clock,
@@ -106,8 +109,11 @@ class Gate:
             earlier=EarlierReplies(store),
             noted=NotedPrices(store, clock),
             performances=Performances(store, clock),
+            flights=Flights(),
         )
         self._setup = self._set_up(settings, old=None)
+        self._leaving: dict[asyncio.Task[None], Toolset] = {}
+        """Toolsets that go, with what closes each once its last call has ended."""
         self._strangers = 0
         self._strangers_told_at = float("-inf")
 
@@ -121,6 +127,7 @@ class Gate:
         rng: random.Random | None = None,
         make_provider: MakeProvider | None = None,
         toolsets: Sequence[Toolset] = (),
+        functions: Sequence[Callable[..., Any]] = (),
     ) -> Gate:
         """Open the store and build the road.
 
@@ -132,6 +139,7 @@ class Gate:
             make_provider: Who answers for a provider of the settings; over HTTP, unless a test
                 plays it.
             toolsets: Where tools come from besides those that the settings name.
+            functions: What the program itself brings along as tools.
 
         Raises:
             Misconfigured: The settings, or the store's file, cannot be used.
@@ -151,6 +159,7 @@ class Gate:
                 rng=rng,
                 make_provider=make_provider or http_provider,
                 toolsets=toolsets,
+                functions=functions,
             )
         except BaseException:
             await store.close()
@@ -323,15 +332,23 @@ class Gate:
         await self._load_limits()
         await self._start_toolsets(old)
         kept = {*map(id, self._setup.providers.values()), *map(id, self._setup.catalog.opened)}
-        gone = [
-            *(each.close() for each in old.providers.values() if id(each) not in kept),
-            *(each.close() for each in old.catalog.opened if id(each) not in kept),
-        ]
-        await asyncio.gather(*gone)
+        for toolset in old.catalog.opened:
+            if id(toolset) not in kept:
+                self._leaving[asyncio.create_task(self._retire(toolset))] = toolset
+        gone = (each for each in old.providers.values() if id(each) not in kept)
+        await asyncio.gather(*(each.close() for each in gone))
+
+    async def _retire(self, toolset: Toolset) -> None:
+        """Close a toolset that the settings no longer name, once no call is on its way to it."""
+        await self._parts.flights.landed(id(toolset))
+        await toolset.close()
 
     async def close(self) -> None:
         """Close providers and store; what was submitted is written first."""
+        late = [toolset for leaving, toolset in self._leaving.items() if leaving.cancel()]
+        await asyncio.gather(*self._leaving, return_exceptions=True)
         await asyncio.gather(
+            *(toolset.close() for toolset in late),
             *(provider.close() for provider in self._setup.providers.values()),
             *(toolset.close() for toolset in self._setup.catalog.opened),
         )
@@ -398,9 +415,9 @@ class Gate:
             providers=opened,
             prices=prices_of(settings),
         )
-        toolsets = Toolsets(settings=settings, secrets=secrets, parts=parts).open(
-            {} if old is None else old.toolsets
-        )
+        toolsets = Toolsets(
+            settings=settings, secrets=secrets, parts=parts, functions=self._functions
+        ).open({} if old is None else old.toolsets)
         named = (each for opened in toolsets.values() for each in opened.toolsets)
         catalog = Catalog([*self._toolsets, *named], settings.tools)
         tools = ToolRoad(settings=settings, parts=parts, catalog=catalog)

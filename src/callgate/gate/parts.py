@@ -10,6 +10,7 @@ import msgspec
 from callgate.clock import Clock
 from callgate.pipeline.choosing import Performances
 from callgate.pipeline.earlier import EarlierReplies
+from callgate.pipeline.flights import Flights
 from callgate.pipeline.health import Health
 from callgate.pipeline.late import LateOutcomes
 from callgate.pricing.noted import NotedPrices
@@ -28,3 +29,4 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     earlier: EarlierReplies
     noted: NotedPrices
     performances: Performances
+    flights: Flights

@@ -61,5 +61,8 @@ class ToolRoad(msgspec.Struct, frozen=True, kw_only=True):
     def end(self) -> ExecuteTool:
         """Who calls a tool."""
         return ExecuteTool(
-            toolsets=self.catalog.toolsets, store=self.parts.store, clock=self.parts.clock
+            toolsets=self.catalog.toolsets,
+            flights=self.parts.flights,
+            store=self.parts.store,
+            clock=self.parts.clock,
         )

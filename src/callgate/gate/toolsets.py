@@ -46,6 +46,8 @@ class Toolsets(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     secrets: Secrets
     parts: Parts
+    functions: Sequence[Callable[..., Any]] = ()
+    """What the program itself brings along as tools."""
 
     def open(self, old: Mapping[str, Opened]) -> Mapping[str, Opened]:
         """Return the toolsets of these settings, by the part that they are of.
@@ -66,8 +68,9 @@ class Toolsets(msgspec.Struct, frozen=True, kw_only=True):
     def _plans(self) -> Iterator[Plan]:
         tools = self.settings.tools
         direct = {name: each for name, each in tools.items() if each.python or each.http}
-        if direct:
-            yield Plan("tools", direct, partial(direct_toolsets, self.settings))
+        if direct or self.functions:
+            made_by = (direct, tuple(self.functions))
+            yield Plan("tools", made_by, partial(direct_toolsets, self.settings, self.functions))
         for name, policy in self.settings.platforms.items():
             yield Plan(f"platforms.{name}", policy, partial(self._platform, policy))
 

@@ -23,6 +23,7 @@ from callgate.errors import (
     ToolBug,
     Transient,
 )
+from callgate.pipeline.flights import Flights
 from callgate.pipeline.stage import ModelPassage, ToolPassage, staged
 from callgate.providers import Outgoing, Provider
 from callgate.store import Store
@@ -87,6 +88,7 @@ class ExecuteTool(msgspec.Struct, frozen=True, kw_only=True):
     """The end of the road of calls to tools."""
 
     toolsets: Mapping[str, Toolset]
+    flights: Flights
     store: Store
     clock: Clock
 
@@ -95,10 +97,11 @@ class ExecuteTool(msgspec.Struct, frozen=True, kw_only=True):
         """Call the tool, once, for as long as it and its task may take."""
         tool = passage.tool
         assert tool is not None
-        invocation = self._invocation(passage, tool)
+        invocation, toolset = self._invocation(passage, tool), self.toolsets[tool.toolset]
         try:
-            async with asyncio.timeout(invocation.timeout_seconds):
-                result = await self.toolsets[tool.toolset].call(invocation)
+            with self.flights.to(id(toolset)):
+                async with asyncio.timeout(invocation.timeout_seconds):
+                    result = await toolset.call(invocation)
         except TimeoutError:
             raise _judged(_timed_out(invocation), tool) from None
         except Failed as failure:

@@ -94,6 +94,7 @@ class FakeToolset:
         self.started = 0
         self.closed = 0
         self._tools = tools
+        self._asked: asyncio.Future[ToolResult] | None = None
 
     def start(self) -> None:
         """Count the beginnings."""
@@ -118,9 +119,14 @@ class FakeToolset:
         if isinstance(line, BaseException):
             raise line
         if isinstance(line, Silence):
-            never: asyncio.Future[ToolResult] = asyncio.get_running_loop().create_future()
-            return await never
+            self._asked = asyncio.get_running_loop().create_future()
+            return await self._asked
         return line
+
+    def answer(self, result: ToolResult) -> None:
+        """Break the silence, if somebody waits in it."""
+        if self._asked is not None:
+            self._asked.set_result(result)
 
     async def close(self) -> None:
         """Count the closings."""

@@ -342,6 +342,37 @@ async def test_who_hangs_up_leaves_a_call_that_is_settled(tmp_path: Path) -> Non
         assert (road.last.state, road.spent()) == ("left", (CENT, Money()))
 
 
+async def test_a_toolset_that_goes_is_closed_once_its_last_call_has_ended(tmp_path: Path) -> None:
+    async with road_of(tmp_path, Silence()) as (road, toolset):
+        calling = asyncio.create_task(road.call())
+        await toolset.reached.wait()
+        road.gate._toolsets = []
+        await road.gate.reload(road.gate.settings)
+        assert toolset.closed == 0
+        toolset.answer(SAID)
+        assert await calling == SAID
+        await asyncio.sleep(0)
+        assert toolset.closed == 1
+
+
+async def test_a_toolset_that_nobody_calls_goes_at_once(tmp_path: Path) -> None:
+    async with road_of(tmp_path) as (road, toolset):
+        road.gate._toolsets = []
+        await road.gate.reload(road.gate.settings)
+        await asyncio.sleep(0)
+        assert toolset.closed == 1
+
+
+async def test_a_gate_that_closes_waits_for_no_call_of_a_toolset_that_goes(tmp_path: Path) -> None:
+    async with road_of(tmp_path, Silence()) as (road, toolset):
+        calling = asyncio.create_task(road.call())
+        await toolset.reached.wait()
+        road.gate._toolsets = []
+        await road.gate.reload(road.gate.settings)
+        calling.cancel()
+    assert toolset.closed == 1
+
+
 async def _open(road: Road, passage: Any) -> None:
     async with road.gate.road(passage):
         pass
