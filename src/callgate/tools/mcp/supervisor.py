@@ -97,6 +97,7 @@ class Supervisor:
         self._failure: Failed | None = None
         self._failures = 0
         self._has_run = False
+        self._is_looking = False
         self._starts = 0
         self._next_at = 0.0
         self._news = asyncio.Event()
@@ -123,7 +124,7 @@ class Supervisor:
     def freshen(self) -> None:
         """Look soon whether the tools are still the same."""
         self.start()
-        if self._connection is not None:
+        if self._connection is not None and not self._is_looking:
             self._connection.is_stale.set()
 
     async def settled(self) -> None:
@@ -265,6 +266,7 @@ class Supervisor:
     async def _look_again(self, connection: Connection) -> None:
         await self._clock.sleep(RELIST_SECONDS)
         connection.is_stale.clear()
+        self._is_looking = True
         try:
             async with asyncio.timeout(self._start_timeout_seconds):
                 self._publish(await connection.tools())
@@ -275,6 +277,8 @@ class Supervisor:
             if connection.is_lost.is_set():
                 return
             log.warning("%s; its tools stay as they were", _meaning(self._name, error).message)
+        finally:
+            self._is_looking = False
 
     async def _hear(self, connection: Connection) -> None:
         """Hear of changes, again and again: a subscription may break off."""

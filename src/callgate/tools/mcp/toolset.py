@@ -111,7 +111,10 @@ class McpToolset:
         Raises:
             Failed: As :meth:`callgate.tools.Toolset.call` says.
         """
-        supervisor = self._of(invocation.credential) if invocation.credential else self._own()
+        credential = invocation.credential
+        # What a program knows, it was started with.
+        is_sent = credential is not None and self._policy.url is not None
+        supervisor = self._of(credential) if is_sent else self._own()
         return await supervisor.call(invocation)
 
     async def restart(self) -> None:
