@@ -126,6 +126,7 @@ class ExecuteTool(msgspec.Struct, frozen=True, kw_only=True):
             timeout_seconds=left,
             credential=passage.credential,
             on_progress=passage.call.on_progress,
+            on_question=passage.call.on_question,
             note_job=partial(self._note_job, attempt.id),
         )
 

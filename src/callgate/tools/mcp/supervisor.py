@@ -33,6 +33,8 @@ EAGER_TRIES: Final = 5
 STEADY_SECONDS: Final = 30.0
 """A server that has run so long has not failed at its start, whatever ends it."""
 
+POLL_SECONDS: Final = 0.05
+
 PATIENCE_SECONDS: Final = 15.0
 """How long a call waits for a server that is starting."""
 
@@ -148,8 +150,15 @@ class Supervisor:
         self._failures, self._failure = 0, None
         self.start()
 
-    async def close(self) -> None:
-        """End the connection, and the server with it."""
+    async def close(self, *, drain_seconds: float = 0.0) -> None:
+        """End the connection, and the server with it.
+
+        Args:
+            drain_seconds: How long calls under way may take to end by themselves.
+        """
+        until = self._clock.monotonic() + drain_seconds
+        while self.state.calls and self._clock.monotonic() < until:
+            await self._clock.sleep(POLL_SECONDS)
         task, self._task = self._task, None
         if task is not None:
             task.cancel()

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 REFERENCE: Final = re.compile(r"(?:env|file):")
 """How a value begins that is not itself, but says where a secret is."""
 
+DRAIN_SECONDS: Final = 30.0
+"""How long calls may go on whose server the settings no longer have."""
+
 Resolve = Callable[[str], Secret]
 """Returns the secret that a reference names."""
 
@@ -122,8 +125,9 @@ class McpToolset:
         await asyncio.gather(*(each.restart() for each in self._supervisors.values()))
 
     async def close(self) -> None:
-        """End the server, and everything it has started."""
-        await asyncio.gather(*(each.close() for each in self._supervisors.values()))
+        """End the server, and everything it has started, once its calls have had time to end."""
+        ending = (each.close(drain_seconds=DRAIN_SECONDS) for each in self._supervisors.values())
+        await asyncio.gather(*ending)
         if self._leaving:
             await asyncio.wait(self._leaving)
 
