@@ -6,12 +6,12 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Mapping
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from callgate.call import Reply, Tool, ToolReply
-from callgate.clock import Clock
+from callgate.clock import Clock, paused
 from callgate.config.policies import Settings
 from callgate.errors import (
     BrokenReply,
@@ -97,8 +97,8 @@ class ExecuteTool(msgspec.Struct, frozen=True, kw_only=True):
         assert tool is not None
         invocation = self._invocation(passage, tool)
         try:
-            async with asyncio.timeout(invocation.timeout_seconds):
-                result = await self.toolsets[tool.toolset].call(invocation)
+            async with asyncio.timeout(invocation.timeout_seconds) as limit:
+                result = await self.toolsets[tool.toolset].call(_patient(invocation, limit))
         except TimeoutError:
             raise _judged(_timed_out(invocation), tool) from None
         except Failed as failure:
@@ -138,6 +138,19 @@ class ExecuteTool(msgspec.Struct, frozen=True, kw_only=True):
             log.warning(
                 "the job of attempt %s is not noted, and ends with this gate: %s", attempt_id, down
             )
+
+
+def _patient(invocation: Invocation, limit: asyncio.Timeout) -> Invocation:
+    """Return a call whose limit stands still while somebody is asked."""
+    ask = invocation.on_question
+    if ask is None:
+        return invocation
+
+    async def patiently(question: Mapping[str, Any]) -> Mapping[str, Any]:
+        with paused(limit):
+            return await ask(question)
+
+    return msgspec.structs.replace(invocation, on_question=patiently)
 
 
 def _judged(failure: Failed, tool: Tool) -> Failed:

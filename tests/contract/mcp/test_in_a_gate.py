@@ -28,6 +28,9 @@ env = {{ MODE = {mode} }}
 [tools."peer.echo"]
 effect = "read"
 
+[tools."peer.ask"]
+timeout = "400ms"
+
 [agents.worker]
 tools = ["peer.e*", "peer.ask", "peer.crash", "peer.slow"]
 
@@ -98,8 +101,11 @@ async def test_a_call_whose_server_died_is_of_unknown_outcome_and_never_repeated
     assert (await call(gate, "peer.echo", text="again")).text == "again"
 
 
-async def test_a_question_of_a_tool_reaches_who_called_it(gate: Gate) -> None:
+async def test_a_question_of_a_tool_reaches_who_called_it_and_may_take_its_time(
+    gate: Gate,
+) -> None:
     async def answer(question: Mapping[str, Any]) -> Mapping[str, Any]:
+        await asyncio.sleep(0.6)
         return {"action": "accept", "content": {"city": question["message"]}}
 
     result = await call(gate, "peer.ask", on_question=answer)
