@@ -304,6 +304,8 @@ class ToolCall(Call, frozen=True, kw_only=True):
     """What the agent calls it."""
     on_progress: Progress | None = None
     """Where the client wants to hear how far the call is."""
+    on_question: Ask | None = None
+    """Where somebody can be asked what the tool wants to know; None where nobody can."""
 
     @property
     def beside(self) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -38,6 +40,24 @@ class SystemClock:
     async def sleep(self, seconds: float, /) -> None:
         """Wait for ``seconds``."""
         await asyncio.sleep(seconds)
+
+
+@contextmanager
+def paused(limit: asyncio.Timeout) -> Generator[None]:
+    """Let none of a limit's time pass as long as this is open: while a person thinks."""
+    loop = asyncio.get_running_loop()
+    ends_at = limit.when()
+    if ends_at is None or limit.expired():
+        yield
+        return
+    left = ends_at - loop.time()
+    limit.reschedule(None)
+    try:
+        yield
+    finally:
+        # What it limits may have ended meanwhile.
+        with suppress(RuntimeError):
+            limit.reschedule(loop.time() + left)
 
 
 def rfc3339(instant: float) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callgate.clock import SystemClock, rfc3339
+from callgate.clock import SystemClock, paused, rfc3339
 
 
 @pytest.mark.parametrize(
@@ -42,3 +44,27 @@ async def test_the_machines_clock_tells_now_and_never_runs_backwards() -> None:
     before = clock.monotonic()
     await clock.sleep(0)
     assert clock.monotonic() >= before
+
+
+async def test_no_time_of_a_limit_passes_while_it_is_paused() -> None:
+    async with asyncio.timeout(5) as limit:
+        with paused(limit):
+            await asyncio.sleep(0)
+            assert limit.when() is None
+        ends_at = limit.when()
+    assert ends_at is not None
+    assert ends_at > asyncio.get_running_loop().time()
+
+
+async def test_a_limit_that_never_ends_stays_so() -> None:
+    async with asyncio.timeout(None) as limit:
+        with paused(limit):
+            await asyncio.sleep(0)
+        assert limit.when() is None
+
+
+async def test_what_a_limit_held_may_end_while_it_is_paused() -> None:
+    async with AsyncExitStack() as stack:
+        limit = await stack.enter_async_context(asyncio.timeout(5))
+        with paused(limit):
+            await stack.aclose()

@@ -125,6 +125,7 @@ TOOL_URL: Final = (
 """No user, no query, no step up; nothing but the path may have parameters."""
 AUTH_PLACE: Final = rf"^(bearer|basic|header:{HEADER_NAME}|query:[^\s&=#]+)$"
 FUNCTION: Final = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*$"
+VARIABLE: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"
 STATUS: Final = r"^[45][0-9][0-9]$"
 SLUG: Final = r"^([A-Za-z0-9_]([A-Za-z0-9_-]|\.(?!\.))*/)?[A-Za-z0-9_]([A-Za-z0-9_-]|\.(?!\.))*$"
 """Nothing that an address could take for more than a name, such as ``..``."""
@@ -299,6 +300,15 @@ FunctionPlace = Annotated[
         schema={"type": "string", "pattern": FUNCTION},
     ),
 ]
+Variable = Annotated[
+    str,
+    Kind(
+        _text(VARIABLE),
+        "the name of a variable of the environment, such as API_KEY",
+        name="name of a variable",
+        schema={"type": "string", "pattern": VARIABLE},
+    ),
+]
 Query = Annotated[
     str,
     Kind(
@@ -320,6 +330,7 @@ StatusName = Annotated[
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.\-]*$")]
 Region = Name
+McpName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_\-]*$")]
 RouteName = Annotated[str, Field(pattern=r"^[^\s*?\[\]]+$")]
 Tokens = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Count = Annotated[int, Field(ge=0, le=1_000_000_000)]

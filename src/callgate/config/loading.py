@@ -18,6 +18,8 @@ from callgate.config.condition_checks import condition_problems, conditions_of
 from callgate.config.limits import limit_problems, limits_of
 from callgate.config.lines import Lines
 from callgate.config.loose_ends import loose_ends, split_name
+from callgate.config.mcp_checks import mcp_problems
+from callgate.config.mcp_resolving import mcp_policy
 from callgate.config.mistakes import planned_problems, schema_problem, syntax_problem
 from callgate.config.page import Page
 from callgate.config.platform_checks import platform_problems
@@ -77,6 +79,7 @@ def read_settings(text: str, path: Path) -> Settings:
         *tool_problems(page, lines),
         *platform_problems(page, lines),
         *condition_problems(page, lines),
+        *mcp_problems(page, lines),
     ]
     file, found = _checked(page, lines)
     named = {problem.key for problem in problems}
@@ -109,6 +112,7 @@ def resolve(file: File, path: Path) -> Settings:
         platforms={
             name: platform_policy(name, table, path) for name, table in file.platforms.items()
         },
+        mcp={name: mcp_policy(name, table, path) for name, table in file.mcp.items()},
         prices={":".join(split_name(name)): _price(table) for name, table in file.prices.items()},
         price_file=path.parent / PRICE_FILE,
         limits=limits_of(file),

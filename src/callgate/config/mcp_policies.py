@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from callgate.call import Effect
 from callgate.money import Money
+
+MAX_RESULT_BYTES: Final = 1_000_000
 
 
 class McpPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,4 +45,4 @@ class McpPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """How long one attempt may take."""
     start_timeout_seconds: float = 30.0
     """How long it may take to start and to tell its tools."""
-    max_result_bytes: int = 1_000_000
+    max_result_bytes: int = MAX_RESULT_BYTES

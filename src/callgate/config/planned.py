@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 PLANNED: Final[Mapping[str, frozenset[str]]] = {
-    "": frozenset({"mcp", "alerts"}),
+    "": frozenset({"alerts"}),
     "gate": frozenset({"idle_timeout"}),
     "tasks": frozenset({"needs", "idle_timeout"}),
     "models": frozenset({"bound"}),

@@ -11,6 +11,7 @@ import msgspec
 
 from callgate.call import Candidate, CostReport
 from callgate.config.conditions import Condition
+from callgate.config.mcp_policies import McpPolicy
 from callgate.config.platform_policies import PlatformPolicy
 from callgate.config.tool_policies import ToolPolicy
 from callgate.config.values import parse_zone
@@ -287,6 +288,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Always holds ``default``."""
     tools: Mapping[str, ToolPolicy] = {}
     platforms: Mapping[str, PlatformPolicy] = {}
+    mcp: Mapping[str, McpPolicy] = {}
     prices: Mapping[str, PricePolicy]
     """By ``provider:model``."""
     price_file: Path | None = None

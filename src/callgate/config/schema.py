@@ -14,6 +14,7 @@ from callgate.config.kinds import (
     BaseUrl,
     Count,
     Duration,
+    McpName,
     Name,
     Price,
     Reference,
@@ -26,6 +27,7 @@ from callgate.config.kinds import (
     Url,
     UseEntry,
 )
+from callgate.config.mcp import McpTable
 from callgate.config.platforms import PlatformTable
 from callgate.config.policies import (
     ALERT_AT,
@@ -345,6 +347,7 @@ class File(Table):
     caps: CapsTable = Field(default_factory=CapsTable)
     tools: dict[Name, ToolTable] = Field(default_factory=dict)
     platforms: dict[Name, PlatformTable] = Field(default_factory=dict)
+    mcp: dict[McpName, McpTable] = Field(default_factory=dict)
     prices: dict[str, PriceTable] = Field(default_factory=dict)
 
 

@@ -6,10 +6,12 @@ import logging
 from asyncio import Future
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from callgate.config.mcp_policies import McpPolicy
 from callgate.config.platform_policies import PlatformPolicy
 from callgate.config.policies import Settings
 from callgate.gate.parts import Parts
@@ -18,6 +20,7 @@ from callgate.secrets import Secrets
 from callgate.store import Balance
 from callgate.tools import Toolset
 from callgate.tools.direct import direct_toolsets
+from callgate.tools.mcp.toolset import McpToolset
 from callgate.tools.platform import CreditPlatform
 
 log = logging.getLogger("callgate")
@@ -73,6 +76,8 @@ class Toolsets(msgspec.Struct, frozen=True, kw_only=True):
             yield Plan("tools", made_by, partial(direct_toolsets, self.settings, self.functions))
         for name, policy in self.settings.platforms.items():
             yield Plan(f"platforms.{name}", policy, partial(self._platform, policy))
+        for name, server in self.settings.mcp.items():
+            yield Plan(f"mcp.{name}", server, partial(self._server, server))
 
     def _platform(self, policy: PlatformPolicy) -> Sequence[Toolset]:
         return (
@@ -81,6 +86,19 @@ class Toolsets(msgspec.Struct, frozen=True, kw_only=True):
                 credential=partial(self._credential, policy.key),
                 clock=self.parts.clock,
                 on_balance=self._note_balance,
+            ),
+        )
+
+    def _server(self, policy: McpPolicy) -> Sequence[Toolset]:
+        path = self.settings.path
+        return (
+            McpToolset(
+                policy,
+                environ=self.parts.environ,
+                resolve=self.secrets.resolve,
+                folder=Path.cwd() if path is None else path.parent,
+                clock=self.parts.clock,
+                rng=self.parts.rng,
             ),
         )
 

@@ -6,12 +6,12 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Mapping
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from callgate.call import Reply, Tool, ToolReply
-from callgate.clock import Clock
+from callgate.clock import Clock, paused
 from callgate.config.policies import Settings
 from callgate.errors import (
     BrokenReply,
@@ -100,8 +100,8 @@ class ExecuteTool(msgspec.Struct, frozen=True, kw_only=True):
         invocation, toolset = self._invocation(passage, tool), self.toolsets[tool.toolset]
         try:
             with self.flights.to(id(toolset)):
-                async with asyncio.timeout(invocation.timeout_seconds):
-                    result = await toolset.call(invocation)
+                async with asyncio.timeout(invocation.timeout_seconds) as limit:
+                    result = await toolset.call(_patient(invocation, limit))
         except TimeoutError:
             raise _judged(_timed_out(invocation), tool) from None
         except Failed as failure:
@@ -129,6 +129,7 @@ class ExecuteTool(msgspec.Struct, frozen=True, kw_only=True):
             timeout_seconds=left,
             credential=passage.credential,
             on_progress=passage.call.on_progress,
+            on_question=passage.call.on_question,
             note_job=partial(self._note_job, attempt.id),
         )
 
@@ -140,6 +141,19 @@ class ExecuteTool(msgspec.Struct, frozen=True, kw_only=True):
             log.warning(
                 "the job of attempt %s is not noted, and ends with this gate: %s", attempt_id, down
             )
+
+
+def _patient(invocation: Invocation, limit: asyncio.Timeout) -> Invocation:
+    """Return a call whose limit stands still while somebody is asked."""
+    ask = invocation.on_question
+    if ask is None:
+        return invocation
+
+    async def patiently(question: Mapping[str, Any]) -> Mapping[str, Any]:
+        with paused(limit):
+            return await ask(question)
+
+    return msgspec.structs.replace(invocation, on_question=patiently)
 
 
 def _judged(failure: Failed, tool: Tool) -> Failed:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Generator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import msgspec
@@ -27,7 +27,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import RootModel, ValidationError
 
 from callgate.call import ToolResult
-from callgate.clock import Clock
+from callgate.clock import Clock, paused
 from callgate.config.mcp_policies import McpPolicy
 from callgate.errors import BrokenReply, Failed, TimedOut
 from callgate.redact import Secret
@@ -332,6 +332,7 @@ class Connection:
         )
 
     async def _within_limit(self, invocation: Invocation) -> dict[str, Any] | ToolResult:
+        """Call, and give up when it is time; then the server may be slow, or dead: its list tells."""
         try:
             async with asyncio.timeout(invocation.timeout_seconds) as limit:
                 underway = _Underway(invocation, limit)
@@ -340,8 +341,10 @@ class Connection:
                     return await self._answered(underway)
                 finally:
                     self._underway.discard(underway)
+        except asyncio.CancelledError:
+            self.is_stale.set()
+            raise
         except TimeoutError:
-            # It may be slow, or dead: its list tells which.
             self.is_stale.set()
             msg = (
                 f"{invocation.tool.name} did not answer within {invocation.timeout_seconds:g} s and was "
@@ -401,7 +404,7 @@ class Connection:
         on_question = underway.invocation.on_question
         if on_question is None or question.get("method") != "elicitation/create":
             return None
-        with _paused(underway.limit):
+        with paused(underway.limit):
             answer = await on_question(question.get("params") or {})
         return ElicitResult.model_validate(answer)
 
@@ -422,19 +425,6 @@ class Connection:
         """Take note of what a server says unasked."""
         if isinstance(message, ToolListChangedNotification):
             self.is_stale.set()
-
-
-@contextmanager
-def _paused(limit: asyncio.Timeout) -> Generator[None]:
-    """Let no time of a call pass while a person thinks."""
-    loop = asyncio.get_running_loop()
-    ends_at = limit.when()
-    left = None if ends_at is None else ends_at - loop.time()
-    limit.reschedule(None)
-    try:
-        yield
-    finally:
-        limit.reschedule(None if left is None else loop.time() + left)
 
 
 def _check_bounds(tools: int, size: int, pages: int) -> None:

@@ -33,6 +33,8 @@ EAGER_TRIES: Final = 5
 STEADY_SECONDS: Final = 30.0
 """A server that has run so long has not failed at its start, whatever ends it."""
 
+POLL_SECONDS: Final = 0.05
+
 PATIENCE_SECONDS: Final = 15.0
 """How long a call waits for a server that is starting."""
 
@@ -97,6 +99,7 @@ class Supervisor:
         self._failure: Failed | None = None
         self._failures = 0
         self._has_run = False
+        self._is_looking = False
         self._starts = 0
         self._next_at = 0.0
         self._news = asyncio.Event()
@@ -123,7 +126,7 @@ class Supervisor:
     def freshen(self) -> None:
         """Look soon whether the tools are still the same."""
         self.start()
-        if self._connection is not None:
+        if self._connection is not None and not self._is_looking:
             self._connection.is_stale.set()
 
     async def settled(self) -> None:
@@ -147,8 +150,15 @@ class Supervisor:
         self._failures, self._failure = 0, None
         self.start()
 
-    async def close(self) -> None:
-        """End the connection, and the server with it."""
+    async def close(self, *, drain_seconds: float = 0.0) -> None:
+        """End the connection, and the server with it.
+
+        Args:
+            drain_seconds: How long calls under way may take to end by themselves.
+        """
+        until = self._clock.monotonic() + drain_seconds
+        while self.state.calls and self._clock.monotonic() < until:
+            await self._clock.sleep(POLL_SECONDS)
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -265,6 +275,7 @@ class Supervisor:
     async def _look_again(self, connection: Connection) -> None:
         await self._clock.sleep(RELIST_SECONDS)
         connection.is_stale.clear()
+        self._is_looking = True
         try:
             async with asyncio.timeout(self._start_timeout_seconds):
                 self._publish(await connection.tools())
@@ -275,6 +286,8 @@ class Supervisor:
             if connection.is_lost.is_set():
                 return
             log.warning("%s; its tools stay as they were", _meaning(self._name, error).message)
+        finally:
+            self._is_looking = False
 
     async def _hear(self, connection: Connection) -> None:
         """Hear of changes, again and again: a subscription may break off."""

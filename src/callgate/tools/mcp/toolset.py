@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 REFERENCE: Final = re.compile(r"(?:env|file):")
 """How a value begins that is not itself, but says where a secret is."""
 
+DRAIN_SECONDS: Final = 30.0
+"""How long calls may go on whose server the settings no longer have."""
+
 Resolve = Callable[[str], Secret]
 """Returns the secret that a reference names."""
 
@@ -111,7 +114,10 @@ class McpToolset:
         Raises:
             Failed: As :meth:`callgate.tools.Toolset.call` says.
         """
-        supervisor = self._of(invocation.credential) if invocation.credential else self._own()
+        credential = invocation.credential
+        # What a program knows, it was started with.
+        is_sent = credential is not None and self._policy.url is not None
+        supervisor = self._of(credential) if is_sent else self._own()
         return await supervisor.call(invocation)
 
     async def restart(self) -> None:
@@ -119,8 +125,9 @@ class McpToolset:
         await asyncio.gather(*(each.restart() for each in self._supervisors.values()))
 
     async def close(self) -> None:
-        """End the server, and everything it has started."""
-        await asyncio.gather(*(each.close() for each in self._supervisors.values()))
+        """End the server, and everything it has started, once its calls have had time to end."""
+        ending = (each.close(drain_seconds=DRAIN_SECONDS) for each in self._supervisors.values())
+        await asyncio.gather(*ending)
         if self._leaving:
             await asyncio.wait(self._leaving)
 
