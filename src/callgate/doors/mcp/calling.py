@@ -72,7 +72,7 @@ class Calls:
 
     async def cancel(self, exchange: Exchange, caller: Caller, message: Message) -> None:
         """End a call as its client asks; one that runs at another gate, or has ended, goes its way."""
-        handle = _handle(exchange, caller, message.params and message.params.request)
+        handle = _handle(exchange, caller, message.params.request)
         channel = None if handle is None else self._running.get(handle)
         if handle is not None and channel is not None and channel.passage is not None:
             channel.passage.leave(self._drain_seconds)
@@ -124,7 +124,7 @@ class Calls:
         channel: Channel,
     ) -> ToolCall:
         params = message.params
-        if params is None or params.name is None:
+        if params.name is None:
             msg = "tools/call names no tool: params.name is missing"
             raise ProtocolFlaw(msg, number=INVALID_PARAMS, id=message.id)
         body = bytes(params.arguments)
@@ -132,8 +132,9 @@ class Calls:
             body = NO_ARGUMENTS
         claims = claims_of(exchange, message)
         if generation.is_stateless:
-            tool = self._gate.tool(caller, params.name)
-            if tool is not None:
+            tool = self._gate.every_tool.get(params.name)
+            # Who may not call a tool does not learn what it asks for.
+            if tool and self._mirrored.has(tool) and tool in self._gate.tools(caller):
                 self._mirrored.check(exchange, message, tool, body)
         return ToolCall(
             id=new_id("call"),

@@ -149,8 +149,8 @@ class McpEndpoint:
         told: CallgateError = flaw
         headers: Headers = JSON
         if message.method == "tools/call":
-            name = message.params and message.params.name
-            told, headers = await self._calls.refuse(exchange, caller, flaw, name=name or "")
+            name = message.params.name or ""
+            told, headers = await self._calls.refuse(exchange, caller, flaw, name=name)
         # Earlier clients take a status for a fault of the connection, and read no further.
         is_read = generation is not None and not generation.is_stateless
         status = 200 if is_read else STATUSES.get(flaw.number, told.status)
@@ -165,7 +165,7 @@ async def _answer_handshake(exchange: Exchange, message: Message) -> None:
     if message.method != "initialize":
         raise _no_such_method(message)
     agreed: dict[str, Any] = {
-        "protocolVersion": negotiated(message.params and message.params.version),
+        "protocolVersion": negotiated(message.params.version),
         "capabilities": CAPABILITIES,
         "serverInfo": SERVER,
         "instructions": INSTRUCTIONS,

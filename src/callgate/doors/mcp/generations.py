@@ -105,8 +105,8 @@ def generation_of(exchange: Exchange, message: Message) -> Generation:
     _agree(message, VERSION_HEADER, told, meant)
     _agree(message, METHOD_HEADER, exchange.header(METHOD_HEADER), message.method)
     if message.method == "tools/call":
-        name = message.params and message.params.name
-        _agree(message, NAME_HEADER, decoded(exchange.header(NAME_HEADER)), name)
+        told_name = decoded(exchange.header(NAME_HEADER))
+        _agree(message, NAME_HEADER, told_name, message.params.name)
     generation = _STATELESS.get(str(meant))
     if generation is None:
         raise unsupported(message, meant)

@@ -30,7 +30,7 @@ def tool_page(tools: Sequence[Tool], message: Message, generation: Generation) -
     Raises:
         ProtocolFlaw: Its cursor is none that a page of ours has ended with.
     """
-    cursor = message.params and message.params.cursor
+    cursor = message.params.cursor
     start = 0 if cursor is None else bisect_right(tools, _name_of(cursor, message), key=_NAME)
     page = tools[start : start + PAGE]
     value: dict[str, Any] = {"tools": [told_tool(tool, generation) for tool in page]}

@@ -56,12 +56,12 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     method: str
     id: int | str | UnsetType = UNSET
     """A notification has none."""
-    params: Params | None = None
+    params: Params = Params()
 
     @property
     def meta(self) -> Mapping[str, Any]:
         """What it says about itself."""
-        return (self.params and self.params.meta) or {}
+        return self.params.meta or {}
 
     @property
     def progress_token(self) -> int | str | None:
@@ -115,25 +115,25 @@ def read(body: bytes) -> Message:
     try:
         return _MESSAGES.decode(body)
     except msgspec.ValidationError as error:
-        raise _flaw_of(body, str(error)) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        msg = f"the body is no JSON: {error}"
-        raise ProtocolFlaw(msg, number=PARSE_ERROR) from error
-    except RecursionError as error:
-        msg = "the body is nested too deeply"
-        raise ProtocolFlaw(msg, number=PARSE_ERROR) from error
-
-
-def _flaw_of(body: bytes, told: str) -> ProtocolFlaw:
-    """Return what is wrong with JSON that is no message: its parameters, or all of it."""
+        told = str(error)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _no_json(error) from error
+    # It is JSON, as far as it was read, and no message: its parameters are wrong, or all of it is.
     try:
         envelope = _ENVELOPES.decode(body)
-    except msgspec.ValidationError:
+    except msgspec.ValidationError as error:
         msg = f"the body is no single request or notification of JSON-RPC 2.0: {told}"
         fix = "send one message in each POST; batches are not taken"
-        return ProtocolFlaw(msg, number=INVALID_REQUEST, fix=fix)
+        raise ProtocolFlaw(msg, number=INVALID_REQUEST, fix=fix) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _no_json(error) from error
     msg = f"the parameters of {envelope.method} are wrong: {told}"
-    return ProtocolFlaw(msg, number=INVALID_PARAMS, id=envelope.id)
+    raise ProtocolFlaw(msg, number=INVALID_PARAMS, id=envelope.id)
+
+
+def _no_json(error: Exception) -> ProtocolFlaw:
+    why = "is nested too deeply" if isinstance(error, RecursionError) else f"is no JSON: {error}"
+    return ProtocolFlaw(f"the body {why}", number=PARSE_ERROR)
 
 
 def result(id: int | str | UnsetType, value: Mapping[str, Any]) -> bytes:

@@ -33,21 +33,22 @@ class MirroredArguments:
     def __init__(self) -> None:
         self._known: dict[str, tuple[Tool, tuple[Argument, ...]]] = {}
 
+    def has(self, tool: Tool) -> bool:
+        """Return whether a tool asks for any."""
+        return bool(self._asked(tool))
+
     def check(self, exchange: Exchange, message: Message, tool: Tool, body: bytes) -> None:
         """Look at a call of a tool.
 
         Raises:
             ProtocolFlaw: A header says something else than the argument.
         """
-        asked = self._asked(tool)
-        if not asked:
-            return
         try:
             arguments = msgspec.json.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             # The road says what is wrong with them.
             return
-        for path, header, is_whole in asked:
+        for path, header, is_whole in self._asked(tool):
             told, meant = decoded(exchange.header(header)), _at(arguments, path)
             if not _agree(told, meant, is_whole=is_whole) or (
                 told is None and exchange.header(header) is not None

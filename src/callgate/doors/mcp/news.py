@@ -89,7 +89,7 @@ class News:
 
 def _wants_tools(message: Message) -> bool:
     """Return whether a client wants to hear of tools; there is no other news."""
-    asked = message.params and message.params.notifications
+    asked = message.params.notifications
     if asked is None or message.id is UNSET:
         msg = "subscriptions/listen does not say what it wants to hear: params.notifications is missing"
         raise ProtocolFlaw(msg, number=INVALID_PARAMS, id=message.id)

@@ -30,12 +30,12 @@ def check_origin(exchange: Exchange, hosts: Sequence[str], *, address: str) -> N
     """
     origin = exchange.header("origin")
     if origin is not None and not _is_ours(_host_of(origin), hosts):
-        raise _denied("comes from a page of", "Origin", origin)
+        raise _foreign(origin, header="Origin")
     host = exchange.header("host")
     if host is not None and (hosts or _is_loopback(address)):
         name = _host_of(f"//{host}")
         if name != address and not _is_ours(name, hosts):
-            raise _denied("is addressed to", "Host", host)
+            raise _foreign(host, header="Host")
 
 
 def _is_ours(host: str | None, hosts: Sequence[str]) -> bool:
@@ -58,7 +58,7 @@ def _host_of(address: str) -> str | None:
         return None
 
 
-def _denied(how: str, header: str, found: str) -> Denied:
+def _foreign(found: str, *, header: str) -> Denied:
     fix = 'if that is this gate, add its name to hosts under [gate], such as hosts = ["gate.example.com"]'
-    msg = f"this request {how} {found!r} ({header}), which is no name of this gate; {fix}"
+    msg = f"the header {header} says {found!r}, which is no name of this gate; {fix}"
     return Denied(msg, reason=Reason(code="foreign_host", rule="gate.hosts", used=found, fix=fix))
