@@ -19,7 +19,7 @@ import msgspec
 import uvloop
 from starlette.types import ASGIApp
 
-from bench.gateways import AGENT_KEY, Cost, Gateway, cost, running
+from bench.gateways import AGENT_KEY, ROOT, Cost, Gateway, cost, running
 from callgate.call import Claims, Tool, ToolCall, ToolResult, new_id
 from callgate.config import load
 from callgate.doors.app import http_app
@@ -63,6 +63,9 @@ class Instant:
     """A toolset that answers at once."""
 
     name = "bench"
+
+    def start(self) -> None:
+        """Nothing goes on beside the calls."""
 
     def tools(self) -> Sequence[Tool]:
         """Return its only tool."""
@@ -129,23 +132,23 @@ def cpu_ms(rounds: Sequence[Cost]) -> float:
 
 @asynccontextmanager
 async def _gateway(name: str) -> AsyncGenerator[Gateway]:
-    command = (sys.executable, "-m", "bench.mcp", name)
-    async with running(*command, BENCH_KEY=AGENT_KEY) as (child, origin):
-        headers = (("authorization", f"Bearer {AGENT_KEY}"), ("callgate-task", "bench-{n}"))
-        yield McpGateway(name=name, origin=origin, headers=headers, pid=child.pid)
+    with tempfile.TemporaryDirectory(prefix="callgate-bench-", dir=ROOT) as folder:
+        command = (sys.executable, "-m", "bench.mcp", name, folder)
+        async with running(*command) as (child, origin):
+            headers = (("authorization", f"Bearer {AGENT_KEY}"), ("callgate-task", "bench-{n}"))
+            yield McpGateway(name=name, origin=origin, headers=headers, pid=child.pid)
 
 
-async def serve(name: str) -> None:
+async def serve(name: str, folder: Path) -> None:
     """Serve the tool until killed, by the door of that name."""
-    with tempfile.TemporaryDirectory(prefix="callgate-bench-", dir=Path(__file__).parent) as folder:
-        config = Path(folder) / "callgate.toml"
-        config.write_text(SETTINGS)
-        environ = {"BENCH_KEY": AGENT_KEY}
-        gate = await Gate.open(load(config, environ=environ), environ=environ, toolsets=[Instant()])
-        if name == "callgate":
-            await _listen(http_app(gate))
-        else:
-            await _serve_by_sdk(gate)
+    config = folder / "callgate.toml"
+    config.write_text(SETTINGS)
+    environ = {"BENCH_KEY": AGENT_KEY}
+    gate = await Gate.open(load(config, environ=environ), environ=environ, toolsets=[Instant()])
+    if name == "callgate":
+        await _listen(http_app(gate))
+    else:
+        await _serve_by_sdk(gate)
 
 
 async def _listen(app: ASGIApp) -> None:
@@ -195,7 +198,7 @@ async def _serve_by_sdk(gate: Gate) -> None:
 def main() -> None:
     """Be one of the doors, or print what both cost."""
     if sys.argv[1:]:
-        uvloop.run(serve(sys.argv[1]))
+        uvloop.run(serve(sys.argv[1], Path(sys.argv[2])))
         return
     for name, rounds in asyncio.run(measure()).items():
         last = rounds[-1]

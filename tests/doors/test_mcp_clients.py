@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,10 @@ from pydantic_ai.mcp import MCPToolset
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
+from callgate.call import Tool, ToolResult
+from callgate.money import Money
 from callgate.testing.fakes import Silence, Steps
+from callgate.tools import Invocation
 from tests.doors.gatehouse import Gatehouse, open_gatehouse
 from tests.doors.test_tools_api import NOTE, SAID, toolset
 
@@ -49,8 +52,9 @@ async def client(
 ) -> AsyncGenerator[Client]:
     """The official client, with the agent's key and headers besides."""
     headers = {"authorization": f"Bearer {key or house.key}", **more.pop("headers", {})}
+    limits = more.pop("limits", httpx2.Limits())
     async with (
-        httpx2.AsyncClient(headers=headers) as http,
+        httpx2.AsyncClient(headers=headers, limits=limits, timeout=30) as http,
         Client(
             streamable_http_client(f"{house.url}/mcp", http_client=http), mode=mode, **more
         ) as connected,
@@ -189,3 +193,58 @@ async def test_pydantic_ai_works_unmodified(tmp_path: Path) -> None:
             run = await agent.run("Note hi.")
         assert run.output == "It is noted."
         assert [row.kind for row in house.rows] == ["model", "tool", "model"]
+
+
+class Slow:
+    """A toolset that takes a while, and says ten times how far it is."""
+
+    name = "slow"
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._tools = (replace(NOTE, toolset="slow", cost=Money()),)
+
+    def start(self) -> None:
+        """Nothing goes on beside the calls."""
+
+    def tools(self) -> Sequence[Tool]:
+        return self._tools
+
+    async def call(self, invocation: Invocation, /) -> ToolResult:
+        assert invocation.on_progress is not None
+        for step in range(1, 11):
+            await asyncio.sleep(self._seconds / 10)
+            await invocation.on_progress(step, 10, None)
+        return SAID
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.mark.parametrize(
+    ("calls", "seconds"),
+    [
+        pytest.param(60, 0.2, marks=pytest.mark.slow),
+        pytest.param(300, 1.0, marks=pytest.mark.soak),
+    ],
+)
+async def test_many_calls_at_once_lose_nothing(tmp_path: Path, calls: int, seconds: float) -> None:
+    heard: list[float] = []
+
+    async def hear(progress: float, *_: object) -> None:
+        heard.append(progress)
+
+    async with (
+        open_gatehouse(tmp_path, toolsets=[Slow(seconds)]) as house,
+        client(house, "2026-07-28", limits=httpx2.Limits(max_connections=None)) as asking,
+    ):
+        await asking.list_tools()
+        results = await asyncio.gather(
+            *(
+                asking.call_tool("note", {"text": f"{n}"}, progress_callback=hear)
+                for n in range(calls)
+            )
+        )
+        assert [text_of(result) for result in results] == ["noted"] * calls
+        assert len(heard) == 10 * calls
+        assert {(row.state, len(row.attempts)) for row in house.rows} == {("ok", 1)}
