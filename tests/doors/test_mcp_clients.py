@@ -229,10 +229,10 @@ class Slow:
     ],
 )
 async def test_many_calls_at_once_lose_nothing(tmp_path: Path, calls: int, seconds: float) -> None:
-    heard: list[float] = []
+    heard: list[tuple[float, float | None, str | None]] = []
 
-    async def hear(progress: float, *_: object) -> None:
-        heard.append(progress)
+    async def hear(progress: float, total: float | None, message: str | None) -> None:
+        heard.append((progress, total, message))
 
     async with (
         open_gatehouse(tmp_path, toolsets=[Slow(seconds)]) as house,
