@@ -69,8 +69,9 @@ soak: $(STAMP) ## Run the tests that take minutes: kill -9, load, long streams
 bench: $(STAMP) ## Measure the figures of docs/performance.md in one run (RIVALS=1: other gateways too; RUNAWAYS=1: docs/limits.md; FAILURES=1: docs/failures.md)
 	@.venv/bin/python -m $(if $(RUNAWAYS),bench.runaways,$(if $(FAILURES),bench.failures,bench $(if $(RIVALS),--rivals)))
 
-conformance: $(STAMP) ## Run the API resource tests of OpenAI's own SDK against the simulator, directly and through the gate
+conformance: $(STAMP) ## Run what others test with: OpenAI's own tests against simulator and gate, and the official runner of MCP against /mcp
 	@.venv/bin/python -m bench.conformance
+	@.venv/bin/python -m bench.mcp_conformance
 
 docs: $(STAMP) ## Write the generated pages of docs/ again and check every page's links and examples
 	@.venv/bin/python docs/generate.py

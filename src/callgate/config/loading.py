@@ -132,6 +132,7 @@ def _gate(table: GateTable, path: Path) -> GatePolicy:
         store=store,
         host=table.host,
         port=table.port,
+        hosts=tuple(host.lower() for host in table.hosts),
         max_body_bytes=table.max_body_bytes,
         on_disconnect=table.on_disconnect,
         drain_seconds=table.drain,

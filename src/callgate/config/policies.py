@@ -76,6 +76,8 @@ class GatePolicy(msgspec.Struct, frozen=True, kw_only=True):
     """``sqlite:`` and an absolute path, or the URL of a PostgreSQL database."""
     host: str = "127.0.0.1"
     port: int = 4180
+    hosts: tuple[str, ...] = ()
+    """Names of the gate besides those of this machine, in lower case."""
     max_body_bytes: int = 32_000_000
     """Larger requests are refused with 413."""
     on_disconnect: OnDisconnect = "drain"

@@ -58,6 +58,12 @@ class GateTable(Table):
     port: Annotated[int, Field(ge=0, le=65535)] = Field(
         default=4180, description="Its port; 0 takes a free one."
     )
+    hosts: list[str] = Field(
+        default_factory=list[str],
+        description="Names by which clients reach it besides those of this machine, such as"
+        ' `"gate.example.com"`. `/mcp` refuses what is addressed to another name, or comes from a web'
+        " page of another one; at an address of a network any name is taken if none is set.",
+    )
     max_body_bytes: Size = Field(
         default=32_000_000, description='The largest request, such as `"32MB"`.'
     )

@@ -19,6 +19,7 @@ from callgate.doors import (
     tools_api,
 )
 from callgate.doors.exchange import WORDS, Exchange, Family, ModelEndpoint
+from callgate.doors.mcp import PATH, McpEndpoint
 from callgate.errors import CallgateError
 from callgate.gate import Gate
 
@@ -58,6 +59,7 @@ def _rest(gate: Gate) -> Starlette:
             *models_api.routes(gate),
             *control_api.routes(gate),
             *tools_api.routes(gate),
+            Route(PATH, McpEndpoint(gate), include_in_schema=False),
             Route("/healthz", _healthy, methods=["GET"]),
             Route("/{path:path}", Elsewhere(gate)),
         ],

@@ -99,10 +99,11 @@ class Exchange:
     """One request and its response."""
 
     __slots__ = (
-        "_first", "_query", "_receive", "_send", "headers", "method", "path", "started",
+        "_first", "_query", "_receive", "_scope", "_send", "headers", "method", "path", "started",
     )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._scope = scope
         self._receive = receive
         self._send = send
         self.path: str = scope["path"]
@@ -219,6 +220,11 @@ class Exchange:
         message: Message = {"type": ""}
         while message["type"] != "http.disconnect":
             message = await self._receive()
+
+    async def stopping(self) -> None:
+        """Return when the server is about to stop."""
+        event = self._scope.get("extensions", {}).get("callgate.stopping") or asyncio.Event()
+        await event.wait()
 
     async def answer(self, status: int, headers: Iterable[tuple[str, str]], body: bytes) -> None:
         """Send a whole response."""

@@ -221,6 +221,11 @@ class Gate:
         usable = (tool for tool in self._setup.catalog if allow(given, tool.name))
         return sorted(usable, key=lambda tool: tool.name)
 
+    @property
+    def every_tool(self) -> Mapping[str, Tool]:
+        """All tools by name: the same mapping as long as no list of tools can have changed."""
+        return self._setup.catalog.now
+
     def _rights(self, kind: Kind, caller: Caller) -> Sequence[Right] | None:
         """Return what a caller needs a name to be covered by; None of an agent that nobody knows."""
         if caller.agent not in self.settings.agents:

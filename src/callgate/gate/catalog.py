@@ -31,14 +31,15 @@ class Catalog:
 
     def __iter__(self) -> Iterator[Tool]:
         """Give every tool that is there now, by toolset."""
-        return iter(self._now().values())
+        return iter(self.now.values())
 
     def find(self, name: str, /) -> Tool | None:
         """Return the tool of that name; None where there is none now."""
-        return self._now().get(name)
+        return self.now.get(name)
 
-    def _now(self) -> Mapping[str, Tool]:
-        """Return all tools by name, sorted anew only where a toolset says something else."""
+    @property
+    def now(self) -> Mapping[str, Tool]:
+        """All tools by name: the same mapping until a toolset says something else."""
         listed = {name: toolset.tools() for name, toolset in self.toolsets.items()}
         if any(listed[name] is not self._seen.get(name) for name in listed):
             self._seen = listed

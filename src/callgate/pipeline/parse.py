@@ -34,7 +34,7 @@ class ParseTool(msgspec.Struct, frozen=True, kw_only=True):
     def guard(self, passage: ToolPassage, /) -> None:
         """Read the arguments; a flaw that the door found is told here, so that it leaves a row."""
         call = passage.call
-        passage.target, passage.input = call.name, excerpt(call.body)
+        passage.target, passage.input = call.name or None, excerpt(call.body)
         if call.flaw is not None:
             raise call.flaw
         try:

@@ -47,6 +47,14 @@ class Silence(msgspec.Struct, frozen=True):
     """One line of a script: the provider never answers."""
 
 
+class Steps(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a script: the tool tells how far it is, and answers in the end."""
+
+    progress: Sequence[tuple[float, float | None, str | None]]
+    """What it tells, one after the other."""
+    result: ToolResult
+
+
 class FakeProvider:
     """Plays its script line by line: an exception is raised, an answer is answered."""
 
@@ -83,7 +91,7 @@ class FakeToolset:
     """Tools that play one script, line by line: an exception is raised, a result is returned."""
 
     def __init__(
-        self, *tools: Tool, script: Sequence[ToolResult | Silence | BaseException] = ()
+        self, *tools: Tool, script: Sequence[ToolResult | Steps | Silence | BaseException] = ()
     ) -> None:
         self.name = tools[0].toolset
         self.script = list(script)
@@ -112,15 +120,18 @@ class FakeToolset:
         """Play the next line."""
         self.called.append(invocation)
         self.reached.set()
-        return await self._next()
+        return await self._next(invocation)
 
-    async def _next(self) -> ToolResult:
+    async def _next(self, invocation: Invocation | None = None) -> ToolResult:
         line = self.script.pop(0)
         if isinstance(line, BaseException):
             raise line
         if isinstance(line, Silence):
             self._asked = asyncio.get_running_loop().create_future()
             return await self._asked
+        if isinstance(line, Steps):
+            await _tell(line, invocation)
+            return line.result
         return line
 
     def answer(self, result: ToolResult) -> None:
@@ -159,6 +170,12 @@ class FakeFollower(FakeToolset):
         """Play the next line."""
         self.followed.append((job_id, tool))
         return await self._next()
+
+
+async def _tell(line: Steps, invocation: Invocation | None) -> None:
+    if invocation is not None and invocation.on_progress is not None:
+        for step in line.progress:
+            await invocation.on_progress(*step)
 
 
 async def _play(line: Answer, meter: Meter) -> AsyncIterator[bytes]:

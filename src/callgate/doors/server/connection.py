@@ -292,6 +292,7 @@ class Connection(asyncio.Protocol):
             "raw_path": path,
             "query_string": query,
             "headers": self._headers,
+            "extensions": self._traffic.extensions,
         }
 
     def _begin(self) -> None:

@@ -18,6 +18,9 @@ log = logging.getLogger("callgate")
 SETTLE_SECONDS: Final = 10.0
 """How long a call that was cancelled may take to book what it owes."""
 
+STOPPING: Final = "callgate.stopping"
+"""Under which name an application finds out that the server is about to stop, as an extension of ASGI."""
+
 WITHOUT_LIMIT: Final = 32_768
 """Connections of a process that may open any number of files."""
 
@@ -68,7 +71,7 @@ class Traffic:
         bounds: What clients may take.
 
     Attributes:
-        is_draining: No call begins any more.
+        stopping: Set when no call begins any more; what lasts as long as its client wants ends then.
     """
 
     def __init__(self, app: ASGIApp, bounds: Bounds) -> None:
@@ -80,7 +83,13 @@ class Traffic:
         self._calls: set[asyncio.Task[None]] = set()
         self._emptied = asyncio.Event()
         self._most = bounds.connections or half_of_the_files()
-        self.is_draining = False
+        self.stopping = asyncio.Event()
+        self.extensions = {STOPPING: self.stopping}
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether no call begins any more."""
+        return self.stopping.is_set()
 
     def enter(self, party: Party) -> None:
         """Take note of a connection."""
@@ -116,7 +125,7 @@ class Traffic:
 
     async def drain(self) -> None:
         """Let every call come to its end, and every client have its answer."""
-        self.is_draining = True
+        self.stopping.set()
         for party in tuple(self._parties):
             party.drain()
         while self._calls:
