@@ -355,6 +355,18 @@ async def test_a_toolset_that_goes_is_closed_once_its_last_call_has_ended(tmp_pa
         assert toolset.closed == 1
 
 
+async def test_a_toolset_that_goes_waits_for_all_of_its_calls(tmp_path: Path) -> None:
+    async with road_of(tmp_path, Silence(), SAID) as (road, toolset):
+        calling = asyncio.create_task(road.call())
+        await toolset.reached.wait()
+        await road.call(body=b'{"text":"quick"}')
+        road.gate._toolsets = []
+        await road.gate.reload(road.gate.settings)
+        assert toolset.closed == 0
+        toolset.answer(SAID)
+        await calling
+
+
 async def test_a_toolset_that_nobody_calls_goes_at_once(tmp_path: Path) -> None:
     async with road_of(tmp_path) as (road, toolset):
         road.gate._toolsets = []
