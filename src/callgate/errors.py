@@ -334,9 +334,14 @@ class Quarantined(Failed):
 
 
 class OutOfCredit(Failed):
-    """The account at the provider has no money left; waiting does not help."""
+    """The account at the provider has no money left; waiting does not help.
+
+    Attributes:
+        some_left: Whether something is left all the same, for what costs less.
+    """
 
     code = "out_of_credit"
+    some_left = False
 
 
 class BrokenReply(Failed):

@@ -12,7 +12,7 @@ import msgspec
 
 from callgate.call import ToolResult
 from callgate.clock import Clock
-from callgate.errors import CallgateError, Failed, StoreDown, TimedOut
+from callgate.errors import Failed, Misconfigured, StoreDown, TimedOut
 from callgate.redact import redact
 from callgate.store import CallEnd, Job, Settlement, Store
 from callgate.store.jobs import LONGEST_JOB_SECONDS
@@ -54,6 +54,7 @@ class Following:
         finally:
             for following in self._followed:
                 following.cancel()
+            await self.settled()
 
     async def look(self) -> None:
         """Take over what there is to take over, and begin to follow it."""
@@ -78,12 +79,10 @@ class Following:
         left = max(0.0, job.noted_at + LONGEST_JOB_SECONDS - self._clock.now())
         try:
             async with asyncio.timeout(left):
-                outcome: ToolResult | CallgateError = await follower.follow(job.id, job.tool)
+                outcome: ToolResult | Failed = await self._outcome(job, follower)
         except TimeoutError:
             msg = f"{job.tool} was still at work after {LONGEST_JOB_SECONDS:g} s"
             outcome = TimedOut(msg, billed=True)
-        except CallgateError as error:
-            outcome = error
         settlement = self._settlement(job, outcome)
         result = msgspec.json.encode(outcome) if isinstance(outcome, ToolResult) else None
         while True:
@@ -92,12 +91,23 @@ class Following:
                 return
             await self._clock.sleep(LOOK_SECONDS)
 
-    def _settlement(self, job: Job, outcome: ToolResult | CallgateError) -> Settlement:
+    async def _outcome(self, job: Job, follower: Follower) -> ToolResult | Failed:
+        """Return how a job ends; without a key it cannot be asked for, and a key may come."""
+        while True:
+            try:
+                return await follower.follow(job.id, job.tool)
+            except Failed as failure:
+                return failure
+            except Misconfigured as missing:
+                log.warning("the job of call %s cannot be followed: %s", job.call_id, missing)
+                await self._clock.sleep(LOOK_SECONDS)
+
+    def _settlement(self, job: Job, outcome: ToolResult | Failed) -> Settlement:
         ended_at = self._clock.now()
         error = None if isinstance(outcome, ToolResult) else outcome
         told = None if error is None else redact(f"{type(error).__name__}: {error}")
         message = None if told is None else told[:LONGEST_MESSAGE]
-        cost = outcome.cost if isinstance(outcome, ToolResult | Failed) else None
+        cost = outcome.cost
         return Settlement(
             attempt_id=job.attempt_id,
             # What no answer tells may have happened: nobody knows.

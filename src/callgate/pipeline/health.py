@@ -236,7 +236,7 @@ def _rejection(
     if isinstance(failure, BadCredential):
         return asked.key, "credential"
     if isinstance(failure, OutOfCredit):
-        return asked.key, "credit"
+        return (asked.model if failure.some_left else asked.key), "credit"
     return (asked.model, "missing") if asked.is_settled else None
 
 

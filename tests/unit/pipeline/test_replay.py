@@ -13,7 +13,7 @@ import pytest
 
 from callgate.call import Tool, ToolResult
 from callgate.config.policies import TaskPolicy
-from callgate.errors import BrokenReply, TimedOut
+from callgate.errors import BrokenReply, Misconfigured, TimedOut
 from callgate.gate.following import Following
 from callgate.money import Money
 from callgate.store import CallRow
@@ -152,6 +152,38 @@ async def test_who_asks_before_somebody_follows_begins_nothing_anew(tmp_path: Pa
         await following.settled()
         assert (await road.call("far.research")).text == "found"
         assert toolset.called == []
+
+
+async def test_of_two_who_ask_again_one_gets_it_and_the_other_begins_anew(tmp_path: Path) -> None:
+    async with after_death(tmp_path, FOUND) as (road, toolset, following):
+        await following.look()
+        await following.settled()
+        asking = [asyncio.create_task(road.call("far.research")) for _ in range(2)]
+        await toolset.reached.wait()
+        done, anew = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
+        assert [each.result().text for each in done] == ["found"]
+        assert len(toolset.called) == len(anew) == 1
+        for each in anew:
+            each.cancel()
+        await asyncio.wait(anew)
+
+
+async def test_a_key_that_is_missing_is_waited_for(tmp_path: Path) -> None:
+    missing = Misconfigured("PATCH_KEY is not set")
+    async with after_death(tmp_path, missing, missing, FOUND) as (road, toolset, following):
+        await following.look()
+        await following.settled()
+        assert (len(toolset.followed), road.spent()[0]) == (3, FOUND.cost)
+
+
+async def test_a_store_that_is_down_gets_the_end_of_a_job_later(tmp_path: Path) -> None:
+    async with after_death(tmp_path, FOUND) as (road, _, following):
+        await following.look()
+        with road.store_down():
+            for _ in range(50):
+                await Turn()
+        await following.settled()
+        assert road.spent()[0] == FOUND.cost
 
 
 async def test_a_job_that_failed_is_asked_for_no_more_and_booked_as_held(tmp_path: Path) -> None:

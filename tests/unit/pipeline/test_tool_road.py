@@ -22,6 +22,7 @@ from callgate.errors import (
     Malformed,
     Misconfigured,
     OutcomeUnknown,
+    OutOfCredit,
     OverBudget,
     OverLimit,
     TimedOut,
@@ -294,6 +295,19 @@ async def test_a_toolset_that_fails_again_and_again_is_not_asked_any_more(tmp_pa
         assert [block.subject for block in road.store.blocks()] == ["python:note#"]
         # Of twelve tries the tenth was one too many, and the eleventh was to see if it is well again.
         assert len(toolset.called) == 11
+
+
+@pytest.mark.parametrize(("some_left", "subject"), [(True, "python:note#"), (False, "python#")])
+async def test_what_is_too_dear_for_an_account_leaves_cheaper_tools_alone(
+    tmp_path: Path, *, some_left: bool, subject: str
+) -> None:
+    empty = OutOfCredit("10 credits, and it takes 50", billed=False)
+    empty.some_left = some_left
+    async with road_of(tmp_path, empty) as (road, _):
+        with pytest.raises(OutOfCredit):
+            await road.call()
+        (block,) = road.store.blocks()
+        assert (block.subject.partition("#")[0] + "#", block.kind) == (subject, "credit")
 
 
 async def test_a_tool_has_limits_of_its_own(tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def _out_of_credit(
     name = complaint.platform
     told = "" if needed is None else f", and {complaint.tool} takes {needed:,}"
     msg = f"the account at {name} has {'too few' if has is None else f'{has:,}'} credits{told}"
-    fix = f"top up the account at {name}; nothing that it sells is called until then"
+    fix = f"top up the account at {name}"
     used = None if has is None else str(has)
     reason = Reason(
         code="out_of_credit",
@@ -124,7 +124,9 @@ def _out_of_credit(
         needed=None if needed is None else str(needed),
         fix=fix,
     )
-    return OutOfCredit(f"{msg}; {fix}", billed=False, answer=answer, reason=reason)
+    empty = OutOfCredit(f"{msg}; {fix}", billed=False, answer=answer, reason=reason)
+    empty.some_left = bool(has)
+    return empty
 
 
 def _said(complaint: Complaint, page: Mapping[str, Any], profile: Profile) -> str:

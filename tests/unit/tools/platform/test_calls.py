@@ -145,7 +145,15 @@ async def test_too_few_credits_are_told_with_what_is_left() -> None:
         with pytest.raises(OutOfCredit, match=r"has 10 credits, and .* takes 50; top up") as empty:
             await stand.call()
         assert (empty.value.billed, empty.value.reason.needed) == (False, "50")
+        assert empty.value.some_left
         assert (stand.balances[-1].left, stand.balances[-1].source) == (credits(10), "refusal")
+
+
+async def test_an_account_with_nothing_has_nothing_for_cheaper_tools_either() -> None:
+    async with open_stand(credits=0) as stand:
+        with pytest.raises(OutOfCredit) as empty:
+            await stand.call()
+        assert not empty.value.some_left
 
 
 async def test_of_two_calls_on_the_last_credits_exactly_one_runs() -> None:
