@@ -21,15 +21,13 @@ from yarl import URL
 
 from callgate.call import Headers
 from callgate.errors import BrokenReply, Misconfigured, TimedOut, Transient
-from callgate.outside.connections import Connector, ask_once, reply_limit, tell
+from callgate.outside.connections import Connector, Request, ask_once, reply_limit, tell
 
 LONGEST_HEADER: Final = 65_536
 """The library's own limit of 8 KB would lose a reply, perhaps a billed one, for one long header."""
 
 LONG_BODY: Final = 2**20
 """A longer body is written piece by piece, so that other calls run in between."""
-
-ADDED_BY_LIBRARY: Final = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 
 
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
@@ -188,7 +186,7 @@ class Client:
             ),
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
-            skip_auto_headers=ADDED_BY_LIBRARY,
+            request_class=Request,
             # Not sock_read, which would also limit the wait for the headers.
             timeout=aiohttp.ClientTimeout(
                 total=None, connect=timeouts.connect_seconds, ceil_threshold=inf

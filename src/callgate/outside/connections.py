@@ -11,20 +11,26 @@ import os
 import select
 import ssl
 import sys
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from functools import partial
 from typing import Final
-from weakref import WeakSet
 
 import aiohttp
+from aiohttp import hdrs
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
+from multidict import CIMultiDict
 
 from callgate.errors import TimedOut, Transient
 
 KEEP_ALIVE_SECONDS: Final = 50.0
 """Less than the 60 seconds after which the usual load balancers drop an idle connection."""
+
+ADDED_BY_LIBRARY: Final[CIMultiDict[None]] = CIMultiDict(
+    dict.fromkeys((hdrs.USER_AGENT, hdrs.ACCEPT, hdrs.ACCEPT_ENCODING, hdrs.CONTENT_TYPE))
+)
 
 reply_limit: ContextVar[tuple[asyncio.Timeout, float]] = ContextVar("reply_limit")
 """The limit of the request that this task sends, which begins once there is a connection, and the
@@ -48,7 +54,6 @@ class Connector(aiohttp.TCPConnector):
         )
         self._connect_seconds = connect_seconds
         self._first_byte_seconds = first_byte_seconds
-        self._known: WeakSet[ResponseHandler] = WeakSet()
         self._factory = partial(_make_protocol, self._loop)
 
     async def connect(
@@ -76,17 +81,24 @@ class Connector(aiohttp.TCPConnector):
         return connection
 
     def _is_fresh(self, connection: Connection) -> bool:
-        protocol, transport = connection.protocol, connection.transport
-        if protocol is None or transport is None or protocol.should_close:
-            return False
-        if protocol in self._known:
-            return not _has_input(transport.get_extra_info("socket").fileno())
-        self._known.add(protocol)
-        return True
+        protocol = connection.protocol
+        return isinstance(protocol, Protocol) and not protocol.should_close and protocol.is_quiet()
 
 
 class Protocol(ResponseHandler):
     """Ends at once what is given up, and tells a reader at once when a body cannot be read on."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self._has_input: Callable[[], bool] | None = None
+
+    def is_quiet(self) -> bool:
+        """Whether nothing waits to be read; on a new connection nothing is looked for."""
+        if self._has_input is None:
+            assert self.transport is not None
+            self._has_input = _looking(self.transport.get_extra_info("socket").fileno())
+            return True
+        return not self._has_input()
 
     def close(self) -> None:
         """Drop the connection; a polite end would first send the rest of a cancelled request."""
@@ -103,6 +115,36 @@ class Protocol(ResponseHandler):
             body.set_exception(aiohttp.ClientPayloadError(tell(exc)), exc)
 
 
+class Request(aiohttp.ClientRequest):
+    """Has no header that it was not given, and is written at once where its body is in memory.
+
+    The library starts a task for each body, which is there for those that come in pieces.
+    """
+
+    _at_once: bytes = b""
+
+    def update_auto_headers(self, skip_auto_headers: Iterable[str] | None) -> None:
+        """Add nothing."""
+        del skip_auto_headers
+        self._skip_auto_headers = ADDED_BY_LIBRARY
+
+    def update_body_from_data(self, body: object, _stacklevel: int = 3) -> None:
+        """Keep a body that is to be written at once."""
+        if isinstance(body, bytes):
+            self._at_once = body
+            self.headers[hdrs.CONTENT_LENGTH] = str(len(body))
+        else:
+            super().update_body_from_data(body, _stacklevel)
+
+    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+        """Write the head, and the body right after it."""
+        response = await super().send(conn)
+        if self._at_once:
+            assert conn.transport is not None
+            conn.transport.write(self._at_once)
+        return response
+
+
 def _make_protocol(loop: asyncio.AbstractEventLoop) -> ResponseHandler:
     return Protocol(loop)
 
@@ -117,13 +159,20 @@ async def ask_once(
         raise aiohttp.ClientConnectionError(tell(error)) from error
 
 
-def _has_input(descriptor: int) -> bool:
-    if sys.platform == "win32":
-        return bool(select.select([descriptor], [], [], 0)[0])
-    # Not select() either: it refuses descriptors over 1023.
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    return bool(poll.poll(0))
+if sys.platform == "win32":
+
+    def _looking(descriptor: int) -> Callable[[], bool]:
+        """Return what tells whether anything waits to be read."""
+        return lambda: bool(select.select([descriptor], [], [], 0)[0])
+
+else:
+
+    def _looking(descriptor: int) -> Callable[[], bool]:
+        """Return what tells whether anything waits to be read."""
+        # Not select() either: it refuses descriptors over 1023.
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        return lambda: bool(poll.poll(0))
 
 
 def tell(error: BaseException) -> str:
