@@ -11,7 +11,6 @@ import io
 import ssl
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from math import inf
 from pathlib import Path
 from typing import Final
 
@@ -21,15 +20,10 @@ from yarl import URL
 
 from callgate.call import Headers
 from callgate.errors import BrokenReply, Misconfigured, TimedOut, Transient
-from callgate.outside.connections import Connector, ask_once, reply_limit, tell
-
-LONGEST_HEADER: Final = 65_536
-"""The library's own limit of 8 KB would lose a reply, perhaps a billed one, for one long header."""
+from callgate.outside.connections import NO_TIMER, Connector, Request, tell
 
 LONG_BODY: Final = 2**20
 """A longer body is written piece by piece, so that other calls run in between."""
-
-ADDED_BY_LIBRARY: Final = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 
 
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,25 +172,9 @@ class Client:
         self, *, timeouts: Timeouts, ca_file: Path | None = None, proxy: str | None = None
     ) -> None:
         self._timeouts = timeouts
-        self._proxy = proxy
+        self._proxy = None if proxy is None else URL(proxy)
         self._urls: dict[str, URL] = {}
-        self._session = aiohttp.ClientSession(
-            connector=Connector(
-                _trust(ca_file),
-                timeouts.connect_seconds,
-                first_byte_seconds=timeouts.first_byte_seconds,
-            ),
-            auto_decompress=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            skip_auto_headers=ADDED_BY_LIBRARY,
-            # Not sock_read, which would also limit the wait for the headers.
-            timeout=aiohttp.ClientTimeout(
-                total=None, connect=timeouts.connect_seconds, ceil_threshold=inf
-            ),
-            read_bufsize=2**18,
-            max_line_size=LONGEST_HEADER,
-            max_field_size=LONGEST_HEADER,
-        )
+        self._connector = Connector(_trust(ca_file), timeouts.connect_seconds)
 
     async def send(
         self, url: str, *, headers: Headers, body: bytes, method: str = "POST"
@@ -216,33 +194,36 @@ class Client:
         """
         target = self._urls.get(url) or self._urls.setdefault(url, URL(url, encoded=True))
         host = target.host_port_subcomponent or url
-        ends_at = asyncio.get_running_loop().time() + self._timeouts.total_seconds
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + self._timeouts.total_seconds
+        request = Request(
+            method,
+            target,
+            headers=headers,
+            data=io.BytesIO(body) if len(body) > LONG_BODY else body,
+            loop=loop,
+            timer=NO_TIMER,
+            proxy=self._proxy,
+        )
         try:
             async with asyncio.timeout(None) as limit:
-                reply_limit.set((limit, ends_at))
-                response = await self._session.request(
-                    method,
-                    target,
-                    headers=headers,
-                    data=io.BytesIO(body) if len(body) > LONG_BODY else body,
-                    allow_redirects=False,
-                    proxy=self._proxy,
-                    middlewares=None if method == "POST" else (ask_once,),
-                )
+                connection = await self._connector.reach(request)
+                limit.reschedule(min(loop.time() + self._timeouts.first_byte_seconds, ends_at))
+                response = await request.reply(connection)
         except TimeoutError as error:
-            if asyncio.get_running_loop().time() >= ends_at:
+            if loop.time() >= ends_at:
                 raise _took_too_long(host, self._timeouts) from error
             seconds = self._timeouts.first_byte_seconds
             msg = f"{host} did not begin to answer within {seconds:g} s"
             raise TimedOut(msg, billed=True) from error
-        except aiohttp.ClientError as error:
+        except (aiohttp.ClientError, OSError) as error:
             msg = f"the connection to {host} died before a reply: {tell(error)}"
             raise Transient(msg, billed=True) from error
         return Response(response, host, timeouts=self._timeouts, ends_at=ends_at)
 
     async def close(self) -> None:
         """Close every connection, also of replies that are being read."""
-        await self._session.close()
+        await self._connector.close()
 
 
 def _took_too_long(host: str, timeouts: Timeouts) -> TimedOut:

@@ -11,24 +11,35 @@ import os
 import select
 import ssl
 import sys
-from contextvars import ContextVar
+from collections.abc import Callable, Iterable
 from functools import partial
+from math import inf
 from typing import Final
-from weakref import WeakSet
 
 import aiohttp
+from aiohttp import hdrs
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
-from aiohttp.tracing import Trace
+from aiohttp.helpers import TimerNoop
+from multidict import CIMultiDict
 
 from callgate.errors import TimedOut, Transient
 
 KEEP_ALIVE_SECONDS: Final = 50.0
 """Less than the 60 seconds after which the usual load balancers drop an idle connection."""
 
-reply_limit: ContextVar[tuple[asyncio.Timeout, float]] = ContextVar("reply_limit")
-"""The limit of the request that this task sends, which begins once there is a connection, and the
-instant of the loop's time at which the whole of it ends."""
+LONGEST_HEADER: Final = 65_536
+"""The library's own limit of 8 KB would lose a reply, perhaps a billed one, for one long header."""
+
+HELD_BYTES: Final = 2**18
+"""Of a reply that its reader has not taken, when no more is read."""
+
+ADDED_BY_LIBRARY: Final[CIMultiDict[None]] = CIMultiDict(
+    dict.fromkeys((hdrs.USER_AGENT, hdrs.ACCEPT, hdrs.ACCEPT_ENCODING, hdrs.CONTENT_TYPE))
+)
+
+NO_TIMER: Final = TimerNoop()
+"""What the library asks in between whether its own time is up, of which none is set."""
 
 
 class Connector(aiohttp.TCPConnector):
@@ -40,53 +51,72 @@ class Connector(aiohttp.TCPConnector):
     Source: https://github.com/aio-libs/aiohttp/issues/13656
     """
 
-    def __init__(
-        self, trust: ssl.SSLContext | bool, connect_seconds: float, *, first_byte_seconds: float
-    ) -> None:
+    def __init__(self, trust: ssl.SSLContext | bool, connect_seconds: float) -> None:
         super().__init__(  # pyright: ignore[reportUnknownMemberType]  (an untyped tuple of theirs)
             limit=0, ssl=trust, keepalive_timeout=KEEP_ALIVE_SECONDS, ttl_dns_cache=60
         )
         self._connect_seconds = connect_seconds
-        self._first_byte_seconds = first_byte_seconds
-        self._known: WeakSet[ResponseHandler] = WeakSet()
+        # Not sock_read, which would also limit the wait for the headers.
+        self._timeout = aiohttp.ClientTimeout(
+            total=None, connect=connect_seconds, ceil_threshold=inf
+        )
         self._factory = partial(_make_protocol, self._loop)
 
-    async def connect(
-        self,
-        req: aiohttp.ClientRequest,
-        traces: list[Trace],
-        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  (the library's parameter)
-    ) -> Connection:
-        """Give a connection on which a request may be written."""
-        host = req.url.host_port_subcomponent
+    async def reach(self, request: Request) -> Connection:
+        """Give a connection on which a request may be written.
+
+        Raises:
+            Transient: There is none.
+            TimedOut: There was none in time.
+        """
+        host = request.url.host_port_subcomponent
         try:
-            connection = await super().connect(req, traces, timeout)
-            while not self._is_fresh(connection):
+            while True:
+                connection = await self.connect(request, [], self._timeout)
+                protocol = connection.protocol
+                if isinstance(protocol, Protocol) and protocol.is_fresh():
+                    protocol.expect(has_body=request.method != hdrs.METH_HEAD)
+                    return connection
                 connection.close()
-                connection = await super().connect(req, traces, timeout)
         except TimeoutError as error:
             msg = f"no connection to {host} within {self._connect_seconds:g} s"
             raise TimedOut(msg, billed=False) from error
         except (aiohttp.ClientError, OSError) as error:
             msg = f"no connection to {host}: {tell(error)}"
             raise Transient(msg, billed=False) from error
-        limit, ends_at = reply_limit.get()
-        begins_by = asyncio.get_running_loop().time() + self._first_byte_seconds
-        limit.reschedule(min(begins_by, ends_at))
-        return connection
-
-    def _is_fresh(self, connection: Connection) -> bool:
-        protocol, transport = connection.protocol, connection.transport
-        if protocol is None or transport is None or protocol.should_close:
-            return False
-        if protocol in self._known:
-            return not _has_input(transport.get_extra_info("socket").fileno())
-        self._known.add(protocol)
-        return True
 
 
 class Protocol(ResponseHandler):
     """Ends at once what is given up, and tells a reader at once when a body cannot be read on."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self._has_input: Callable[[], bool] | None = None
+
+    def is_fresh(self) -> bool:
+        """Whether a request may be written: nothing has come of which it would be the reply.
+
+        On a new connection nothing is looked for.
+        """
+        transport = self.transport
+        if transport is None or self.should_close:
+            return False
+        if self._has_input is None:
+            self._has_input = _looking(transport.get_extra_info("socket").fileno())
+            return True
+        return not self._has_input()
+
+    def expect(self, *, has_body: bool) -> None:
+        """Be ready for a reply, as it comes."""
+        self.set_response_params(
+            timer=NO_TIMER,
+            skip_payload=not has_body,
+            read_until_eof=True,
+            auto_decompress=False,
+            read_bufsize=HELD_BYTES,
+            max_line_size=LONGEST_HEADER,
+            max_field_size=LONGEST_HEADER,
+        )
 
     def close(self) -> None:
         """Drop the connection; a polite end would first send the rest of a cancelled request."""
@@ -103,27 +133,72 @@ class Protocol(ResponseHandler):
             body.set_exception(aiohttp.ClientPayloadError(tell(exc)), exc)
 
 
+class Request(aiohttp.ClientRequest):
+    """Has no header that it was not given, and is written at once where its body is in memory.
+
+    The library starts a task for each body, which is there for those that come in pieces.
+    """
+
+    _at_once: bytes = b""
+
+    def update_auto_headers(self, skip_auto_headers: Iterable[str] | None) -> None:
+        """Add nothing."""
+        del skip_auto_headers
+        self._skip_auto_headers = ADDED_BY_LIBRARY
+
+    def update_body_from_data(self, body: object, _stacklevel: int = 3) -> None:
+        """Keep a body that is to be written at once."""
+        if isinstance(body, bytes):
+            self._at_once = body
+            self.headers[hdrs.CONTENT_LENGTH] = str(len(body))
+        else:
+            super().update_body_from_data(body, _stacklevel)
+
+    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+        """Write the head, and the body right after it."""
+        response = await super().send(conn)
+        transport = conn.transport
+        if self._at_once and transport is not None:
+            transport.write(self._at_once)
+        return response
+
+    async def reply(self, connection: Connection) -> aiohttp.ClientResponse:
+        """Write the request; return the reply once its headers are here.
+
+        The library's session would do this, with redirects, cookies, retries and timers of its own,
+        none of which are wanted, and takes a quarter of a request's CPU for it.
+        """
+        try:
+            response = await self.send(connection)
+            try:
+                await response.start(connection)
+            except BaseException:
+                response.close()
+                raise
+        except BaseException:
+            connection.close()
+            raise
+        return response
+
+
 def _make_protocol(loop: asyncio.AbstractEventLoop) -> ResponseHandler:
     return Protocol(loop)
 
 
-async def ask_once(
-    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
-    """Keep the library from repeating a GET: only ``pipeline/retry.py`` retries."""
-    try:
-        return await handler(request)
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise aiohttp.ClientConnectionError(tell(error)) from error
+if sys.platform == "win32":
 
+    def _looking(descriptor: int) -> Callable[[], bool]:
+        """Return what tells whether anything waits to be read."""
+        return lambda: bool(select.select([descriptor], [], [], 0)[0])
 
-def _has_input(descriptor: int) -> bool:
-    if sys.platform == "win32":
-        return bool(select.select([descriptor], [], [], 0)[0])
-    # Not select() either: it refuses descriptors over 1023.
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    return bool(poll.poll(0))
+else:
+
+    def _looking(descriptor: int) -> Callable[[], bool]:
+        """Return what tells whether anything waits to be read."""
+        # Not select() either: it refuses descriptors over 1023.
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        return lambda: bool(poll.poll(0))
 
 
 def tell(error: BaseException) -> str:

@@ -23,6 +23,10 @@ MEMBER: Final = re.compile(
 )
 """What stands between two values of an object that has been found to be JSON."""
 
+BESIDES_KEY: Final = len('{"":')
+"""What stands between two values besides the key, where there is no space: the comma is as long as
+the brace."""
+
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 POSITION: Final = re.compile(r"\(byte (\d+)\)$")
 """Where the decoder says what it stumbled over."""
@@ -49,8 +53,9 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     source: bytes
     """The bytes as they came."""
     values: Mapping[str, msgspec.Raw]
-    places: Mapping[str, tuple[int, int]]
-    """Start and end of each value in ``source``."""
+    found: Mapping[str, tuple[int, int]] | None = None
+    """Where each value was found; None where they stand in a row, with nothing between them but
+    their keys, as most clients write them."""
 
     @classmethod
     def parse(cls, source: bytes) -> Document:
@@ -73,7 +78,13 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
             raise malformed(msg) from error
         except msgspec.DecodeError as error:
             raise malformed(_explain(source, str(error))) from error
-        return cls(source=source, values=values, places=_walk(source, values))
+        found = None if _stand_in_a_row(source, values) else _walk(source, values)
+        return cls(source=source, values=values, found=found)
+
+    @property
+    def places(self) -> Mapping[str, tuple[int, int]]:
+        """Start and end of each value in ``source``."""
+        return _row(self.values) if self.found is None else self.found
 
     def get(self, key: str) -> Any:
         """Return a value, decoded; None where it is absent or null.
@@ -86,8 +97,8 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
 
     def raw(self, key: str) -> bytes:
         """Return a value as it was written; nothing where it is absent."""
-        place = self.places.get(key)
-        return b"" if place is None else self.source[place[0] : place[1]]
+        raw = self.values.get(key)
+        return b"" if raw is None else bytes(raw)
 
     def edit(self, changes: Mapping[str, bytes]) -> bytes:
         """Return the bytes with some values replaced, and new members added at the end.
@@ -96,10 +107,8 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
             changes: JSON texts by key.
         """
         # Views, so that a long request is copied once.
-        source = memoryview(self.source)
-        replaced = sorted(
-            (*self.places[key], value) for key, value in changes.items() if key in self.places
-        )
+        source, places = memoryview(self.source), self.places
+        replaced = sorted((*places[key], value) for key, value in changes.items() if key in places)
         parts: list[bytes | memoryview] = []
         at = 0
         for start, end, value in replaced:
@@ -108,21 +117,21 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
         added = [
             msgspec.json.encode(key) + b":" + value
             for key, value in changes.items()
-            if key not in self.places
+            if key not in places
         ]
         if not added:
             return b"".join([*parts, source[at:]])
-        last = max((end for _, end in self.places.values()), default=self.source.index(b"{") + 1)
-        comma = b"," if self.places else b""
+        last = max((end for _, end in places.values()), default=self.source.index(b"{") + 1)
+        comma = b"," if places else b""
         return b"".join([*parts, source[at:last], comma, b",".join(added), source[last:]])
 
     def without(self, key: str) -> bytes:
         """Return the bytes with one member left out, and one comma with it."""
-        if key not in self.places:
-            return self.source
-        source = self.source
-        start, end = self.places[key]
-        before = max((place[1] for place in self.places.values() if place[1] < start), default=None)
+        source, places = self.source, self.places
+        if key not in places:
+            return source
+        start, end = places[key]
+        before = max((place[1] for place in places.values() if place[1] < start), default=None)
         if before is not None:
             return source[:before] + source[end:]
         after = _after_space(source, end)
@@ -186,6 +195,26 @@ def _explain(source: bytes, complaint: str) -> str:
 def _shown(source: bytes, at: int) -> str:
     """Return a few characters from a place on, and never half of one."""
     return repr(source[at : at + 12].decode(errors="ignore"))
+
+
+def _stand_in_a_row(source: bytes, values: Mapping[str, msgspec.Raw]) -> bool:
+    """Whether the values, with a key, two quotes, a colon and a comma each, are all that there is.
+
+    Then there is no space, no key is written with an escape, and none twice: the source would be longer.
+    """
+    length = sum(map(len, values)) + sum(map(len, values.values())) + BESIDES_KEY * len(values)
+    return len(source) == length + 1
+
+
+def _row(values: Mapping[str, msgspec.Raw]) -> Mapping[str, tuple[int, int]]:
+    """Return where each of the values stands that stand in a row."""
+    places: dict[str, tuple[int, int]] = {}
+    end = 0
+    for key, value in values.items():
+        start = end + len(key) + BESIDES_KEY
+        end = start + len(value)
+        places[key] = (start, end)
+    return places
 
 
 def _walk(source: bytes, values: Mapping[str, msgspec.Raw]) -> Mapping[str, tuple[int, int]]:

@@ -187,8 +187,10 @@ def strange_tool(tools: Sequence[Part], plain: Collection[str | None]) -> str | 
 
 def unbounded_field(document: Document, fields: Sequence[str]) -> str | None:
     """Return which of some top-level fields is set, as each of them adds input; None if none is."""
+    if document.values.keys().isdisjoint(fields):
+        return None
     for field in fields:
-        if field in document.values and document.get(field):
+        if document.get(field):
             return f"{field} adds to the input what its bytes do not show"
     return None
 

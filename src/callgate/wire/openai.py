@@ -166,6 +166,8 @@ def buckets(
 
 def charged_in(usage: dict[str, Any]) -> str | None:
     """Return which counter tells of work that is charged by its uses; None if none does."""
+    if usage.keys().isdisjoint(CHARGED_COUNTERS):
+        return None
     return next(filter(partial(_counts, usage), CHARGED_COUNTERS), None)
 
 
@@ -180,4 +182,5 @@ def _counts(usage: dict[str, Any], key: str) -> bool:
 
 def has_media(*details: dict[str, Any]) -> bool:
     """Whether details count tokens of pictures or sounds."""
-    return any(count(each, kind) for each in details for kind in MEDIA_COUNTERS)
+    told = [each for each in details if not each.keys().isdisjoint(MEDIA_COUNTERS)]
+    return any(count(each, kind) for each in told for kind in MEDIA_COUNTERS)

@@ -124,6 +124,8 @@ def text(page: dict[str, Any], key: str) -> str | None:
 def count(counters: dict[str, Any], key: str) -> int | None:
     """Return a counter; None where it is absent, null or not a number of tokens."""
     value = counters.get(key)
+    if value is None:
+        return None
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     # A comparison with NaN is false, so that what is converted here is finite.

@@ -21,6 +21,21 @@ def test_every_value_is_found_where_it_stands(drawn: tuple[bytes, dict[str, str]
     assert {key: document.raw(key).decode() for key in document.values} == members
 
 
+@given(st.dictionaries(KEYS, st.integers() | KEYS), KEYS)
+def test_values_that_stand_in_a_row_are_found_there(
+    members: dict[str, int | str], again: str
+) -> None:
+    source = json.dumps(members, separators=(",", ":"), ensure_ascii=False).encode()
+    document = Document.parse(source)
+    assert {
+        key: json.loads(source[start:end]) for key, (start, end) in document.places.items()
+    } == members
+    if again in members:
+        twice = source[:-1] + b"," + json.dumps(again, ensure_ascii=False).encode() + b":0}"
+        with pytest.raises(Malformed, match="twice"):
+            Document.parse(twice)
+
+
 @given(objects(), st.data())
 def test_an_edit_replaces_one_value_and_keeps_every_other_byte(
     drawn: tuple[bytes, dict[str, str]], data: st.DataObject
@@ -135,7 +150,7 @@ def test_an_escaped_pair_is_no_half_character() -> None:
 
 def test_a_value_that_only_its_reader_finds_too_deep_is_refused_too() -> None:
     deep = msgspec.Raw(b"[" * 200_000 + b"]" * 200_000)
-    document = Document(source=b"", values={"a": deep}, places={})
+    document = Document(source=b"", values={"a": deep})
     with pytest.raises(Malformed, match="nested too deeply"):
         document.get("a")
 
