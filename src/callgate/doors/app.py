@@ -26,40 +26,41 @@ from callgate.gate import Gate
 
 def http_app(gate: Gate) -> ASGIApp:
     """Return the application that answers at every path of the gate."""
-    models = {**openai_api.endpoints(gate), **anthropic_api.endpoints(gate)}
-    return Doors(models, gemini=gemini_api.endpoint(gate), rest=_rest(gate))
+    mcp = McpEndpoint(gate)
+    calls = {**openai_api.endpoints(gate), **anthropic_api.endpoints(gate), PATH: mcp}
+    return Doors(calls, gemini=gemini_api.endpoint(gate), rest=_rest(gate, mcp))
 
 
 class Doors:
-    """Leads model calls to their endpoints, and everything else to a router.
+    """Leads calls to their endpoints, and everything else to a router.
 
-    Most of what comes is a model call, and to look up its path costs a tenth of routing it.
+    Most of what comes is a call, and to look up its path costs a tenth of routing it.
     """
 
-    def __init__(self, models: Mapping[str, ASGIApp], *, gemini: ASGIApp, rest: ASGIApp) -> None:
-        self._models = models
+    def __init__(self, calls: Mapping[str, ASGIApp], *, gemini: ASGIApp, rest: ASGIApp) -> None:
+        self._calls = calls
         self._gemini = gemini
         self._rest = rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         is_call = scope["type"] == "http" and scope["method"] == "POST"
-        model = self._model(scope["path"]) if is_call else None
-        await (model or self._rest)(scope, receive, send)
+        taker = self._taker(scope["path"]) if is_call else None
+        await (taker or self._rest)(scope, receive, send)
 
-    def _model(self, path: str) -> ASGIApp | None:
+    def _taker(self, path: str) -> ASGIApp | None:
         """Return who takes calls at a path: one that is written out, or one that names its model."""
-        known = self._models.get(path)
+        known = self._calls.get(path)
         return self._gemini if known is None and gemini_api.is_called(path) else known
 
 
-def _rest(gate: Gate) -> Starlette:
+def _rest(gate: Gate, mcp: McpEndpoint) -> Starlette:
     return Starlette(
         routes=[
             *models_api.routes(gate),
             *control_api.routes(gate),
             *tools_api.routes(gate),
-            Route(PATH, McpEndpoint(gate), include_in_schema=False),
+            Route(PATH, mcp, include_in_schema=False),
             Route("/healthz", _healthy, methods=["GET"]),
             Route("/{path:path}", Elsewhere(gate)),
         ],
