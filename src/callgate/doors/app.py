@@ -27,7 +27,8 @@ from callgate.gate import Gate
 def http_app(gate: Gate) -> ASGIApp:
     """Return the application that answers at every path of the gate."""
     mcp = McpEndpoint(gate)
-    calls = {**openai_api.endpoints(gate), **anthropic_api.endpoints(gate), PATH: mcp}
+    models = {**openai_api.endpoints(gate), **anthropic_api.endpoints(gate)}
+    calls: dict[str, ASGIApp] = {**models, PATH: mcp}
     return Doors(calls, gemini=gemini_api.endpoint(gate), rest=_rest(gate, mcp))
 
 

@@ -271,7 +271,7 @@ def abandon(cursor: Cursor, now: float) -> None:
     """
     ended_at, given_up = micros(now), micros(now - LONGEST_JOB_SECONDS)
     found = cursor.execute(FIND_ABANDONED, (given_up,)).fetchall()
-    for seq, _, reserved, _, _, _, _, _, *places in found:
+    for seq, _, reserved, _, _, _, _, _, metered, *places in found:
         cursor.execute(ABANDON_ATTEMPT, (ended_at, seq))
         held = reserved or 0
         _book(cursor, places, metered=metered, spent=held, held=held, at=ended_at)
