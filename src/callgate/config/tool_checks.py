@@ -246,9 +246,9 @@ class ParameterCheck(Check):
         try:
             jsonschema_rs.validator_for(schema, retriever=_retrieve_nothing)
         except jsonschema_rs.ValidationError as error:
-            word = next(map(str, error.instance_path[2:]), None)
+            at = next(map(str, error.instance_path[2:]), None)
             remedy = "see https://json-schema.org"
-            yield self._problem(word, shown(words.get(word or "")), error.message, remedy)
+            yield self._problem(at, shown(words.get(at or "")), error.message, remedy)
 
 
 def _retrieve_nothing(uri: str) -> NoReturn:
