@@ -162,7 +162,7 @@ def _forms(value: str) -> Iterator[str]:
         yield one
         yield json.dumps(one)[1:-1]
         yield json.dumps(one, ensure_ascii=False)[1:-1]
-        yield quote(one, safe="")
-        yield quote_plus(one)
+        yield quote(one, safe="", errors="surrogatepass")
+        yield quote_plus(one, errors="surrogatepass")
     for pair in (value, f"{value}:") if value else ():
         yield b64encode(pair.encode("utf-8", "surrogatepass")).decode()

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callgate.keys import new_key
-from callgate.redact import LONGEST_KEPT, LONGEST_READ, Secret, excerpt, redact
+from callgate.redact import LONGEST_KEPT, LONGEST_READ, Secret, conceal, excerpt, redact
 
 LETTERS = string.ascii_letters + string.digits
 WORDS = LETTERS + "-_"
@@ -234,3 +234,31 @@ def test_an_excerpt_that_stars_shorten_has_no_half_credential_either() -> None:
 
 def test_an_excerpt_of_what_is_no_text_is_one() -> None:
     assert excerpt(b"\xff\xfe") == "\ufffd\ufffd"
+
+
+FORMS = [
+    'k"ey/1+ 2',
+    r"k\"ey/1+ 2",
+    "k%22ey%2F1%2B%202",
+    "k%22ey%2F1%2B+2",
+    "ayJleS8xKyAy",
+    "ayJleS8xKyAyOg==",
+]
+"""One credential as it is, in JSON, in a URL, in a form, and as Basic has it."""
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_credential_that_is_known_is_found_in_every_form(form: str) -> None:
+    assert conceal(f"before {form} after", Secret('k"ey/1+ 2')) == "before *** after"
+
+
+def test_both_halves_of_a_user_and_a_password_are_found() -> None:
+    secret = Secret("ann:password")
+    assert conceal("password, ann:password, ann", secret) == "***, ***, ann"
+
+
+@given(st.text(), st.text(st.characters(exclude_categories=()), min_size=6))
+def test_what_is_concealed_is_gone_and_the_rest_is_there(text: str, value: str) -> None:
+    hidden = conceal(f"<{text}|{value}>", Secret(value))
+    assert value not in hidden or value in "***"
+    assert conceal("", Secret(value)) == ""

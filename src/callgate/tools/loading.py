@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable
 from difflib import get_close_matches
@@ -30,9 +31,9 @@ def load_function(place: str, *, tool: str, base: Path) -> Callable[..., Any]:
     module_name, _, name = place.partition(":")
     module = _import(module_name, tool=tool, base=base)
     found: Callable[..., Any] | None = getattr(module, name, None)
-    if found is not None and callable(found):
+    if callable(found) and not isinstance(found, type):
         return found
-    named = [each for each, value in vars(module).items() if callable(value)]
+    named = [each for each, value in vars(module).items() if inspect.isfunction(value)]
     near = get_close_matches(name, named, n=1)
     perhaps = f"; did you mean {near[0]!r}" if near else ""
     flaw = "is no function" if name in vars(module) else "is not there"

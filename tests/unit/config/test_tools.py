@@ -135,6 +135,8 @@ POST = f'{HTTP}method = "POST"\nurl = "https://h/x"\n'
         (f'{POST}parameters.a = {{ in = "query", type = "object" }}', "tools.t.http.parameters.a.type", "or a list of them"),
         (f'{POST}parameters.a = {{ value = 1, type = "integer" }}', "tools.t.http.parameters.a", "nothing besides value"),
         (f'{POST}parameters.a.type = "text"', "tools.t.http.parameters.a.type", "is not valid"),
+        (f'{POST}parameters.a.pattern = "("', "tools.t.http.parameters.a.pattern", 'is not a "regex"'),
+        (f'{POST}parameters.a.items = {{ "$ref" = "http://127.0.0.1:1/x" }}', "tools.t.http.parameters.a", "settings open no connection"),
         (f'{POST}parameters.a.minimum = "1"', "tools.t.http.parameters.a.minimum", "is not of type"),
         (f'{POST}parameters."a b".type = "string"', 'tools.t.http.parameters."a b"', "letters, digits"),
         (f'{POST}auth = "bearer"', "tools.t.key", "that auth sends"),

@@ -16,6 +16,9 @@ from callgate import tool
 
 LIMIT = 3
 
+class Shop:
+    """A shop."""
+
 @tool(effect="read")
 def search(query: str) -> str:
     """Search the web."""
@@ -48,6 +51,7 @@ def test_a_tool_of_the_settings_is_found_beside_them(tmp_path: Path) -> None:
     [
         ("found_tools:serach", r"'serach' is not there in .*found_tools.py; did you mean 'search'"),
         ("found_tools:LIMIT", "'LIMIT' is no function in"),
+        ("found_tools:Shop", "'Shop' is no function in"),
         ("nowhere_tools:search", "'nowhere_tools' cannot be imported: ModuleNotFoundError"),
     ],
 )
