@@ -26,6 +26,7 @@ HOMES: Final[Mapping[str, str]] = {
     "breakers": "breakers",
     "route": "route",
     "keys": "keys",
+    "mcp": "mcp",
     "reload": "reload",
     "config": "start",
     "sim": "sim",
