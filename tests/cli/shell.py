@@ -85,11 +85,14 @@ class Shell:
         """Run ``callgate serve`` at a free port; it is stopped at the end of the block."""
         process = await self.start("serve", "--port", "0", *args, environ=environ)
         assert process.stderr is not None
-        announcement = (await process.stderr.readline()).decode()
-        found = re.search(r"http://\S+", announcement)
-        assert found is not None, announcement + (await process.stderr.read()).decode()
+        said, found = "", None
+        while found is None:
+            line = (await process.stderr.readline()).decode()
+            said += line
+            assert line, f"it never said where it serves:\n{said}"
+            found = re.search(r"serves at (http://\S+)", line)
         try:
-            yield Serving(process, found[0])
+            yield Serving(process, found[1])
         finally:
             if process.returncode is None:
                 process.send_signal(signal.SIGTERM)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,9 @@ from callgate.config.platform_policies import Pin
 from callgate.money import Money
 
 MAX_RESULT_BYTES: Final = 1_000_000
+
+REFERENCE: Final = re.compile(r"(?:env|file):")
+"""How a value begins that is not itself, but says where a secret is."""
 
 
 class McpPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,3 +52,9 @@ class McpPolicy(msgspec.Struct, frozen=True, kw_only=True):
     start_timeout_seconds: float = 30.0
     """How long it may take to start and to tell its tools."""
     max_result_bytes: int = MAX_RESULT_BYTES
+
+    @property
+    def references(self) -> Sequence[str]:
+        """Every reference of a secret among its settings."""
+        said = (*self.env.values(), *self.headers.values(), self.key or "")
+        return [value for value in said if REFERENCE.match(value)]

@@ -68,6 +68,23 @@ class ControlApi:
         task = self._task(request)
         return _json(make_receipt(self._gate.store, task.id, settings=self._gate.settings))
 
+    async def show_servers(self, request: Request) -> Response:
+        """Return how the MCP servers are whose tools the caller may call."""
+        return _json(self._gate.servers(self._caller(request)))
+
+    async def restart_server(self, request: Request) -> Response:
+        """End an MCP server, and start it anew."""
+        caller = self._caller(request)
+        if caller.task_id is not None:
+            msg = f"the key of task {caller.task_id!r} cannot restart servers; use the agent's key"
+            raise Denied(msg, reason=Reason(code="task_key", fix="use the agent's key"))
+        name: str = request.path_params["name"]
+        state = await self._gate.restart_server(caller, name)
+        if state is None:
+            msg = f"this key's agent {caller.agent!r} may call no tool of an MCP server {name!r}"
+            raise Unknown(msg, reason=Reason(code="unknown_server", fix="callgate mcp list"))
+        return _json(state)
+
     def _caller(self, request: Request) -> Caller:
         return self._gate.authenticate(key_of(request.headers.get))
 
@@ -94,6 +111,8 @@ def routes(gate: Gate) -> list[Route]:
         Route("/api/tasks", api.create_task, methods=["POST"]),
         Route("/api/tasks/{task_id:path}/end", api.end_task, methods=["POST"]),
         Route("/api/tasks/{task_id:path}", api.show_receipt, methods=["GET"]),
+        Route("/api/mcp", api.show_servers, methods=["GET"]),
+        Route("/api/mcp/{name}/restart", api.restart_server, methods=["POST"]),
     ]
 
 

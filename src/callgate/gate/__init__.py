@@ -26,6 +26,7 @@ from callgate.gate.pins import Pins
 from callgate.gate.providers import MakeProvider as MakeProvider
 from callgate.gate.providers import http_provider as http_provider
 from callgate.gate.roads import road_of
+from callgate.gate.servers import ServerState, restart_server, server_states
 from callgate.gate.tools import ToolRoad
 from callgate.gate.toolsets import Opened, Toolsets
 from callgate.keys import PREFIX, digest, new_key
@@ -237,6 +238,28 @@ class Gate:
             return rights(self.settings, kind, agent=caller.agent, task_type=None)
         tasks = Identify(settings=self.settings, store=self.store).narrowing(task)
         return rights(self.settings, kind, agent=task.agent, task_type=task.type, tasks=tasks)
+
+    def servers(self, caller: Caller, /) -> Sequence[ServerState]:
+        """Return how the MCP servers are whose tools a caller may call."""
+        return [
+            state
+            for state in server_states(self._setup.catalog.opened)
+            if self._may_use(caller, state.name)
+        ]
+
+    async def restart_server(self, caller: Caller, name: str, /) -> ServerState | None:
+        """End an MCP server and start it anew; None where it has no tool that the caller may call."""
+        if not self._may_use(caller, name):
+            return None
+        return await restart_server(self._setup.catalog.toolsets, name)
+
+    def _may_use(self, caller: Caller, toolset: str) -> bool:
+        """Tell whether a caller may call a tool of a toolset, one that has told none yet included."""
+        given = self._rights("tools", caller)
+        if given is None:
+            return False
+        names = (tool.name for tool in self._setup.catalog if tool.toolset == toolset)
+        return any(allow(given, name) for name in (f"{toolset}.*", *names))
 
     async def create_task(
         self,

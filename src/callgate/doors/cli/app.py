@@ -27,6 +27,7 @@ HOMES: Final[Mapping[str, str]] = {
     "route": "route",
     "keys": "keys",
     "tools": "tools",
+    "mcp": "mcp",
     "reload": "reload",
     "config": "start",
     "sim": "sim",

@@ -15,6 +15,7 @@ from callgate.doors.cli.access import Access, Ended, Wanted, Work
 from callgate.doors.cli.screen import complain
 from callgate.doors.cli.settings import referenced_variables, settings_of
 from callgate.errors import CallgateError, Misconfigured
+from callgate.gate.servers import ServerState
 from callgate.observe.receipt import Receipt
 
 ANSWER_SECONDS: Final = 10.0
@@ -61,6 +62,16 @@ async def work_at_named_gate(
     return Ended(exit_status=status, receipt=receipt)
 
 
+def named_gate(environ: Mapping[str, str]) -> NamedGate:
+    """Return the gate at ``CALLGATE_URL``, asked with the agent's key of ``CALLGATE_KEY``.
+
+    Raises:
+        Misconfigured: One of both is not set.
+    """
+    url = environ.get("CALLGATE_URL", "")
+    return NamedGate(url.rstrip("/"), _agent_key(url, environ))
+
+
 class NamedGate:
     """The control API of a gate, as an agent may use it."""
 
@@ -93,6 +104,15 @@ class NamedGate:
         path = f"/api/tasks/{quote(task_id, safe='')}"
         await self._ask("POST", f"{path}/end", {}, type=dict)
         return await self._ask("GET", path, None, type=Receipt)
+
+    async def servers(self) -> list[ServerState]:
+        """Return how the MCP servers are whose tools the agent may call."""
+        return await self._ask("GET", "/api/mcp", None, type=list[ServerState])
+
+    async def restart_server(self, name: str) -> ServerState:
+        """End a server and start it anew; return how it is then."""
+        path = f"/api/mcp/{quote(name, safe='')}/restart"
+        return await self._ask("POST", path, {}, type=ServerState)
 
     async def _ask(
         self, method: str, path: str, page: Mapping[str, object] | None, *, type: type[Page]

@@ -46,5 +46,7 @@ def referenced_variables(settings: Settings) -> frozenset[str]:
     references = [key for provider in settings.providers.values() for key in provider.keys]
     references += [agent.key for agent in settings.agents.values()]
     references += [tool.key for tool in settings.tools.values()]
+    references += [platform.key for platform in settings.platforms.values()]
+    references += [each for server in settings.mcp.values() for each in server.references]
     named = [reference for reference in references if reference and reference.startswith("env:")]
     return frozenset(reference.removeprefix("env:") for reference in named)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import re
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from callgate.call import Tool, ToolResult
 from callgate.clock import Clock
-from callgate.config.mcp_policies import McpPolicy
+from callgate.config.mcp_policies import REFERENCE, McpPolicy
 from callgate.errors import Misconfigured
 from callgate.redact import Secret
 from callgate.tools import Invocation, Pinning
@@ -22,9 +21,6 @@ from callgate.tools.mcp.effects import effect_of
 if TYPE_CHECKING:
     from callgate.tools.mcp.connection import Given
     from callgate.tools.mcp.supervisor import State, Supervisor
-
-REFERENCE: Final = re.compile(r"(?:env|file):")
-"""How a value begins that is not itself, but says where a secret is."""
 
 DRAIN_SECONDS: Final = 30.0
 """How long calls may go on whose server the settings no longer have."""
