@@ -62,3 +62,25 @@ def test_no_message_shows_what_may_be_a_key() -> None:
 def test_a_tool_of_a_platform_may_be_told_more_about() -> None:
     tools = read(USUAL + '[tools."patch.google-search"]\neffect = "read"').tools
     assert tools["patch.google-search"].effect == "read"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    ['[tools."patch.gogle-search"]\neffect = "read"', '[agents.a]\ntools = ["patch.gogle-search"]'],
+)
+def test_a_tool_that_its_platform_does_not_name_is_a_mistake(lines: str) -> None:
+    problem = problem_of(USUAL + lines)
+    assert (problem.nearest, problem.found) == ("patch.google-search", "'patch.gogle-search'")
+
+
+def test_patterns_and_tools_that_are_named_are_none() -> None:
+    agents = (
+        '[agents.a]\ntools = ["patch.*", "patch.google-search", "patch.deep.research", "other"]'
+    )
+    assert read(USUAL + agents).agents["a"].tools[0] == "patch.*"
+
+
+def test_a_platform_and_a_server_may_not_share_a_name() -> None:
+    problem = problem_of(USUAL + '[mcp.patch]\ncommand = "mcp-server-time"')
+    assert (problem.key, problem.line) == ("platforms.patch", 2)
+    assert "the name of [mcp.patch] too" in problem.found
