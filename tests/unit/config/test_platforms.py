@@ -54,6 +54,12 @@ def test_a_mistake_names_its_line_and_what_is_allowed(
     assert words in f"{problem.allowed} {problem.nearest}"
 
 
+@pytest.mark.parametrize("url", ["http://example.com", "https://me:pw@host", "https://host?key=1"])
+def test_a_key_goes_nowhere_in_the_clear(url: str) -> None:
+    problem = problem_of(f'{USUAL}base_url = "{url}"')
+    assert (problem.key, url in repr(problem)) == ("platforms.patch.base_url", False)
+
+
 def test_no_message_shows_what_may_be_a_key() -> None:
     wrong = USUAL.replace("env:AGENTPATCH_API_KEY", "ap_very_secret")
     assert "ap_very_secret" not in repr(problem_of(wrong))

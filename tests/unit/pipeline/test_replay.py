@@ -93,16 +93,6 @@ async def test_the_next_call_of_the_same_kind_is_a_new_one(tmp_path: Path) -> No
         await asyncio.wait([calling])
 
 
-async def test_of_two_who_ask_again_at_once_one_gets_the_result(tmp_path: Path) -> None:
-    fresh = ToolResult(content=({"type": "text", "text": "fresh"},))
-    async with after_death(tmp_path, FOUND, fresh) as (road, toolset, following):
-        await following.look()
-        await following.settled()
-        both = await asyncio.gather(road.call("far.research"), road.call("far.research"))
-        assert sorted(each.text for each in both) == ["found", "fresh"]
-        assert len(toolset.called) == 1
-
-
 @pytest.mark.parametrize(("body", "task"), [(b'{"other":1}', "t1"), (None, "t2"), (None, None)])
 async def test_another_call_does_not_get_it(
     tmp_path: Path, body: bytes | None, task: str | None
