@@ -41,6 +41,7 @@ NARROWER = {
     "task_key": "A key of one task cannot do this.",
     "task_mismatch": "What the request says of its task differs from its key, or from the stored task.",
     "task_required": "`require_task` is set, and the request names no task.",
+    "tool_unavailable": "The settings name the tool, and whoever has it could not be asked what it takes and costs.",
     "unable": "Nobody who serves the model can do what the request asks for, as the settings say.",
     "unknown_agent": "The settings no longer name the key's agent.",
     "unknown_model": "There is no such model.",

@@ -5,18 +5,23 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from callgate.clock import SystemClock
+from callgate.store import CallRow
+from callgate.store.opening import open_store
 from callgate.store.sqlite import SqliteStore
 from callgate.testing.simulator import Simulator
 from callgate.testing.simulator.clock import SteppedClock
+from tests.contract.store.places import new_place
 
 pytestmark = pytest.mark.slow
 
@@ -30,9 +35,11 @@ RESEARCH = {
     "steps": [{"seconds": 60, "credits_used": 650, "output": {"found": 42}}],
 }
 SCRIPT = {"platform": {"accounts": {KEY: 1000}, "tools": [RESEARCH]}}
+FILE = "sqlite:gate.db"
+ROUNDS = 3
 SETTINGS = """
 [gate]
-store = "sqlite:gate.db"
+store = "{store}"
 [platforms.patch]
 profile = "agentpatch"
 base_url = "{url}"
@@ -46,21 +53,21 @@ tools = ["patch.*"]
 budget = "$1"
 """
 AGENT = """
-import asyncio, callgate
+import asyncio, sys, callgate
 async def main():
     async with callgate.open_gate("callgate.toml", agent="researcher") as gate:
-        async with gate.task(id="t1") as task:
+        async with gate.task(id=sys.argv[1]) as task:
             result = await task.tool("patch.research", topic="rivers")
             print(result.structured["found"], result.cost.nano)
 asyncio.run(main())
 """
 
 
-async def start_agent(folder: Path) -> Process:
+async def start_agent(folder: Path, task: str = "t1") -> Process:
     """Start an agent with a gate in its process."""
     environ = {**os.environ, "PATCH_KEY": KEY, "PYTHONPATH": ""}
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-c", AGENT, cwd=folder, env=environ, stdout=PIPE, stderr=PIPE
+        sys.executable, "-c", AGENT, task, cwd=folder, env=environ, stdout=PIPE, stderr=PIPE
     )
 
 
@@ -89,7 +96,7 @@ def everything_in(folder: Path) -> bytes:
 
 async def test_a_job_survives_a_kill_and_arrives_once_and_is_paid_once(tmp_path: Path) -> None:
     async with Simulator(SCRIPT, clock=(clock := SteppedClock())) as sim:
-        (tmp_path / "callgate.toml").write_text(SETTINGS.format(url=sim.url))
+        (tmp_path / "callgate.toml").write_text(SETTINGS.format(url=sim.url, store=FILE))
         killed = await start_agent(tmp_path)
         await until_asked(sim, "/api/jobs/", times=2)
         os.kill(killed.pid, signal.SIGKILL)
@@ -114,7 +121,7 @@ async def test_two_agents_on_the_last_credits_run_one_call(tmp_path: Path) -> No
     quick = {**RESEARCH, "steps": [{"output": {"found": 1}}]}
     script = {"platform": {"accounts": {KEY: 900}, "tools": [quick]}}
     async with Simulator(script) as sim:
-        (tmp_path / "callgate.toml").write_text(SETTINGS.format(url=sim.url))
+        (tmp_path / "callgate.toml").write_text(SETTINGS.format(url=sim.url, store=FILE))
         agents = [await start_agent(tmp_path) for _ in range(2)]
         ended = [await each.communicate() for each in agents]
         told = json.dumps([[part.decode() for part in each] for each in ended])
@@ -122,3 +129,70 @@ async def test_two_agents_on_the_last_credits_run_one_call(tmp_path: Path) -> No
         assert "top up the account at patch" in told
         assert sim.credits().balances == {KEY: 100}
         assert (await rows(tmp_path))[0] == sim.bill().total_nano_usd == 800 * CREDIT_NANO
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+async def test_whenever_a_gate_is_killed_no_result_and_no_money_is_lost(
+    tmp_path: Path, kind: str
+) -> None:
+    rng = random.Random(5)
+    with new_place(kind, tmp_path) as place:
+        store = FILE if kind == "sqlite" else place
+        async with Simulator(rich(ROUNDS), clock=(clock := SteppedClock())) as sim:
+            (tmp_path / "callgate.toml").write_text(SETTINGS.format(url=sim.url, store=store))
+            for n in range(ROUNDS):
+                await kill_in_the_middle(tmp_path, sim, f"t{n}", seconds=rng.uniform(0, 0.1))
+                assert await end_of(tmp_path, clock, f"t{n}") == "42"
+            await sim.wait_idle()
+            billed, posts = sim.bill().total_nano_usd, begun(sim)
+        rows = await calls_of(tmp_path / "gate.db" if kind == "sqlite" else place)
+    unknown = [attempt for row in rows for attempt in row.attempts if attempt.estimated]
+    # A gate that died before it had noted its job has left one that nobody can ask for: what it held
+    # is booked, as nobody knows better, and the platform has charged no more.
+    assert posts == ROUNDS + len(unknown)
+    assert sum(row.cost.nano for row in rows) == billed + len(unknown) * 150 * CREDIT_NANO
+
+
+def rich(rounds: int) -> dict[str, Any]:
+    """A platform that sells the tool often enough."""
+    return {"platform": {"accounts": {KEY: 1600 * rounds}, "tools": [RESEARCH]}}
+
+
+def begun(sim: Simulator) -> int:
+    """How many calls have reached the platform."""
+    return sum(each.method == "POST" for each in sim.requests)
+
+
+async def kill_in_the_middle(folder: Path, sim: Simulator, task: str, *, seconds: float) -> None:
+    """Start an agent, and kill it so long after its call has reached the platform."""
+    before = begun(sim)
+    agent = await start_agent(folder, task)
+    async with asyncio.timeout(30):
+        while begun(sim) == before:
+            await SystemClock().sleep(0.001)
+    await SystemClock().sleep(seconds)
+    os.kill(agent.pid, signal.SIGKILL)
+    await agent.communicate()
+
+
+async def end_of(folder: Path, clock: SteppedClock, task: str) -> str:
+    """Let the agent do its task again, while time goes on; return what it found."""
+    agent = await start_agent(folder, task)
+    ending = asyncio.create_task(agent.communicate())
+    async with asyncio.timeout(60):
+        while not ending.done():
+            await clock.advance(10)
+            await SystemClock().sleep(0.05)
+    out, err = await ending
+    assert agent.returncode == 0, err.decode()
+    return out.decode().split()[0]
+
+
+async def calls_of(place: Path | str) -> Sequence[CallRow]:
+    """Return every call of a store, whose ledger adds up."""
+    url = place if isinstance(place, str) else f"sqlite:{place}"
+    store = await open_store(url, clock=SystemClock(), gate=None)
+    assert store.verify() == []
+    rows = store.calls(limit=None)
+    await store.close()
+    return rows

@@ -90,6 +90,10 @@ def _read_base_url(value: object) -> str:
     return _text(BASE_URL)(value).rstrip("/")
 
 
+def _read_platform_url(value: object) -> str:
+    return _text(TOOL_URL)(value).rstrip("/")
+
+
 def _read_candidate(value: object) -> tuple[str, str]:
     text = _text(CANDIDATE)(value)
     provider, _, model = (text if ":" in text else text.replace("/", ":", 1)).partition(":")
@@ -267,6 +271,17 @@ ToolUrl = Annotated[
         _text(TOOL_URL),
         'a URL of https (of http on this machine), such as "https://host/refunds/{id}", without a user,'
         " a query and dots for steps; what goes into the query stands under parameters",
+        name="URL",
+        schema={"type": "string", "pattern": TOOL_URL},
+        # It may hold a password.
+        secret=True,
+    ),
+]
+PlatformUrl = Annotated[
+    str,
+    Kind(
+        _read_platform_url,
+        'a URL of https (of http on this machine), such as "https://host", without a user and a query',
         name="URL",
         schema={"type": "string", "pattern": TOOL_URL},
         # It may hold a password.

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from callgate.config.kinds import Amount, Duration, Reference, Size, SlugEntry, Url
+from callgate.config.kinds import Amount, Duration, PlatformUrl, Reference, Size, SlugEntry, Url
 from callgate.config.platform_policies import MAX_RESULT_BYTES, Pin, ProfileName
 from callgate.config.tables import Table
 
@@ -26,7 +26,7 @@ class PlatformTable(Table):
         description="What of its tools may be called: each as it was seen `first`, or only as somebody has"
         " `accepted` it. A lock file goes before both.",
     )
-    base_url: Url | None = Field(
+    base_url: PlatformUrl | None = Field(
         default=None, description="Where it is, if not where everybody finds it."
     )
     low_balance: Amount | None = Field(

@@ -10,9 +10,9 @@ from typing import Final
 from callgate.call import Tool
 from callgate.clock import Clock
 from callgate.config.tool_policies import ToolPolicy
-from callgate.errors import CallgateError
+from callgate.errors import CallgateError, Reason, Unknown
 from callgate.gate.pins import Held, Pins
-from callgate.tools import Toolset
+from callgate.tools import Lacking, Toolset
 
 LOOK_SECONDS: Final = 10.0
 """How long a change may go unseen where nobody calls; a look costs microseconds where there is none."""
@@ -56,6 +56,7 @@ class Catalog:
 
         Raises:
             ToolChanged: It is not what somebody has accepted.
+            Unknown: The settings name it, and whoever has it could not be asked for it.
             StoreDown: Nobody can say now what was accepted.
         """
         tool = self.now.get(name)
@@ -65,7 +66,15 @@ class Catalog:
             tool = self.now.get(name)
         if tool is None and name in self._held:
             raise self._held[name].refusal()
+        if tool is None and name in self.unavailable:
+            raise _unavailable(name)
         return tool
+
+    @property
+    def unavailable(self) -> Mapping[str, str]:
+        """Why tools that the settings name cannot be had now, by name."""
+        lacking = (each for each in self.toolsets.values() if isinstance(each, Lacking))
+        return {name: why for each in lacking for name, why in each.unavailable.items()}
 
     def look(self) -> None:
         """See what is listed now, also where nobody asks for it."""
@@ -94,6 +103,13 @@ class Catalog:
     def _as_set(self, tool: Tool) -> Tool:
         policy = self._policies.get(tool.name)
         return tool if policy is None else policy.applied_to(tool)
+
+
+def _unavailable(name: str) -> Unknown:
+    # Why is not an agent's business: it may name a file, or a key.
+    fix = "try again in a minute, or go on without it; the log of the gate says why"
+    msg = f"{name} cannot be called now, as nobody could be asked what it is; {fix}"
+    return Unknown(msg, reason=Reason(code="tool_unavailable", rule="tools", fix=fix))
 
 
 class CatalogWatch:

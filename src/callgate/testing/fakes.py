@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -105,6 +105,8 @@ class FakeToolset:
         """Set when the first call has reached them."""
         self.started = 0
         self.closed = 0
+        self.unavailable: Mapping[str, str] = {}
+        """Why some are not to be had."""
         self._tools = tools
         self._asked: asyncio.Future[ToolResult] | None = None
 

@@ -106,6 +106,16 @@ class Remote(Toolset, Protocol):
 
 
 @runtime_checkable
+class Lacking(Toolset, Protocol):
+    """A toolset whose settings name its tools, some of which cannot be had now."""
+
+    @property
+    def unavailable(self) -> Mapping[str, str]:
+        """Why, by name; for the operator, as it may tell where things are."""
+        ...
+
+
+@runtime_checkable
 class Follower(Toolset, Protocol):
     """A toolset whose far side goes on by itself with some calls, so that another gate may follow."""
 

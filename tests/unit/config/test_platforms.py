@@ -54,6 +54,12 @@ def test_a_mistake_names_its_line_and_what_is_allowed(
     assert words in f"{problem.allowed} {problem.nearest}"
 
 
+@pytest.mark.parametrize("url", ["http://example.com", "https://me:pw@host", "https://host?key=1"])
+def test_a_key_goes_nowhere_in_the_clear(url: str) -> None:
+    problem = problem_of(f'{USUAL}base_url = "{url}"')
+    assert (problem.key, url in repr(problem)) == ("platforms.patch.base_url", False)
+
+
 def test_no_message_shows_what_may_be_a_key() -> None:
     wrong = USUAL.replace("env:AGENTPATCH_API_KEY", "ap_very_secret")
     assert "ap_very_secret" not in repr(problem_of(wrong))
@@ -62,3 +68,25 @@ def test_no_message_shows_what_may_be_a_key() -> None:
 def test_a_tool_of_a_platform_may_be_told_more_about() -> None:
     tools = read(USUAL + '[tools."patch.google-search"]\neffect = "read"').tools
     assert tools["patch.google-search"].effect == "read"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    ['[tools."patch.gogle-search"]\neffect = "read"', '[agents.a]\ntools = ["patch.gogle-search"]'],
+)
+def test_a_tool_that_its_platform_does_not_name_is_a_mistake(lines: str) -> None:
+    problem = problem_of(USUAL + lines)
+    assert (problem.nearest, problem.found) == ("patch.google-search", "'patch.gogle-search'")
+
+
+def test_patterns_and_tools_that_are_named_are_none() -> None:
+    agents = (
+        '[agents.a]\ntools = ["patch.*", "patch.google-search", "patch.deep.research", "other"]'
+    )
+    assert read(USUAL + agents).agents["a"].tools[0] == "patch.*"
+
+
+def test_a_platform_and_a_server_may_not_share_a_name() -> None:
+    problem = problem_of(USUAL + '[mcp.patch]\ncommand = "mcp-server-time"')
+    assert (problem.key, problem.line) == ("platforms.patch", 2)
+    assert "the name of [mcp.patch] too" in problem.found

@@ -142,6 +142,18 @@ async def test_a_tool_that_is_not_there_is_told_with_the_nearest(tmp_path: Path)
         assert refused.value.reason.code == "unknown_tool"
 
 
+async def test_a_tool_that_cannot_be_had_now_is_told_so_and_not_why(tmp_path: Path) -> None:
+    toolset = FakeToolset(NOTE)
+    toolset.unavailable = {"far.notes": "the secret file /home/me/key can be read by others"}
+    async with open_road(tmp_path, toolsets=[toolset]) as road:
+        with pytest.raises(
+            Unknown, match="cannot be called now, as nobody could be asked"
+        ) as refused:
+            await road.call("far.notes")
+        assert refused.value.reason.code == "tool_unavailable"
+        assert "/home/me" not in f"{refused.value.message} {refused.value.reason}"
+
+
 async def test_only_some_of_many_tools_are_listed_in_a_refusal(tmp_path: Path) -> None:
     toolset = FakeToolset(*(made(name=f"far.{n:03}") for n in range(2_000)))
     async with open_road(tmp_path, toolsets=[toolset]) as road:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -13,6 +13,9 @@ from callgate.money import Money
 from callgate.redact import redact
 from callgate.tools.platform.profiles import Profile, Refund
 from callgate.tools.platform.reading import LONGEST_QUOTE, member, number_at, spent, text_at
+
+LONGEST_JOB_ID: Final = 200
+"""Characters; it is a row of the store and a part of an address."""
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -58,8 +61,10 @@ def outcome_of(page: Mapping[str, Any], profile: Profile, *, tool: str) -> ToolR
 
 def _job_id(page: Mapping[str, Any], profile: Profile, tool: str) -> str:
     job_id = text_at(page, profile.outcomes.job_id)
-    if job_id is None or profile.job_path is None:
-        msg = f"the answer for {tool} says that it goes on, and names no job"
+    if job_id is None or len(job_id) > LONGEST_JOB_ID or profile.job_path is None:
+        msg = (
+            f"the answer for {tool} says that it goes on, and names no job that could be asked for"
+        )
         raise _broken(msg, page, profile)
     return job_id
 

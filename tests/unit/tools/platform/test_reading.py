@@ -19,7 +19,7 @@ CENT = Money.dollars("0.01")
 @pytest.mark.parametrize(
     "body",
     [b"[1]", b'"text"', b"\xff", b"[" * 100_000, b"{}", b'{"status": {"a": 1}}', b'{"status":"odd"}',
-     b'{"status":"pending"}', b'{"status":"pending","job_id":7}'],
+     b'{"status":"pending"}', b'{"status":"pending","job_id":7}', b'{"status":"pending","job_id":"%b"}' % (b"j" * 201)],
 )  # fmt: skip
 def test_an_answer_that_nobody_understands_is_broken_and_may_be_paid(body: bytes) -> None:
     with pytest.raises(BrokenReply) as broken:
