@@ -76,7 +76,7 @@ ABANDON_CALLS = f"""
 # What an attempt is, and everything that tells where it is booked.
 ATTEMPT = """
     SELECT a.seq, a.state, a.reserved_nano, a.cost_nano, a.counted_tokens, a.raised_thousandths,
-        c.id, k.times, a.task_id, t.parent, a.sent_at, c.agent, c.task_type, c.user, a.provider, CASE WHEN c.kind = 'tool' THEN c.target END
+        c.id, k.times, EXISTS (SELECT 1 FROM windows), a.task_id, t.parent, a.sent_at, c.agent, c.task_type, c.user, a.provider, CASE WHEN c.kind = 'tool' THEN c.target END
     FROM attempts a JOIN calls c ON c.seq = a.call_seq JOIN tasks t ON t.id = a.task_id
     LEFT JOIN corrections k ON k.task_id = a.task_id AND k.target = c.target
 """
@@ -105,7 +105,7 @@ def settle(cursor: Cursor, settlement: Settlement) -> Overrun | None:
     if found is None:
         msg = f"attempt {settlement.attempt_id} was never admitted to this store"
         raise LookupError(msg)
-    seq, state, reserved, before, counted, raised, call_id, uncorrected, *places = found
+    seq, state, reserved, before, counted, raised, call_id, uncorrected, metered, *places = found
     if state == "running":
         before, held = 0, reserved or 0
     elif state == "unknown":
@@ -117,7 +117,7 @@ def settle(cursor: Cursor, settlement: Settlement) -> Overrun | None:
     estimated = cost is not None and (settlement.estimated or told is None)
     cursor.execute(SETTLE, (*_outcome(settlement, cost, estimated=estimated), seq))
     ended_at = micros(settlement.ended_at)
-    _book(cursor, places, spent=(cost or 0) - before, held=held, at=ended_at)
+    _book(cursor, places, metered=metered, spent=(cost or 0) - before, held=held, at=ended_at)
     if counted is not None:
         _count(cursor, places, settlement, counted)
     _correct(cursor, settlement, call_id, sent_at=places[2], uncorrected=uncorrected is not None)
@@ -137,10 +137,17 @@ def _estimate(reserved: int | None, least: Money | None) -> int | None:
     return reserved if reserved is None or least is None else max(reserved, least.nano)
 
 
-def _book(cursor: Cursor, places: Sequence[Any], *, spent: int, held: int, at: int) -> None:
-    """Add to what is spent and take off what is held, wherever an attempt is booked."""
+def _book(
+    cursor: Cursor, places: Sequence[Any], *, metered: bool, spent: int, held: int, at: int
+) -> None:
+    """Add to what is spent and take off what is held, wherever an attempt is booked.
+
+    Where no window was ever begun, nobody has a meter.
+    """
     task_id, parent, sent_at, agent, task_type, user, provider, tool = places
     lines.book(cursor, task_id, parent, spent=spent, held=held, at=at)
+    if not metered:
+        return
     scopes = scopes_of(agent=agent, task_type=task_type, user=user, provider=provider, tool=tool)
     meters.book(cursor, scopes, sent_at, spent=spent, held=held)
 
@@ -264,7 +271,8 @@ def abandon(cursor: Cursor, now: float) -> None:
     """
     ended_at, given_up = micros(now), micros(now - LONGEST_JOB_SECONDS)
     found = cursor.execute(FIND_ABANDONED, (given_up,)).fetchall()
-    for seq, _, reserved, _, _, _, _, _, *places in found:
+    for seq, _, reserved, _, _, _, _, _, metered, *places in found:
         cursor.execute(ABANDON_ATTEMPT, (ended_at, seq))
-        _book(cursor, places, spent=reserved or 0, held=reserved or 0, at=ended_at)
+        held = reserved or 0
+        _book(cursor, places, metered=metered, spent=held, held=held, at=ended_at)
     cursor.execute(ABANDON_CALLS, (ended_at, given_up))

@@ -34,4 +34,14 @@ def run_loop(work: Coroutine[object, object, Result]) -> Result:
     """Run ``work`` to its end on uvloop, which halves the cost of a socket in Python."""
     lift_file_limit()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(work)
+        return runner.run(_unregistered(work))
+
+
+async def _unregistered(work: Coroutine[object, object, Result]) -> Result:
+    """Do ``work`` without the loop's register of generators, ten of which serve a call.
+
+    It is a set of weak references, in Python, and is read as the loop ends, when whoever opened a
+    generator has closed it. One that is dropped before its end is still closed by the loop.
+    """
+    sys.set_asyncgen_hooks(firstiter=None)
+    return await work
