@@ -93,18 +93,6 @@ async def test_the_next_call_of_the_same_kind_is_a_new_one(tmp_path: Path) -> No
         await asyncio.wait([calling])
 
 
-async def test_of_two_who_ask_again_at_once_one_gets_the_result(tmp_path: Path) -> None:
-    async with after_death(tmp_path, FOUND) as (road, toolset, following):
-        await following.look()
-        await following.settled()
-        both = [asyncio.create_task(road.call("far.research")) for _ in range(2)]
-        await toolset.reached.wait()
-        (first_done,), (other,) = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-        assert (first_done.result().text, len(toolset.called)) == ("found", 1)
-        other.cancel()
-        await asyncio.wait([other])
-
-
 @pytest.mark.parametrize(("body", "task"), [(b'{"other":1}', "t1"), (None, "t2"), (None, None)])
 async def test_another_call_does_not_get_it(
     tmp_path: Path, body: bytes | None, task: str | None
