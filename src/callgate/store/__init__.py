@@ -43,6 +43,10 @@ from callgate.store.jobs import Jobs
 from callgate.store.jobs import Outlived as Outlived
 from callgate.store.limits import Limit
 from callgate.store.owners import GateIdentity as GateIdentity
+from callgate.store.pins import Definition as Definition
+from callgate.store.pins import Pinned as Pinned
+from callgate.store.pins import Pins
+from callgate.store.pins import Sight as Sight
 from callgate.store.priced import FirstPrice as FirstPrice
 from callgate.store.priced import NotedPrice as NotedPrice
 from callgate.store.priced import PastAttempt as PastAttempt
@@ -178,7 +182,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     revoked_at: float | None = None
 
 
-class Store(Watched, Priced, Blocks, Replies, Jobs, Balances, Protocol):
+class Store(Watched, Priced, Blocks, Replies, Jobs, Balances, Pins, Protocol):
     """Ledger, audit log, tasks, keys and alerts in one database."""
 
     @property

@@ -33,11 +33,13 @@ from callgate.store import (
     Outlived,
     Overrun,
     Performance,
+    Pinned,
     Probe,
     Raised,
     Refusal,
     Resent,
     Settlement,
+    Sight,
     Spending,
     TaskRow,
     alerts,
@@ -45,6 +47,7 @@ from callgate.store import (
     corrections,
     noted_jobs,
     overruns,
+    pinned_tools,
     rules,
     seen_balances,
     tasks,
@@ -146,6 +149,20 @@ class DatabaseStore:
     def balances(self) -> Sequence[Balance]:
         """Return what every account was last known to have, by name."""
         return self._reader.ask(seen_balances.read)
+
+    def see_tools(self, sight: Sight, /) -> Future[None]:
+        """Note what a toolset lists now, and accept of it what is to be accepted at first."""
+        return self._writer.submit(pinned_tools.see, sight)
+
+    def accept_tools(
+        self, toolset: str, digests: Mapping[str, str | None], accepted_at: float, /
+    ) -> Future[Sequence[str]]:
+        """Accept tools as they were seen last; return those that were accepted."""
+        return self._writer.submit(pinned_tools.accept, (toolset, digests, accepted_at))
+
+    def pins(self, toolset: str | None = None, /) -> Sequence[Pinned]:
+        """Return every tool of a toolset that was accepted or seen, by name; None for those of all."""
+        return self._reader.ask(partial(pinned_tools.read, toolset=toolset))
 
     def end_call(self, end: CallEnd, /) -> Future[None]:
         """Write the outcome of a call whose attempts are all settled."""

@@ -342,6 +342,20 @@ MIGRATIONS: Final[Sequence[Sequence[str]]] = (
         # What a task is narrowed to, as lists in JSON; NULL where it is not.
         "ALTER TABLE tasks ADD COLUMN models TEXT",
         "ALTER TABLE tasks ADD COLUMN tools TEXT",
+        # What a tool of others was when it was accepted, and what it was last.
+        """
+        CREATE TABLE pins (
+            toolset TEXT NOT NULL,
+            tool TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            digest TEXT NOT NULL,
+            definition TEXT NOT NULL,
+            effect TEXT NOT NULL,
+            cost_nano INTEGER,
+            since INTEGER NOT NULL,
+            PRIMARY KEY (toolset, tool, kind)
+        ) WITHOUT ROWID
+        """,
     ),
 )
 """The statements that lead from each version to the next; a file's version is how many it has."""

@@ -14,14 +14,15 @@ from callgate.store.calendar import Window
 
 AlertKind = Literal[
     "share", "run_out", "burn", "low_balance", "overrun", "breaker", "credential", "model", "missing",
-    "credit",
+    "credit", "tool",
 ]  # fmt: skip
 """``share``: of a budget, so much is spent; ``run_out``: it is soon; ``burn``: at this rate it is
 before its month ends; ``low_balance``: an account that is paid in advance has too little left;
 ``overrun``: a bill was above its reservation; the others: who is not asked
-for now, and why, as :data:`callgate.store.blocks.BlockKind` has it."""
+for now, and why, as :data:`callgate.store.blocks.BlockKind` has it; ``tool``: one is not what
+was accepted."""
 
-Severity = Literal["warning", "critical"]
+Severity = Literal["info", "warning", "critical"]
 
 Facts = Mapping[str, str | int | None]
 """What a sentence tells, for machines, in the names of every listing: ``spent_nano_usd``."""
