@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
+from callgate.store.pin_alerts import tell_first, tell_waiting
 from callgate.store.pins import Definition, Pinned, Sight
 from callgate.store.rows import MICROS, Row, maybe_money, micros
 from callgate.store.sql import Cursor
@@ -23,6 +24,8 @@ WRITE: Final = f"""
         since = CASE WHEN pins.digest = excluded.digest THEN pins.since ELSE excluded.since END
 """
 
+NAMES: Final = "SELECT tool FROM pins WHERE toolset = ? AND kind = ?"
+
 FORGET: Final = "DELETE FROM pins WHERE toolset = ? AND tool = ? AND kind = ?"
 
 Kind = Literal["accepted", "seen"]
@@ -30,21 +33,17 @@ Acceptance = tuple[str, Mapping[str, str | None], float]
 
 
 def see(cursor: Cursor, sight: Sight) -> None:
-    """Note what a toolset lists, and accept of it what is to be accepted at first."""
-    known = {each.tool: each for each in read(cursor, toolset=sight.toolset)}
-    listed = {each.tool for each in sight.definitions}
-    for tool in known.keys() - listed:
-        cursor.execute(FORGET, (sight.toolset, tool, "seen"))
-    accepted = {tool for tool, each in known.items() if each.accepted is not None}
-    for definition in sight.definitions:
-        _write(cursor, sight.toolset, "seen", sight.seen_at, definition)
-        is_first = definition.tool not in accepted
-        if sight.accepting == "each tool at first":
-            takes = is_first
-        else:
-            takes = sight.accepting == "the first list" and not accepted
-        if takes:
-            _write(cursor, sight.toolset, "accepted", sight.seen_at, definition)
+    """Note what a toolset lists, accept of it what is to be accepted at first, and tell of the rest."""
+    toolset, now = sight.toolset, sight.seen_at
+    if sight.locked is not None:
+        _set(cursor, toolset, "accepted", sight.locked, since=now)
+    _set(cursor, toolset, "seen", sight.definitions, since=now)
+    first = _first(sight, read(cursor, toolset=toolset))
+    for definition in first:
+        _write(cursor, toolset, "accepted", definition, since=now)
+    if first:
+        tell_first(cursor, toolset, [each.tool for each in first], now=now)
+    tell_waiting(cursor, read(cursor, toolset=toolset), now=now)
 
 
 def accept(cursor: Cursor, acceptance: Acceptance) -> list[str]:
@@ -58,8 +57,9 @@ def accept(cursor: Cursor, acceptance: Acceptance) -> list[str]:
         if each.seen is None:
             cursor.execute(FORGET, (toolset, each.tool, "accepted"))
         else:
-            _write(cursor, toolset, "accepted", accepted_at, each.seen)
+            _write(cursor, toolset, "accepted", each.seen, since=accepted_at)
         taken.append(each.tool)
+    tell_waiting(cursor, read(cursor, toolset=toolset), now=accepted_at)
     return taken
 
 
@@ -86,7 +86,30 @@ def read(cursor: Cursor, *, toolset: str | None) -> list[Pinned]:
     ]
 
 
-def _write(cursor: Cursor, toolset: str, kind: Kind, since: float, definition: Definition) -> None:
+def _first(sight: Sight, pins: Sequence[Pinned]) -> list[Definition]:
+    """Return what of a list is accepted because nothing of it was before."""
+    new = [each.seen for each in pins if each.accepted is None and each.seen is not None]
+    is_first_list = all(each.accepted is None for each in pins)
+    if sight.accepting == "nothing" or (sight.accepting == "the first list" and not is_first_list):
+        return []
+    return new
+
+
+def _set(
+    cursor: Cursor, toolset: str, kind: Kind, definitions: Sequence[Definition], *, since: float
+) -> None:
+    """Write all rows of a kind; others go."""
+    names = {each.tool for each in definitions}
+    for (tool,) in cursor.execute(NAMES, (toolset, kind)).fetchall():
+        if tool not in names:
+            cursor.execute(FORGET, (toolset, tool, kind))
+    for definition in definitions:
+        _write(cursor, toolset, kind, definition, since=since)
+
+
+def _write(
+    cursor: Cursor, toolset: str, kind: Kind, definition: Definition, *, since: float
+) -> None:
     cost = None if definition.cost is None else definition.cost.nano
     cursor.execute(
         WRITE,

@@ -35,7 +35,9 @@ class Sight(msgspec.Struct, frozen=True, kw_only=True):
 
     toolset: str
     definitions: Sequence[Definition]
-    accepting: Accepting
+    accepting: Accepting = "nothing"
+    locked: Sequence[Definition] | None = None
+    """What a lock file says is accepted, instead of all that was; None where there is no such file."""
     seen_at: float
     """Seconds since 1970."""
 

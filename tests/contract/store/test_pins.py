@@ -20,8 +20,15 @@ def sight(
     accepting: Accepting = "the first list",
     toolset: str = "git",
     at: float = NOW,
+    locked: tuple[Definition, ...] | None = None,
 ) -> Sight:
-    return Sight(toolset=toolset, definitions=definitions, accepting=accepting, seen_at=at)
+    return Sight(
+        toolset=toolset, definitions=definitions, accepting=accepting, locked=locked, seen_at=at
+    )
+
+
+def told(store: Store, *, only_open: bool = True) -> list[tuple[str, str]]:
+    return [(each.severity, each.scope) for each in store.alerts(only_open=only_open)]
 
 
 def states(store: Store, toolset: str | None = None) -> dict[str, str]:
@@ -97,3 +104,37 @@ async def test_what_has_changed_since_somebody_looked_is_not_accepted(
     await store.see_tools(sight(definition("log", "other")))
     assert await store.accept_tools("git", {"log": looked_at}, NOW) == []
     assert states(store) == {"git.log": "changed"}
+
+
+async def test_a_lock_says_what_is_accepted_and_nothing_else_does(store: Store) -> None:
+    await store.see_tools(sight(definition("log"), definition("add")))
+    locked = (definition("log", "other"), definition("push"))
+    await store.see_tools(sight(definition("log"), definition("add"), locked=locked))
+    assert states(store) == {"git.add": "new", "git.log": "changed", "git.push": "gone"}
+
+
+async def test_a_first_sight_is_told_once_and_needs_nobody(store: Store) -> None:
+    tools = [definition(f"tool{n:02}") for n in range(25)]
+    await store.see_tools(sight(*tools))
+    await store.see_tools(sight(*tools))
+    (alert,) = store.alerts()
+    assert (alert.severity, alert.scope, alert.resolved_at) == ("info", "toolset:git", NOW)
+    assert "tool00, tool01" in alert.message
+    assert "tool19 and 5 more" in alert.message
+
+
+async def test_what_waits_for_somebody_is_told_until_it_is_accepted(store: Store) -> None:
+    await store.see_tools(sight(definition("log")))
+    await store.see_tools(sight(definition("log", "other"), definition("push")))
+    assert told(store) == [("warning", "tool:git.push"), ("critical", "tool:git.log")]
+    assert "callgate tools accept git push" in store.alerts()[0].message
+    await store.accept_tools("git", {"log": "digest of other"}, NOW + 1)
+    assert told(store) == [("warning", "tool:git.push")]
+
+
+async def test_what_is_again_as_it_was_accepted_is_over(store: Store) -> None:
+    await store.see_tools(sight(definition("log")))
+    await store.see_tools(sight(definition("log", "other")))
+    await store.see_tools(sight(definition("log")))
+    assert told(store) == []
+    assert ("critical", "tool:git.log") in told(store, only_open=False)
