@@ -47,6 +47,7 @@ NARROWER = {
     "unknown_path": "There is nothing at this address.",
     "unknown_response": "This gate has not made the earlier response that is named, or not for this agent and user.",
     "tool_denied": "The settings do not let this agent call the tool, or its task is narrowed to others.",
+    "tool_new": "A server or a platform lists a tool that nobody has accepted, so it is not called.",
     "tool_timeout": "The tool had not answered when its time was over.",
     "unknown_tool": "There is no such tool now.",
     "unknown_task": "There is no such task.",

@@ -8,6 +8,7 @@
     │   │   └── InvalidArguments  the agent: the tool does not take these arguments (400)
     │   ├── Unauthenticated  the agent: no key, or one that is unknown, expired or revoked (401)
     │   ├── Denied           the operator: this agent may not do this (403)
+    │   ├── ToolChanged      the operator: a tool is not what was accepted (403)
     │   ├── Unknown          the agent: no such model, task or path (404)
     │   ├── OverBudget       the operator: the money is spent or held (402)
     │   ├── Unpriced         the operator: a budget holds, and the model has no price (402)
@@ -133,6 +134,13 @@ class Unauthenticated(Refused):
 
     code = "unauthenticated"
     status = 401
+
+
+class ToolChanged(Refused):
+    """A tool is not what somebody has accepted, so it is not called until somebody has looked."""
+
+    code = "tool_changed"
+    status = 403
 
 
 class Denied(Refused):

@@ -23,6 +23,7 @@ from callgate.errors import (
 )
 from callgate.money import Money
 from callgate.testing.fakes import FakeToolset, Silence, Steps
+from callgate.tools import Pinning
 from tests.doors.gatehouse import Gatehouse, open_gatehouse
 from tests.doors.test_one_road import alike
 
@@ -136,6 +137,16 @@ async def test_a_failure_says_what_kind_it_is(
         answered, _, page = await post(house, "note", {"text": "hi"})
         assert (answered, page["error"]["kind"]) == (status, kind)
         assert page["error"]["retryable"] is False
+
+
+async def test_a_tool_that_is_not_what_was_accepted_is_unavailable(tmp_path: Path) -> None:
+    called = FakeToolset(NOTE, pinning=Pinning(accepting="nothing"))
+    async with open_gatehouse(tmp_path, toolsets=[called]) as house:
+        status, headers, page = await post(house, "note", {"text": "hi"})
+        assert (status, page["error"]["kind"]) == (403, "tool_changed")
+        assert page["error"]["message"].startswith("note is unavailable now")
+        assert headers["x-should-retry"] == "false"
+        assert (house.rows[0].code, called.called) == ("tool_new", [])
 
 
 async def test_the_words_about_a_credential_are_not_for_agents(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from callgate.call import Effect
+from callgate.config.platform_policies import Pin
 from callgate.money import Money
 
 MAX_RESULT_BYTES: Final = 1_000_000
@@ -35,6 +36,7 @@ class McpPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Certificates to trust besides the usual ones."""
     trust: bool = False
     """Whether what it says about its own tools is believed."""
+    pin: Pin = "first"
     effect: Effect | None = None
     """What its tools do to the world, where nothing else says so; None: the worst."""
     is_idempotent: bool = False

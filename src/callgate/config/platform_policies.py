@@ -12,6 +12,9 @@ from callgate.money import Money
 ProfileName = Literal["agentpatch", "agentpmt"]
 """The platforms whose ways are known."""
 
+Pin = Literal["first", "accepted"]
+"""What of the tools of others may be called: what was seen first, or only what somebody accepted."""
+
 MAX_RESULT_BYTES: Final = 1_000_000
 
 
@@ -26,6 +29,7 @@ class PlatformPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """A secret reference."""
     tools: tuple[str, ...]
     """``slug``, or ``owner/slug`` where the owner is not the platform itself."""
+    pin: Pin = "first"
     low_balance: Money | None = None
     """Somebody is told once less than this is left."""
     timeout_seconds: float | None = None

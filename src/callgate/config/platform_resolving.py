@@ -21,6 +21,7 @@ def platform_policy(name: str, table: PlatformTable, path: Path) -> PlatformPoli
         profile=table.profile,
         base_url=table.base_url,
         key=table.key,
+        pin=table.pin,
         tools=tuple(table.tools),
         low_balance=table.low_balance,
         timeout_seconds=table.timeout,

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from callgate.config.kinds import Amount, Duration, Reference, Size, SlugEntry, Url
-from callgate.config.platform_policies import MAX_RESULT_BYTES, ProfileName
+from callgate.config.platform_policies import MAX_RESULT_BYTES, Pin, ProfileName
 from callgate.config.tables import Table
 
 
@@ -20,6 +20,11 @@ class PlatformTable(Table):
         description="Which of its tools are used, each as `slug`, or as `owner/slug` where somebody else"
         " than the platform offers it. What each takes and costs is looked up at the start, and then"
         " every `refresh`."
+    )
+    pin: Pin = Field(
+        default="first",
+        description="What of its tools may be called: each as it was seen `first`, or only as somebody has"
+        " `accepted` it. A lock file goes before both.",
     )
     base_url: Url | None = Field(
         default=None, description="Where it is, if not where everybody finds it."

@@ -29,6 +29,7 @@ from callgate.errors import (
     Refused,
     TimedOut,
     ToolBug,
+    ToolChanged,
     Transient,
     Unknown,
     Unpriced,
@@ -54,12 +55,14 @@ KINDS: Final[Mapping[type[CallgateError], str]] = {
     Denied: "denied",
     BrokenReply: "bad_output",
     ToolBug: "tool_bug",
+    ToolChanged: "tool_changed",
 }
 """By error: what kind it is to an agent. One that is not in it is the nearest above it that is."""
 
 NEUTRAL: Final[Mapping[str, str]] = {
     "auth": "{tool} cannot be used now: its operator must renew its credentials. Choose another way, or say so.",
     "tool_bug": "{tool} is broken and its operator has been told. Choose another way, or say so.",
+    "tool_changed": "{tool} is unavailable now, and its operator has been told. Choose another way, or say so.",
     "internal": "The gate made a mistake of its own; its operator can look for {call} in its log.",
 }
 """By kind: what is said in the place of a message that would tell more than an agent needs."""
@@ -76,6 +79,7 @@ HINTS: Final[Mapping[str, str]] = {
     "denied": "Calling again does not help. Choose another way.",
     "bad_output": "What it answered cannot be used. Ask for less, or choose another way.",
     "tool_bug": "Calling again does not help.",
+    "tool_changed": "Calling again does not help.",
     "refused": "Do what the message says.",
     "failed": "Choose another way.",
     "internal": "Calling again does not help.",

@@ -16,11 +16,13 @@ from callgate.call import Caller, Claims, Reply, Tool, ToolReply, new_id
 from callgate.clock import Clock, SystemClock
 from callgate.config.policies import ProviderPolicy, Settings
 from callgate.errors import Misconfigured, Reason, Unauthenticated
-from callgate.gate.catalog import Catalog
+from callgate.gate.catalog import Catalog, CatalogWatch
 from callgate.gate.following import Following
+from callgate.gate.lock import lock_beside
 from callgate.gate.models import ModelRoad, prices_of
 from callgate.gate.models import explaining as explaining
 from callgate.gate.parts import Parts
+from callgate.gate.pins import Pins
 from callgate.gate.providers import MakeProvider as MakeProvider
 from callgate.gate.providers import http_provider as http_provider
 from callgate.gate.roads import road_of
@@ -301,6 +303,7 @@ class Gate:
             watch,
             CreditWatch(self.store, self.clock, lambda: accounts_of(self.settings)),
             Following(self.store, self.clock, self._followers),
+            CatalogWatch(self.clock, lambda: self._setup.catalog),
         )
         beside = [asyncio.create_task(each.go_on()) for each in going]
         try:
@@ -424,7 +427,8 @@ class Gate:
             settings=settings, secrets=secrets, parts=parts, functions=self._functions
         ).open({} if old is None else old.toolsets)
         named = (each for opened in toolsets.values() for each in opened.toolsets)
-        catalog = Catalog([*self._toolsets, *named], settings.tools)
+        pins = Pins(store=parts.store, clock=parts.clock, lock=lock_beside(settings))
+        catalog = Catalog([*self._toolsets, *named], settings.tools, pins)
         tools = ToolRoad(settings=settings, parts=parts, catalog=catalog)
         return Setup(
             settings=settings,

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
+from typing import Final
 
 from callgate.call import Tool
+from callgate.clock import Clock
 from callgate.config.tool_policies import ToolPolicy
+from callgate.errors import CallgateError
+from callgate.gate.pins import Held, Pins
 from callgate.tools import Toolset
+
+LOOK_SECONDS: Final = 10.0
+"""How long a change may go unseen where nobody calls; a look costs microseconds where there is none."""
+
+log = logging.getLogger("callgate")
 
 
 class Catalog:
@@ -16,13 +26,19 @@ class Catalog:
     Args:
         toolsets: Where they come from; of two tools of one name the first is it.
         policies: What the settings say about tools, by name: they have the last word.
+        pins: What was accepted of tools that others define.
     """
 
-    def __init__(self, toolsets: Sequence[Toolset], policies: Mapping[str, ToolPolicy]) -> None:
+    def __init__(
+        self, toolsets: Sequence[Toolset], policies: Mapping[str, ToolPolicy], pins: Pins
+    ) -> None:
         self.toolsets: Mapping[str, Toolset] = {each.name: each for each in toolsets}
         self._policies = policies
         self._seen: dict[str, Sequence[Tool]] = {}
         self._tools: dict[str, Tool] = {}
+        self._pins = pins
+        self._held: dict[str, Held] = {}
+        pins.on_noted = self._forget
 
     @property
     def opened(self) -> Sequence[Toolset]:
@@ -30,24 +46,75 @@ class Catalog:
         return tuple(self.toolsets.values())
 
     def __iter__(self) -> Iterator[Tool]:
-        """Give every tool that is there now, by toolset."""
+        """Give every tool that can be called now, by toolset."""
+        if self._held:
+            self._forget()
         return iter(self.now.values())
 
     def find(self, name: str, /) -> Tool | None:
-        """Return the tool of that name; None where there is none now."""
-        return self.now.get(name)
+        """Return the tool of that name; None where there is none now.
+
+        Raises:
+            ToolChanged: It is not what somebody has accepted.
+            StoreDown: Nobody can say now what was accepted.
+        """
+        tool = self.now.get(name)
+        if tool is None and name in self._held:
+            # Somebody may have accepted it meanwhile, in another process.
+            self._forget()
+            tool = self.now.get(name)
+        if tool is None and name in self._held:
+            raise self._held[name].refusal()
+        return tool
+
+    def look(self) -> None:
+        """See what is listed now, also where nobody asks for it."""
+        if self._pins.is_behind or self._held:
+            self._forget()
+        _ = self.now
+
+    def _forget(self) -> None:
+        self._seen = {}
 
     @property
     def now(self) -> Mapping[str, Tool]:
         """All tools by name: the same mapping until a toolset says something else."""
         listed = {name: toolset.tools() for name, toolset in self.toolsets.items()}
         if any(listed[name] is not self._seen.get(name) for name in listed):
-            self._seen = listed
-            self._tools = {}
+            held: dict[str, Held] = {}
+            tools: dict[str, Tool] = {}
+            for name, toolset in self.toolsets.items():
+                held |= self._pins.held(toolset, listed[name])
             for tool in chain.from_iterable(listed.values()):
-                self._tools.setdefault(tool.name, self._as_set(tool))
+                if tool.name not in held:
+                    tools.setdefault(tool.name, self._as_set(tool))
+            self._seen, self._held = listed, held
+            if tools != self._tools:
+                self._tools = tools
         return self._tools
 
     def _as_set(self, tool: Tool) -> Tool:
         policy = self._policies.get(tool.name)
         return tool if policy is None else policy.applied_to(tool)
+
+
+class CatalogWatch:
+    """Sees now and then what others list, so that a change is told before somebody calls.
+
+    Args:
+        clock: What waits between two looks.
+        catalog: Returns what to look at; asked at every look, as settings change.
+    """
+
+    def __init__(self, clock: Clock, catalog: Callable[[], Catalog]) -> None:
+        self._clock = clock
+        self._catalog = catalog
+
+    async def go_on(self) -> None:
+        """Look again and again."""
+        while True:
+            try:
+                self._catalog().look()
+            except CallgateError as error:
+                log.warning("tools could not be looked at: %s", error)
+            await self._clock.sleep(LOOK_SECONDS)

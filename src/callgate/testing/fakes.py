@@ -11,7 +11,7 @@ import msgspec
 from callgate.call import Meter, Reply, Tool, ToolResult, Usage
 from callgate.money import Money
 from callgate.providers import Outgoing
-from callgate.tools import Invocation
+from callgate.tools import Invocation, Pinning
 
 ANSWER = b'{"choices":[{"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}]}'
 
@@ -91,8 +91,12 @@ class FakeToolset:
     """Tools that play one script, line by line: an exception is raised, a result is returned."""
 
     def __init__(
-        self, *tools: Tool, script: Sequence[ToolResult | Steps | Silence | BaseException] = ()
+        self,
+        *tools: Tool,
+        script: Sequence[ToolResult | Steps | Silence | BaseException] = (),
+        pinning: Pinning | None = None,
     ) -> None:
+        self.pinning = pinning
         self.name = tools[0].toolset
         self.script = list(script)
         self.called: list[Invocation] = []

@@ -14,6 +14,7 @@ import msgspec
 
 from callgate.call import Ask, Progress, Tool, ToolResult
 from callgate.redact import Secret
+from callgate.store.pins import Accepting
 
 
 class Invocation(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,12 +41,25 @@ class Invocation(msgspec.Struct, frozen=True, kw_only=True):
     the id is durable, and not before does a toolset ask. Only a :class:`Follower` has jobs."""
 
 
+class Pinning(msgspec.Struct, frozen=True, kw_only=True):
+    """How the tools of others are held to what somebody has accepted of them."""
+
+    accepting: Accepting
+    surroundings: Mapping[str, str] = {}
+    """What their source was given by us and may repeat in what it says of them, by name."""
+
+
 class Toolset(Protocol):
     """A place that tools come from."""
 
     @property
     def name(self) -> str:
         """What the settings call it."""
+        ...
+
+    @property
+    def pinning(self) -> Pinning | None:
+        """How its tools are held to what was accepted; None where they are the settings' own."""
         ...
 
     def start(self) -> None:

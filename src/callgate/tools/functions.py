@@ -250,6 +250,7 @@ class Functions:
     """The toolset of a process's own functions."""
 
     name = TOOLSET
+    pinning = None
 
     def __init__(self, *functions: Function) -> None:
         self._functions = {function.tool.name: function for function in functions}

@@ -16,25 +16,32 @@ JULY = datetime(2026, 7, 1, tzinfo=UTC)
 
 
 @pytest.fixture
-def no_zones() -> Iterator[None]:
+def no_zones(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Make this a machine without a list of time zones."""
+    for name in {"tzdata", "tzdata.zoneinfo", *filter(of_package, sys.modules)}:
+        monkeypatch.setitem(sys.modules, name, None)
     zoneinfo.reset_tzpath(to=())
     zoneinfo.ZoneInfo.clear_cache()
     yield
     zoneinfo.reset_tzpath()
 
 
+def of_package(module: str) -> bool:
+    return module.startswith("tzdata.")
+
+
 @pytest.fixture
-def zones_of_pip(no_zones: None, tmp_path: Path) -> Iterator[None]:
+def zones_of_pip(no_zones: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Make this a machine whose only time zones are those of a package from PyPI."""
     package = tmp_path / "tzdata" / "zoneinfo"
     (package / "Europe").mkdir(parents=True)
     for folder in (package.parent, package):
         (folder / "__init__.py").touch()
-    sys.path.insert(0, str(tmp_path))
+    for name in {"tzdata", *filter(of_package, sys.modules)}:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.syspath_prepend(tmp_path)
     yield no_zones
-    sys.path.remove(str(tmp_path))
-    for name in ("tzdata", "tzdata.zoneinfo"):
+    for name in {"tzdata", "tzdata.zoneinfo"}:
         sys.modules.pop(name, None)
 
 

@@ -39,6 +39,7 @@ class HttpTools:
     """
 
     name = TOOLSET
+    pinning = None
 
     def __init__(self, policies: Iterable[ToolPolicy]) -> None:
         self._policies = {policy.name: policy for policy in policies}

@@ -10,6 +10,8 @@ from typing import Any, Final, cast
 
 import msgspec
 
+from callgate.tools.definitions import canonical
+
 NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 """Names that are taken as they are.
 
@@ -58,15 +60,6 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
     """When it was told, in seconds of the clock's monotonic time."""
     ttl_seconds: float
     """How long it holds."""
-
-
-def canonical(value: object) -> bytes:
-    """Return the one form of a JSON value in which the same value always has the same bytes.
-
-    Names of an object are sorted, and nothing stands between the tokens, as RFC 8785 has it; a
-    number is written as it was told, ``1`` or ``1.0``.
-    """
-    return msgspec.json.encode(value, order="sorted")
 
 
 def listing(

@@ -15,7 +15,7 @@ from callgate.clock import Clock
 from callgate.config.mcp_policies import McpPolicy
 from callgate.errors import Misconfigured
 from callgate.redact import Secret
-from callgate.tools import Invocation
+from callgate.tools import Invocation, Pinning
 from callgate.tools.mcp.definitions import Definition, Listing
 from callgate.tools.mcp.effects import effect_of
 
@@ -76,6 +76,16 @@ class McpToolset:
     def name(self) -> str:
         """What the settings call it."""
         return self._policy.name
+
+    @property
+    def pinning(self) -> Pinning:
+        """Which tools there are is its own choice, so what it lists first is taken as a whole."""
+        policy = self._policy
+        given = {name: value for name, value in policy.env.items() if not REFERENCE.match(value)}
+        return Pinning(
+            accepting="the first list" if policy.pin == "first" else "nothing",
+            surroundings={**given, "folder": str(policy.cwd or self._folder)},
+        )
 
     @property
     def listing(self) -> Listing | None:

@@ -18,7 +18,7 @@ from callgate.clock import Clock
 from callgate.config.platform_policies import PlatformPolicy
 from callgate.redact import Secret
 from callgate.store.balances import Balance
-from callgate.tools import Invocation
+from callgate.tools import Invocation, Pinning
 from callgate.tools.platform.definitions import Slug
 from callgate.tools.platform.desk import Desk
 from callgate.tools.platform.jobs import Jobs
@@ -75,6 +75,12 @@ class CreditPlatform:
     def name(self) -> str:
         """What the settings call it."""
         return self._policy.name
+
+    @property
+    def pinning(self) -> Pinning:
+        """The settings name each of its tools, so each is taken as it is seen first."""
+        is_first = self._policy.pin == "first"
+        return Pinning(accepting="each tool at first" if is_first else "nothing")
 
     def tools(self) -> Sequence[Tool]:
         """Return those of its tools whose definition is known."""

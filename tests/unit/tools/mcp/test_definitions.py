@@ -8,7 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callgate.tools.mcp.definitions import Listing, canonical, listing
+from callgate.tools.definitions import canonical
+from callgate.tools.mcp.definitions import Listing, listing
 
 OBJECT: dict[str, Any] = {"type": "object"}
 
