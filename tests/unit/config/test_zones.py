@@ -41,7 +41,7 @@ def zones_of_pip(no_zones: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.syspath_prepend(tmp_path)
     yield no_zones
-    for name in {"tzdata", "tzdata.zoneinfo"}:
+    for name in ("tzdata", "tzdata.zoneinfo"):
         sys.modules.pop(name, None)
 
 
