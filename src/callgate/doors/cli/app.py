@@ -19,6 +19,8 @@ HOMES: Final[Mapping[str, str]] = {
     "cost": "cost",
     "budget": "budget",
     "limits": "limits",
+    "access": "access",
+    "tools": "tools",
     "alerts": "alerts",
     "credit": "credit",
     "prices": "prices",
