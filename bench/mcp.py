@@ -63,6 +63,7 @@ class Instant:
     """A toolset that answers at once."""
 
     name = "bench"
+    pinning = None
 
     def start(self) -> None:
         """Nothing goes on beside the calls."""

@@ -155,6 +155,7 @@ class Conformance:
     """The toolset; one of its tools changes it."""
 
     name = "conformance"
+    pinning = None
 
     def __init__(self) -> None:
         self._tools = tuple(map(_tool, ANSWERS))
