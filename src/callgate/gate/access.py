@@ -56,6 +56,7 @@ def access(
     for agent in agents:
         found += asking.models(agent, agents)
         found += (asking.tool(agent, offered) for offered in tools)
+        found += asking.unknown(agent, agents, tools)
     return found
 
 
@@ -82,11 +83,23 @@ class _Asking(msgspec.Struct, frozen=True):
         found = msgspec.structs.replace(
             found, offered=offered, conditions=tuple(self._conditions(agent, offered.name))
         )
-        if found.is_allowed and offered.is_held and offered.pinned is not None:
-            what = "was never accepted" if offered.state == "new" else "is not what was accepted"
-            fix = f"callgate tools accept {offered.pinned.toolset} {offered.pinned.tool}"
-            return msgspec.structs.replace(found, is_allowed=False, why=f"it {what}", fix=fix)
-        return found
+        why, pinned = offered.hindrance, offered.pinned
+        if not found.is_allowed or why is None or pinned is None:
+            return found
+        fix = f"callgate tools diff {pinned.toolset} shows it"
+        return msgspec.structs.replace(found, is_allowed=False, why=why, fix=fix)
+
+    def unknown(
+        self, agent: str, agents: Sequence[str], tools: Sequence[Offered]
+    ) -> Iterator[Access]:
+        """Yield the names of tools that cover none that is known, of any of some agents."""
+        named = {name for each in agents for name in self.settings.agents[each].tools}
+        given = rights(self.settings, "tools", agent=agent, task_type=self.task_type)
+        for name in sorted(named):
+            if not any(fnmatchcase(tool.name, name) for tool in tools):
+                found = self._named(agent, "tool", name, given)
+                told = f"{found.why}; no such tool has been seen yet"
+                yield msgspec.structs.replace(found, why=told) if found.is_allowed else found
 
     def _route(self, agent: str, name: str, given: Sequence[Right]) -> Access:
         candidates = self.settings.models[name].use

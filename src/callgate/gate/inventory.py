@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, Literal
 
 import msgspec
 
@@ -16,6 +16,14 @@ from callgate.tools.direct import direct_toolsets
 
 State = Literal["ours", "accepted", "changed", "new", "gone"]
 """``ours``: the settings themselves say what it is; the others as :attr:`callgate.store.Pinned.state`."""
+
+
+HINDRANCES: Final[Mapping[State, str]] = {
+    "changed": "it is not what was accepted",
+    "new": "it was never accepted",
+    "gone": "it is not listed any more",
+}
+"""By state: why a tool is not called."""
 
 
 class Offered(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,9 +41,9 @@ class Offered(msgspec.Struct, frozen=True, kw_only=True):
     """What was accepted of it, where it is defined by others."""
 
     @property
-    def is_held(self) -> bool:
-        """Whether it is not called until somebody has accepted it."""
-        return self.state in {"changed", "new"}
+    def hindrance(self) -> str | None:
+        """Why nobody may call it now; None where that hangs on who asks."""
+        return HINDRANCES.get(self.state)
 
 
 def inventory(settings: Settings, pins: Sequence[Pinned]) -> Sequence[Offered]:

@@ -53,7 +53,8 @@ def _parts(definition: Definition | None) -> dict[str, list[str]]:
     if definition is None:
         return {}
     page: dict[str, Any] = msgspec.json.decode(definition.text)
-    return {part: _lines(value) for part, value in page.items() if value is not None}
+    # Its name stands above.
+    return {part: _lines(page[part]) for part in page if part != "name" and page[part] is not None}
 
 
 def _lines(value: Any) -> list[str]:

@@ -145,7 +145,9 @@ async def _accept(toolset: str, names: Sequence[str], config: Path | None) -> No
         digests = {each.tool: None if each.seen is None else each.seen.digest for each in chosen}
         taken = await store.accept_tools(toolset, digests, SystemClock().now())
     for each in chosen:
-        done = "is accepted" if each.tool in taken else "has changed again, and is not accepted"
+        done = "is forgotten" if each.seen is None else "is accepted"
+        if each.tool not in taken:
+            done = "has changed again, and is not accepted"
         tell(f"callgate: {escape(each.name)} {done}")
     if not chosen:
         tell(f"callgate: nothing of {escape(toolset)} waits for anybody")
@@ -178,7 +180,7 @@ def _callers(settings: Settings, found: Sequence[Offered]) -> dict[str, list[str
     """Return the agents that may call each tool; those with conditions with a mark."""
     callers: dict[str, list[str]] = {each.name: [] for each in found}
     for each in access(settings, sorted(settings.agents), found, task_type=None):
-        if each.kind == "tool" and each.is_allowed:
+        if each.offered is not None and each.is_allowed:
             callers[each.name].append(each.agent + (" (if)" if each.conditions else ""))
     return callers
 
