@@ -15,6 +15,7 @@ from callgate.config.kinds import (
     Variable,
 )
 from callgate.config.mcp_policies import MAX_RESULT_BYTES
+from callgate.config.platform_policies import Pin
 from callgate.config.tables import Table
 
 
@@ -51,6 +52,11 @@ class McpTable(Table):
     )
     ca_file: str | None = Field(
         default=None, description="Certificates to trust besides the usual ones."
+    )
+    pin: Pin = Field(
+        default="first",
+        description="What of its tools may be called: its `first` list as it was, or only what somebody has"
+        " `accepted`. A lock file goes before both.",
     )
     trust: bool = Field(
         default=False,

@@ -27,6 +27,7 @@ def mcp_policy(name: str, table: McpTable, path: Path) -> McpPolicy:
         key=table.key,
         headers=table.headers,
         ca_file=None if table.ca_file is None else path.parent / table.ca_file,
+        pin=table.pin,
         trust=table.trust,
         effect=table.effect,
         is_idempotent=table.idempotent,

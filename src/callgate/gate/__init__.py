@@ -181,6 +181,11 @@ class Gate:
         return self._setup.settings
 
     @property
+    def toolsets(self) -> Sequence[Toolset]:
+        """The toolsets that are open now."""
+        return self._setup.catalog.opened
+
+    @property
     def strangers(self) -> int:
         """How many callers were turned away because nobody knows them."""
         return self._strangers

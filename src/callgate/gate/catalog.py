@@ -78,7 +78,7 @@ class Catalog:
 
     def look(self) -> None:
         """See what is listed now, also where nobody asks for it."""
-        if self._pins.is_behind:
+        if self._pins.is_behind or self._held:
             self._forget()
         _ = self.now
 
@@ -97,7 +97,9 @@ class Catalog:
             for tool in chain.from_iterable(listed.values()):
                 if tool.name not in held:
                     tools.setdefault(tool.name, self._as_set(tool))
-            self._seen, self._tools, self._held = listed, tools, held
+            self._seen, self._held = listed, held
+            if tools != self._tools:
+                self._tools = tools
         return self._tools
 
     def _as_set(self, tool: Tool) -> Tool:

@@ -44,7 +44,7 @@ class Lock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def definitions(self, toolset: str) -> Sequence[Definition]:
         """Return what is accepted of a toolset."""
         locked = self.toolsets.get(toolset)
-        return () if locked is None else _definitions(locked)
+        return () if locked is None else _definitions(toolset, locked)
 
 
 def lock_of(lists: Mapping[str, Mapping[str, str]]) -> Lock:
@@ -84,7 +84,7 @@ def read_lock(path: Path) -> Lock | None:
     if lock.version != VERSION:
         raise _unusable(path, f"it is of version {lock.version}, and this Callgate knows {VERSION}")
     for name, locked in lock.toolsets.items():
-        if locked.digest != digest_of_all(_definitions(locked)):
+        if locked.digest != digest_of_all(_definitions(name, locked)):
             raise _unusable(path, f"the digest of {name} is not that of its tools")
         for tool, each in locked.tools.items():
             if each.digest != digest_of(canonical(each.definition).decode()):
@@ -102,10 +102,11 @@ def _locked(tools: Mapping[str, str]) -> LockedToolset:
     )
 
 
-def _definitions(locked: LockedToolset) -> Sequence[Definition]:
+def _definitions(toolset: str, locked: LockedToolset) -> Sequence[Definition]:
     return [
         Definition(
             tool=name,
+            name=f"{toolset}.{name}",
             text=canonical(each.definition).decode(),
             digest=each.digest,
             effect="destructive",
@@ -116,5 +117,5 @@ def _definitions(locked: LockedToolset) -> Sequence[Definition]:
 
 
 def _unusable(path: Path, why: str) -> Misconfigured:
-    fix = "callgate tools lock writes it anew, to be looked at before it is committed"
+    fix = "restore it, or delete it and let callgate tools lock write it anew"
     return Misconfigured(f"{path} cannot be used: {why}; {fix}")

@@ -54,9 +54,9 @@ def _of_tool(pinned: Pinned, *, now: float) -> Alert:
         fingerprint=_fingerprint(pinned),
         kind="tool",
         severity="critical" if pinned.state == "changed" else "warning",
-        scope=f"tool:{toolset}.{tool}",
+        scope=f"tool:{pinned.name}",
         rule=None,
-        message=f"{toolset}.{tool} {what}, and is not called until somebody has looked: callgate tools"
+        message=f"{pinned.name} {what}, and is not called until somebody has looked: callgate tools"
         f" diff {toolset} shows it, callgate tools accept {toolset} {tool} takes it",
         facts={
             "toolset": toolset,

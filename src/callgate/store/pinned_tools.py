@@ -10,7 +10,7 @@ from callgate.store.pins import Definition, Pinned, Sight
 from callgate.store.rows import MICROS, Row, maybe_money, micros
 from callgate.store.sql import Cursor
 
-COLUMNS: Final = "tool, digest, definition, effect, cost_nano"
+COLUMNS: Final = "tool, name, digest, definition, effect, cost_nano"
 
 READ: Final = f"SELECT toolset, kind, since, {COLUMNS} FROM pins ORDER BY toolset, tool, kind"
 READ_ONE: Final = f"""
@@ -18,8 +18,8 @@ READ_ONE: Final = f"""
 """
 
 WRITE: Final = f"""
-    INSERT INTO pins (toolset, kind, since, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT (toolset, tool, kind) DO UPDATE SET definition = excluded.definition,
+    INSERT INTO pins (toolset, kind, since, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (toolset, tool, kind) DO UPDATE SET name = excluded.name, definition = excluded.definition,
         digest = excluded.digest, effect = excluded.effect, cost_nano = excluded.cost_nano,
         since = CASE WHEN pins.digest = excluded.digest THEN pins.since ELSE excluded.since END
 """
@@ -113,11 +113,13 @@ def _write(
     cost = None if definition.cost is None else definition.cost.nano
     cursor.execute(
         WRITE,
-        (toolset, kind, micros(since), definition.tool, definition.digest, definition.text,
+        (toolset, kind, micros(since), definition.tool, definition.name, definition.digest, definition.text,
          definition.effect, cost),
     )  # fmt: skip
 
 
 def _definition_of(row: Row | list[Any]) -> Definition:
-    tool, digest, text, effect, cost = row
-    return Definition(tool=tool, digest=digest, text=text, effect=effect, cost=maybe_money(cost))
+    tool, name, digest, text, effect, cost = row
+    return Definition(
+        tool=tool, name=name, digest=digest, text=text, effect=effect, cost=maybe_money(cost)
+    )

@@ -21,6 +21,8 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
 
     tool: str
     """What it is called where it comes from."""
+    name: str
+    """What agents call it."""
     text: str
     """All that a model reads of it, as JSON in its canonical form."""
     digest: str
@@ -54,6 +56,12 @@ class Pinned(msgspec.Struct, frozen=True, kw_only=True):
     accepted_at: float | None
     seen_at: float | None
     """Since when it is as it was seen last."""
+
+    @property
+    def name(self) -> str:
+        """What agents call it."""
+        one = self.seen or self.accepted
+        return f"{self.toolset}.{self.tool}" if one is None else one.name
 
     @property
     def state(self) -> Literal["accepted", "changed", "new", "gone"]:

@@ -348,6 +348,7 @@ MIGRATIONS: Final[Sequence[Sequence[str]]] = (
             toolset TEXT NOT NULL,
             tool TEXT NOT NULL,
             kind TEXT NOT NULL,
+            name TEXT NOT NULL,
             digest TEXT NOT NULL,
             definition TEXT NOT NULL,
             effect TEXT NOT NULL,

@@ -52,6 +52,7 @@ def definition_of(tool: Tool, surroundings: Mapping[str, str]) -> Definition:
     }).decode()  # fmt: skip
     return Definition(
         tool=tool.remote_name,
+        name=tool.name,
         text=text,
         digest=digest_of(lasting(text, surroundings)),
         effect=tool.effect,

@@ -12,7 +12,9 @@ from tests.contract.store.making import NOW
 
 def definition(tool: str = "log", text: str = "{}", **changes: str) -> Definition:
     digest = changes.get("digest", f"digest of {text}")
-    return Definition(tool=tool, text=text, digest=digest, effect="write", cost=Money(5))
+    return Definition(
+        tool=tool, name=f"git.{tool}", text=text, digest=digest, effect="write", cost=Money(5)
+    )
 
 
 def sight(

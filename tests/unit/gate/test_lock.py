@@ -57,7 +57,7 @@ def test_a_tool_that_was_taken_out_by_hand_is_found(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_what_is_no_lock_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(
-        Misconfigured, match=r"cannot be used: .*callgate tools lock writes it anew"
+        Misconfigured, match=r"cannot be used: .*let callgate tools lock write it anew"
     ):
         read_lock(file_of(tmp_path, text))
 

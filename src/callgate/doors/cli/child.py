@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Final
 from urllib.parse import urlsplit
 
-from callgate.doors.cli.access import Access
+from callgate.doors.cli.running import Entry
 from callgate.doors.cli.screen import complain
 
 NOT_EXECUTABLE: Final = 126
@@ -44,11 +44,11 @@ KEYBOARD: Final = frozenset({"SIGINT", "SIGQUIT"})
 """Signals of the keyboard: a terminal sends them to the program too."""
 
 
-def child_environment(environ: Mapping[str, str], access: Access) -> dict[str, str]:
+def child_environment(environ: Mapping[str, str], entry: Entry) -> dict[str, str]:
     """Return the program's environment: the usual variables point at the gate, real keys are gone."""
-    hidden = access.hidden | TAKEN_OUT
+    hidden = entry.hidden | TAKEN_OUT
     kept = {name: value for name, value in environ.items() if name not in hidden}
-    url, key = access.url, access.key
+    url, key = entry.url, entry.key
     return {
         **kept,
         **_past_proxies(kept, urlsplit(url).hostname or ""),

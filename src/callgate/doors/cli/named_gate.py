@@ -11,7 +11,7 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
-from callgate.doors.cli.access import Access, Ended, Wanted, Work
+from callgate.doors.cli.running import Ended, Entry, Wanted, Work
 from callgate.doors.cli.screen import complain
 from callgate.doors.cli.settings import referenced_variables, settings_of
 from callgate.errors import CallgateError, Misconfigured
@@ -52,8 +52,8 @@ async def work_at_named_gate(
     gate = NamedGate(url.rstrip("/"), _agent_key(url, environ))
     hidden = referenced_variables(settings_of(wanted.config, environ))
     task = await gate.make_task(wanted)
-    access = Access(url=gate.url, key=task.key, hidden=hidden)
-    status = await work(access)
+    entry = Entry(url=gate.url, key=task.key, hidden=hidden)
+    status = await work(entry)
     try:
         receipt = await gate.end_task(task.id)
     except CallgateError as error:

@@ -13,8 +13,8 @@ from rich.markup import escape
 from callgate.call import Caller, Claims
 from callgate.config.policies import Settings
 from callgate.doors.app import http_app
-from callgate.doors.cli.access import Access, Ended, Wanted, Work
 from callgate.doors.cli.draining import drain
+from callgate.doors.cli.running import Ended, Entry, Wanted, Work
 from callgate.doors.cli.screen import complain, tell
 from callgate.doors.cli.settings import describe, referenced_variables, settings_of
 from callgate.doors.server import Server
@@ -51,8 +51,8 @@ async def work_at_own_gate(wanted: Wanted, environ: Mapping[str, str], work: Wor
                 task = await _make_task(gate, caller, wanted)
                 key = await gate.create_task_key(task)
                 _introduce(settings, task, wanted)
-                access = Access(url=server.url, key=key, hidden=referenced_variables(settings))
-                status = await work(access)
+                entry = Entry(url=server.url, key=key, hidden=referenced_variables(settings))
+                status = await work(entry)
             finally:
                 await _stop(server, settings.gate.drain_seconds)
         return Ended(exit_status=status, receipt=await _end(gate, task))

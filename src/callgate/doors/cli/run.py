@@ -11,13 +11,13 @@ import typer
 from typer.core import TyperCommand
 
 from callgate.config import environment
-from callgate.doors.cli.access import Access, Ended, Wanted
 from callgate.doors.cli.amounts import duration, money
 from callgate.doors.cli.child import child_environment, run_child
 from callgate.doors.cli.loop import run_loop
 from callgate.doors.cli.named_gate import work_at_named_gate
 from callgate.doors.cli.own_gate import work_at_own_gate
 from callgate.doors.cli.receipt import write_json, write_text
+from callgate.doors.cli.running import Ended, Entry, Wanted
 from callgate.doors.cli.screen import complain
 from callgate.doors.cli.settings import ConfigOption
 from callgate.errors import CallgateError, Misconfigured
@@ -124,8 +124,8 @@ def run(
 
 
 async def _run(command: list[str], wanted: Wanted, environ: Mapping[str, str]) -> Ended:
-    async def work(access: Access) -> int:
-        return await run_child(command, child_environment(environ, access))
+    async def work(entry: Entry) -> int:
+        return await run_child(command, child_environment(environ, entry))
 
     url = environ.get("CALLGATE_URL")
     if url:
