@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from callgate.errors import Misconfigured
+from callgate.store.action_tables import ACTION_TABLES
 from callgate.store.file import unusable
 from callgate.store.replies import IS_KEPT
 
@@ -343,6 +344,7 @@ MIGRATIONS: Final[Sequence[Sequence[str]]] = (
         "ALTER TABLE tasks ADD COLUMN models TEXT",
         "ALTER TABLE tasks ADD COLUMN tools TEXT",
     ),
+    ACTION_TABLES,
 )
 """The statements that lead from each version to the next; a file's version is how many it has."""
 

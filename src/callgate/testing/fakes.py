@@ -79,12 +79,14 @@ class FakeProvider:
         self.closed += 1
 
 
+ToolLine = ToolResult | Silence | BaseException | asyncio.Future[ToolResult]
+"""One line of a tool's script; a future is waited for."""
+
+
 class FakeToolset:
     """Tools that play one script, line by line: an exception is raised, a result is returned."""
 
-    def __init__(
-        self, *tools: Tool, script: Sequence[ToolResult | Silence | BaseException] = ()
-    ) -> None:
+    def __init__(self, *tools: Tool, script: Sequence[ToolLine] = ()) -> None:
         self.name = tools[0].toolset
         self.script = list(script)
         self.called: list[Invocation] = []
@@ -120,7 +122,7 @@ class FakeToolset:
         if isinstance(line, Silence):
             never: asyncio.Future[ToolResult] = asyncio.get_running_loop().create_future()
             return await never
-        return line
+        return line if isinstance(line, ToolResult) else await line
 
     async def close(self) -> None:
         """Count the closings."""

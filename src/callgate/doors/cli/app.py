@@ -24,6 +24,7 @@ HOMES: Final[Mapping[str, str]] = {
     "prices": "prices",
     "ledger": "ledger",
     "breakers": "breakers",
+    "effects": "effects",
     "route": "route",
     "keys": "keys",
     "reload": "reload",
