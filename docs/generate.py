@@ -23,6 +23,7 @@ NARROWER = {
     "client_timeout": "The client would have given up before the reply began.",
     "condition_not_met": "A condition of the settings (`when`) is not true of this call, or nobody can say; `limit` is the condition, `used` what was found.",
     "duplicate_key": "A key stands twice in the request, so that nobody knows which holds.",
+    "gone_on": "An effect that was looked up has gone on since.",
     "id_length": "The id of a task, a user or a parent is too long, or empty.",
     "internal": "A mistake of the gate's own; its log has the call.",
     "kept_elsewhere": "The earlier response that is named is kept by another provider.",

@@ -173,6 +173,8 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     """What it is asked with, of the arguments of what is to be done."""
     done: str
     """What of its answer is true if it has been done."""
+    certain_after_seconds: float = 300.0
+    """How long after it was sent the far side may still be at it, so that a no proves nothing."""
 
 
 class Tool(msgspec.Struct, frozen=True, kw_only=True):

@@ -77,3 +77,52 @@ async def test_who_says_it_is_the_user_of_the_machine_if_nobody_is_named(acted: 
 async def test_an_effect_that_is_not_there_is_told(acted: Shell) -> None:
     done = await acted.run("effects", "resolve", "act_none", "done")
     assert (done.status, "there is no effect 'act_none'" in done.err) == (2, True)
+
+
+async def test_a_tool_that_knows_is_asked_as_the_settings_say(acted: Shell) -> None:
+    (effect,) = (await acted.run("effects", "--open", "--json")).page
+    done = await acted.run("effects", "check", effect["id"])
+    assert done.status == 2
+    assert 'set check under [tools."note"]' in done.err
+    assert "there is no effect" in (await acted.run("effects", "check", "act_none")).err
+
+
+LOOKED_UP = """\
+[gate]
+store = "sqlite:callgate.db"
+[agents.worker]
+tools = ["note", "find"]
+[tools.note]
+python = "notes:note"
+timeout = "0.1s"
+check = { tool = "find", arguments = "{text: text}", done = "@ == `true`" }
+[tools.find]
+python = "notes:find"
+"""
+
+NOTES = '''\
+import asyncio
+from callgate import tool
+
+@tool(effect="write")
+async def note(text: str) -> str:
+    """Note something."""
+    await asyncio.sleep(60)
+    return text
+
+@tool(effect="read")
+def find(text: str) -> bool:
+    """Find a note."""
+    return text == "kept"
+'''
+
+
+@pytest.mark.parametrize(("text", "said"), [("kept", "finds it"), ("lost", "certain from 20")])
+async def test_what_it_says_is_gone_by(shell: Shell, text: str, said: str) -> None:
+    shell.write("notes.py", NOTES)
+    path = shell.write("callgate.toml", LOOKED_UP)
+    async with open_gate(path) as gate, gate.task() as task:
+        await note(task, text)
+    (effect, *_) = (await shell.run("effects", "--json")).page
+    done = await shell.run("effects", "check", effect["id"])
+    assert (done.status, said in done.err) == (0, True), done.err

@@ -114,6 +114,9 @@ class BankTools:
             msg = "the bank has not answered in time"
             raise TimedOut(msg, billed=True) from None
 
+    def start(self) -> None:
+        """Do nothing: it is known what tools there are."""
+
     async def close(self) -> None:
         """Do nothing: each call has its own connection."""
 

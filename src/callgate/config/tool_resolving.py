@@ -49,7 +49,12 @@ def tool_policy(name: str, table: ToolTable, path: Path) -> ToolPolicy:
 
 
 def _check(table: CheckTable) -> Check:
-    return Check(tool=table.tool, arguments=table.arguments, done=table.done)
+    return Check(
+        tool=table.tool,
+        arguments=table.arguments,
+        done=table.done,
+        certain_after_seconds=table.certain_after,
+    )
 
 
 def place_of(name: str, *, url: str, method: Method) -> Place:

@@ -132,6 +132,11 @@ class CheckTable(Table):
         description="What of its answer is true if it was done, in JMESPath, such as"
         " `status == 'succeeded'` or `items[0]`; nothing, `false` and empty lists and texts are not."
     )
+    certain_after: Duration = Field(
+        default=300.0,
+        description="How long after it was sent the far side may still be at it: a no before that"
+        " proves nothing, a yes always does.",
+    )
 
 
 class ToolTable(LimitsTable):

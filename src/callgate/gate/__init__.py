@@ -18,6 +18,7 @@ from callgate.config.policies import ProviderPolicy, Settings
 from callgate.errors import Misconfigured, Reason, Unauthenticated
 from callgate.gate.catalog import Catalog
 from callgate.gate.following import Following
+from callgate.gate.look_ups import LookUps
 from callgate.gate.models import ModelRoad, prices_of
 from callgate.gate.models import explaining as explaining
 from callgate.gate.parts import Parts
@@ -278,7 +279,8 @@ class Gate:
     async def watching(self) -> AsyncGenerator[None]:
         """Look at budgets and accounts now and then as long as this is open, and raise alerts.
 
-        What dead gates have left to be asked for is followed to its end meanwhile.
+        What dead gates have left to be asked for is followed to its end meanwhile, and what nobody
+        knows of tools is looked up.
 
         It is closed when all calls are settled, so that the last look sees what they cost.
         """
@@ -287,6 +289,7 @@ class Gate:
             watch,
             CreditWatch(self.store, self.clock, lambda: accounts_of(self.settings)),
             Following(self.store, self.clock, self._followers),
+            self.look_ups,
         )
         beside = [asyncio.create_task(each.go_on()) for each in going]
         try:
@@ -296,6 +299,11 @@ class Gate:
                 each.cancel()
             await asyncio.wait(beside)
             await watch.end()
+
+    @property
+    def look_ups(self) -> LookUps:
+        """Who finds out what tools have done where nobody knows."""
+        return LookUps(self.store, self.clock, self.tool_road)
 
     def _followers(self) -> Mapping[str, Follower]:
         """Return the toolsets that can go on with what another gate has begun."""

@@ -48,15 +48,15 @@ FIND_OF_CALL: Final = "SELECT n FROM actions WHERE digest = ? AND call_id = ?"
 # The key stays as long as it may have reached the tool with just these arguments.
 BEGIN: Final = """
     INSERT INTO actions (digest, n, id, scope, tool, task_id, agent, "user", exact, arguments,
-        lookup, idempotency_key, state, call_id, attempt_id, attempts, since, alerted)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'running', ?, ?, 1, ?, 0)
+        lookup, idempotency_key, state, call_id, attempt_id, attempts, since, sent_at, alerted)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'running', ?, ?, 1, ?, ?, 0)
     ON CONFLICT (digest, n) DO UPDATE SET
         task_id = excluded.task_id, agent = excluded.agent, "user" = excluded."user",
         arguments = excluded.arguments, lookup = excluded.lookup, state = 'running',
         idempotency_key = CASE WHEN actions.exact = excluded.exact
             THEN actions.idempotency_key ELSE excluded.idempotency_key END,
         exact = excluded.exact, call_id = excluded.call_id, attempt_id = excluded.attempt_id,
-        attempts = actions.attempts + 1, ended_at = NULL, decided_by = NULL, note = NULL,
+        attempts = actions.attempts + 1, sent_at = excluded.sent_at, ended_at = NULL, decided_by = NULL, note = NULL,
         since = CASE WHEN actions.state = 'not_done' THEN excluded.since ELSE actions.since END
     RETURNING idempotency_key
 """
@@ -88,14 +88,16 @@ DECIDE: Final = """
     WHERE id = ? AND state <> 'running'
 """
 
+DECIDE_ON: Final = f"{DECIDE} AND state = 'unknown' AND attempt_id = ?"
+
 FORGET: Final = """
     UPDATE actions SET arguments = NULL, result = NULL, lookup = NULL
     WHERE arguments IS NOT NULL AND ended_at < ?
 """
 
 COLUMNS: Final = """
-    id, scope, n, tool, task_id, agent, "user", arguments, state, call_id, attempts, since, ended_at,
-    decided_by, note, lookup
+    id, scope, n, tool, task_id, agent, "user", arguments, state, call_id, attempt_id, attempts, since,
+    sent_at, ended_at, decided_by, note, lookup
 """
 
 READ: Final = f"SELECT {COLUMNS} FROM actions WHERE id = ?"
@@ -168,7 +170,7 @@ def begin(cursor: Cursor, intent: Intent, planned: Planned, n: int) -> str:
         BEGIN,
         (planned.digest, n, planned.id, planned.scope, planned.tool, task.id, task.agent, task.user,
          planned.exact, planned.arguments, _text_of(planned.check), planned.idempotency_key,
-         intent.call_id, intent.attempt_id, micros(intent.sent_at)),
+         intent.call_id, intent.attempt_id, micros(intent.sent_at), micros(intent.sent_at)),
     ).fetchone()  # fmt: skip
     return str(key)
 
@@ -207,9 +209,12 @@ def decide(cursor: Cursor, decision: Decision) -> Action:
         Unknown: There is none of that id.
         StillRunning: It is being done just now.
     """
-    id = decision.action_id
+    id, attempt_id = decision.action_id, decision.attempt_id
     given = (decision.state, micros(decision.at), decision.by, decision.note, id)
-    cursor.execute(DECIDE, given)
+    if attempt_id is None:
+        cursor.execute(DECIDE, given)
+    elif not cursor.execute(DECIDE_ON, (*given, attempt_id)).rowcount:
+        raise _gone_on(id)
     action = find(cursor, action_id=id)
     if action is None:
         msg = f"there is no effect {id!r} in this store; callgate effects lists them"
@@ -331,6 +336,14 @@ def _running(tool: str, since: int) -> StillRunning:
     )
 
 
+def _gone_on(action_id: str) -> StillRunning:
+    fix = "look again: callgate effects"
+    msg = f"effect {action_id} has gone on, or was decided, since it was looked up; {fix}"
+    return StillRunning(
+        msg, retry_after_seconds=LOOK_AGAIN_SECONDS, reason=Reason(code="gone_on", fix=fix)
+    )
+
+
 def _reason(code: str, planned: Planned, *, fix: str) -> Reason:
     return Reason(code=code, rule=f"tools.{planned.tool}.once", scope=planned.scope, fix=fix)
 
@@ -366,11 +379,12 @@ def _text_of(check: LookUp | None) -> str | None:
 
 
 def _action_of(row: Row) -> Action:
-    *known, since, ended_at, decided_by, note, lookup = row
-    id, scope, n, tool, task_id, agent, user, arguments, state, call_id, attempts = known
+    *known, attempt_id, attempts, since, sent_at, ended_at, decided_by, note, lookup = row
+    id, scope, n, tool, task_id, agent, user, arguments, state, call_id = known
     return Action(
         id=id, scope=scope, n=n, tool=tool, task_id=task_id, agent=agent, user=user,
-        arguments=arguments, state=state, call_id=call_id, attempts=attempts, since=since / MICROS,
+        arguments=arguments, state=state, call_id=call_id, attempt_id=attempt_id,
+        attempts=attempts, since=since / MICROS, sent_at=sent_at / MICROS,
         ended_at=instant(ended_at), decided_by=decided_by, note=note,
         check=None if lookup is None else msgspec.json.decode(lookup, type=LookUp),
     )  # fmt: skip

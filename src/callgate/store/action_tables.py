@@ -28,6 +28,7 @@ ACTION_TABLES: Final = (
         attempt_id TEXT NOT NULL UNIQUE,
         attempts INTEGER NOT NULL,
         since INTEGER NOT NULL,
+        sent_at INTEGER NOT NULL,
         ended_at INTEGER,
         decided_by TEXT,
         note TEXT,

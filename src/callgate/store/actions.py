@@ -29,6 +29,8 @@ class LookUp(msgspec.Struct, frozen=True, kw_only=True):
     arguments: Mapping[str, Any]
     done: str
     """What of its answer is true if it has, in JMESPath."""
+    certain_after_seconds: float = 300.0
+    """How long after it was sent a no proves nothing."""
 
 
 class Planned(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +85,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """Who says it: a person, or the tool that was asked."""
     at: float
     note: str = ""
+    attempt_id: str | None = None
+    """The attempt that it is about; None: whichever was the last. Another one since is not decided on."""
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,9 +105,13 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     state: ActionState
     call_id: str
     """The last call that tried it."""
+    attempt_id: str
+    """The last attempt."""
     attempts: int
     since: float
     """When it was first sent, or again after it surely had not happened; seconds since 1970."""
+    sent_at: float
+    """When the last attempt was made."""
     ended_at: float | None
     """When it was known what became of it."""
     decided_by: str | None

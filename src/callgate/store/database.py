@@ -239,8 +239,9 @@ class DatabaseStore:
         self, *, limit: int | None = 50, only_open: bool = False, task_id: str | None = None
     ) -> Sequence[Action]:
         """Return actions: those that are unknown first, the newest of each first."""
+        # Of one moment: else one that is settled meanwhile is listed twice.
         return self._reader.ask(
-            partial(acted.listed, limit=limit, only_open=only_open, task_id=task_id)
+            partial(acted.listed, limit=limit, only_open=only_open, task_id=task_id), at_once=True
         )
 
     def find_action(self, action_id: str, /) -> Action | None:

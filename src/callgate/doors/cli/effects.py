@@ -12,10 +12,13 @@ import typer
 from rich.markup import escape
 
 from callgate.clock import rfc3339
+from callgate.config import environment
 from callgate.doors.cli.books import open_books
 from callgate.doors.cli.loop import run_loop
 from callgate.doors.cli.screen import Column, moment, print_json, print_table, tell
 from callgate.doors.cli.settings import ConfigOption, JsonOption
+from callgate.errors import Misconfigured, Unknown
+from callgate.gate import Gate
 from callgate.store import Action, ActionState, Decision
 
 COLUMNS: Final = (
@@ -56,6 +59,7 @@ def add_to(app: typer.Typer) -> None:
     )
     group.callback()(listing)
     group.command("resolve")(resolve)
+    group.command("check")(check)
     app.add_typer(group, name="effects")
 
 
@@ -87,6 +91,32 @@ def resolve(
 ) -> None:
     """Say whether a tool has done what nobody knew; the next call of it goes by that."""
     run_loop(_resolve(effect, outcome, note, by or _user(), config))
+
+
+def check(effect: Effect, config: ConfigOption = None) -> None:
+    """Ask the tool that knows whether it was done, as the settings say, and go by its answer."""
+    run_loop(_check(effect, config))
+
+
+async def _check(effect: str, config: ConfigOption) -> None:
+    environ = environment()
+    async with open_books(config) as (settings, store):
+        action = store.find_action(effect)
+    if action is None:
+        msg = f"there is no effect {effect!r} in this store; callgate effects lists them"
+        raise Unknown(msg)
+    if action.check is None:
+        fix = f'set check under [tools."{action.tool}"] in callgate.toml, for calls from then on'
+        msg = f"nothing says how to find out whether {action.tool} has done it; {fix}"
+        raise Misconfigured(msg)
+    gate = await Gate.open(settings, environ=environ)
+    try:
+        finding = await gate.look_ups.find_out(action, action.check)
+    finally:
+        await gate.close()
+    tell(
+        f"callgate: {escape(finding.told)}; the effect is {STATES.get(finding.action.state, finding.action.state)}"
+    )
 
 
 async def _list(
