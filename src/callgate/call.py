@@ -164,8 +164,8 @@ class Reply(msgspec.Struct, kw_only=True):
     so far; None where the format knows without."""
 
 
-class Check(msgspec.Struct, frozen=True, kw_only=True):
-    """A question to another tool, whether something has been done; its parts are JMESPath."""
+class Witness(msgspec.Struct, frozen=True, kw_only=True):
+    """A tool that knows whether another has done its work; how it is asked is JMESPath."""
 
     tool: str
     """Who is asked: a tool that only reads."""
@@ -212,7 +212,7 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the same call again means that it is to be done again."""
     error_is_unknown: bool = False
     """Whether nobody knows what was done where it says that it failed."""
-    check: Check | None = None
+    check: Witness | None = None
     """How to find out whether an action of it has been done."""
     hints: Mapping[str, Any] | None = None
     """What its source says about it (``annotations`` of MCP); believed only where it makes matters

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from callgate.call import Check, Effect, Tool, Within
+from callgate.call import Effect, Tool, Within, Witness
 from callgate.money import Money
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -95,7 +95,7 @@ class ToolPolicy(msgspec.Struct, frozen=True, kw_only=True):
     once_in: Within | None = None
     repeats: bool | None = None
     error_is_unknown: bool | None = None
-    check: Check | None = None
+    check: Witness | None = None
 
     def applied_to(self, tool: Tool) -> Tool:
         """Return a tool with what the settings say about it, whatever its source says."""

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from callgate.call import Check
+from callgate.call import Witness
 from callgate.config.tool_policies import (
     DOLLAR,
     FROM_THE_QUERY,
@@ -48,8 +48,8 @@ def tool_policy(name: str, table: ToolTable, path: Path) -> ToolPolicy:
     )
 
 
-def _check(table: CheckTable) -> Check:
-    return Check(
+def _check(table: CheckTable) -> Witness:
+    return Witness(
         tool=table.tool,
         arguments=table.arguments,
         done=table.done,

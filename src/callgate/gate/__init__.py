@@ -303,7 +303,10 @@ class Gate:
     @property
     def look_ups(self) -> LookUps:
         """Who finds out what tools have done where nobody knows."""
-        return LookUps(self.store, self.clock, self.tool_road)
+        return LookUps(self.store, self.clock, self.tool_road, self._find_tool)
+
+    def _find_tool(self, name: str) -> Tool | None:
+        return self._setup.catalog.find(name)
 
     def _followers(self) -> Mapping[str, Follower]:
         """Return the toolsets that can go on with what another gate has begun."""

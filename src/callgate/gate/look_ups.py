@@ -11,7 +11,7 @@ import jmespath
 import msgspec
 from jmespath.exceptions import JMESPathError
 
-from callgate.call import Caller, Claims, ToolCall, ToolReply, ToolResult, new_id
+from callgate.call import Caller, Claims, Tool, ToolCall, ToolReply, ToolResult, new_id
 from callgate.clock import Clock, rfc3339
 from callgate.errors import CallgateError, StoreDown
 from callgate.pipeline import ToolPassage
@@ -48,12 +48,16 @@ class LookUps:
         store: Where actions are.
         clock: What waits go by.
         road: The road of calls to tools.
+        find: Finds a tool by its name.
     """
 
-    def __init__(self, store: Store, clock: Clock, road: ToolRoad) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, road: ToolRoad, find: Callable[[str], Tool | None]
+    ) -> None:
         self._store = store
         self._clock = clock
         self._road = road
+        self._find = find
         self._due: dict[str, tuple[float, float]] = {}
         """By action: when to ask again, and how long to wait after that."""
 
@@ -94,6 +98,10 @@ class LookUps:
         Raises:
             StillRunning: It has gone on since.
         """
+        tool = self._find(check.tool)
+        if tool is None or tool.effect != "read":
+            fix = f'set effect = "read" under [tools."{check.tool}"] in callgate.toml, if it is one'
+            return Finding(action, f"there is no tool {check.tool} that only reads; {fix}")
         passage = self._passage(action, check)
         try:
             async with self._road(passage) as reply:

@@ -11,7 +11,7 @@ import jmespath
 import msgspec
 from jmespath.exceptions import JMESPathError
 
-from callgate.call import Check, Tool, Within, new_id
+from callgate.call import Tool, Within, Witness, new_id
 from callgate.errors import Malformed, Misconfigured, Reason
 from callgate.pipeline.stage import ToolPassage
 from callgate.redact import redact
@@ -117,7 +117,7 @@ def _repeat(tool: Tool, said: int | None) -> int | None:
     return said
 
 
-def _look_up(check: Check, tool: Tool, arguments: Any) -> LookUp:
+def _look_up(check: Witness, tool: Tool, arguments: Any) -> LookUp:
     asked = picked(check.arguments, arguments, tool, "check.arguments")
     arguments_by_name = msgspec.json.encode(asked)
     if not arguments_by_name.startswith(b"{"):

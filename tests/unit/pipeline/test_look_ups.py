@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from callgate.call import Check, ToolResult
+from callgate.call import ToolResult, Witness
 from callgate.errors import Misconfigured, OutcomeUnknown, StillRunning, TimedOut, Transient
 from callgate.gate.look_ups import LookUps
 from callgate.store import Action, ActionState, Decision
@@ -19,7 +19,7 @@ from callgate.testing.fakes import FakeToolset, ToolLine
 from tests.unit.pipeline.road import Road, open_road
 from tests.unit.pipeline.test_tool_road import made
 
-CHECK = Check(tool="far.find", arguments="{text: text}", done="items[0]")
+CHECK = Witness(tool="far.find", arguments="{text: text}", done="items[0]")
 WRITE = made(effect="write", check=CHECK)
 FIND = made(name="far.find", remote_name="find")
 YES = ToolResult(structured={"items": [{"id": 7}]})
@@ -117,6 +117,19 @@ async def test_what_is_true_is_as_jmespath_has_it(
         assert action_of(road).state == state
 
 
+@pytest.mark.parametrize("changes", [{"effect": "write"}, {"name": "far.other"}])
+async def test_nobody_is_asked_who_might_do_something(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    async with lost(tmp_path) as (road, toolset, look_ups):
+        toolset.lists(WRITE, made(**{"name": "far.find", **changes}))
+        action = action_of(road)
+        assert action.check is not None
+        finding = await look_ups.find_out(action, action.check)
+        assert finding.told.startswith("there is no tool far.find that only reads")
+        assert (len(toolset.called), action_of(road).state) == (1, "unknown")
+
+
 async def test_what_was_decided_meanwhile_is_not_overruled(tmp_path: Path) -> None:
     async with lost(tmp_path, YES) as (road, _, look_ups):
         action = action_of(road)
@@ -149,7 +162,7 @@ async def test_a_store_that_is_down_does_not_end_the_looking(
 
 
 async def test_arguments_that_cannot_be_told_let_no_call_through(tmp_path: Path) -> None:
-    wrong: Any = Check(tool="far.find", arguments="text", done="items")
+    wrong: Any = Witness(tool="far.find", arguments="text", done="items")
     toolset = FakeToolset(made(effect="write", check=wrong), FIND)
     async with open_road(tmp_path, toolsets=[toolset]) as road:
         with pytest.raises(Misconfigured, match="gives no arguments by name"):
