@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hashlib import sha256
-from math import isfinite
+from math import inf, isfinite
 from typing import Any, Final
 from uuid import uuid4
 
@@ -21,6 +21,13 @@ from callgate.task import Task
 
 MOST_REPEATS: Final = 10_000
 """The highest number that a repetition may have: a larger one is a mistake."""
+
+KEY_GOOD_SECONDS: Final = 86_400.0
+"""How long a tool is taken to know an idempotency key: no longer than it may be asked again.
+
+Source: docs.stripe.com/api/idempotent_requests, which forgets keys after 24 hours at the earliest;
+others keep them as long or longer.
+"""
 
 UNNAMED: Final = ""
 """The user of calls that name none: together they are one."""
@@ -51,7 +58,7 @@ def planned(passage: ToolPassage) -> Planned:
         exact=sha256(exact).digest(),
         arguments=redact(exact.decode())[:MOST_ARGUMENTS],
         idempotency_key=new_idempotency_key(),
-        takes_key=tool.takes_key,
+        known_for_seconds=_known_for_seconds(tool),
         wait_seconds=tool.timeout_seconds,
         check=None if tool.check is None else _look_up(tool.check, tool, arguments),
     )
@@ -97,6 +104,13 @@ def _number(text: str) -> object:
 
 
 NUMBERS: Final = msgspec.json.Decoder(float_hook=_number)
+
+
+def _known_for_seconds(tool: Tool) -> float:
+    """Return how long a tool may be asked for the same again while nobody knows."""
+    if tool.is_repeatable:
+        return inf
+    return KEY_GOOD_SECONDS if tool.takes_key else 0.0
 
 
 def _scope(task: Task, within: Within) -> str:

@@ -28,13 +28,6 @@ from callgate.store.watched import Alert
 LOOK_AGAIN_SECONDS: Final = 0.5
 """How long who waits for an action that runs does so before the next look."""
 
-KEY_GOOD_SECONDS: Final = 86_400.0
-"""How long a tool is taken to know an idempotency key: no longer than it may be asked again.
-
-Source: docs.stripe.com/api/idempotent_requests, which forgets keys after 24 hours at the earliest;
-others keep them as long or longer.
-"""
-
 KEPT_SECONDS: Final = 30 * 86_400.0
 """How long arguments and result of an action are kept after its end; that it is done, for ever."""
 
@@ -289,7 +282,7 @@ def _refuse(latest: Latest, planned: Planned, *, is_same: bool, now: float) -> N
 def _is_known_by_key(latest: Latest, planned: Planned, now: float) -> bool:
     """Whether the tool would see that it is asked for the same again."""
     is_same = bytes(latest.exact) == planned.exact
-    return planned.takes_key and is_same and micros(now - KEY_GOOD_SECONDS) < latest.since
+    return is_same and now - latest.since / MICROS < planned.known_for_seconds
 
 
 def _done(latest: Latest, planned: Planned) -> AlreadyDone:

@@ -52,8 +52,9 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     """Its arguments, as they may be shown."""
     idempotency_key: str
     """By which the tool will know it, if it is new."""
-    takes_key: bool
-    """Whether the tool knows it by that, so that it may be asked again while nobody knows."""
+    known_for_seconds: float = 0.0
+    """How long after it was first sent the tool may be asked again while nobody knows, as it knows it
+    by that key; infinity for one that may always be asked again."""
     wait_seconds: float = 60.0
     """How long its call waits for another that is at it: as long as one may take."""
     check: LookUp | None = None

@@ -8,8 +8,6 @@ from typing import Final
 from callgate.errors import AlreadyDone, Malformed, Refused, StillRunning, StillUnknown
 from callgate.store import ActionState, Intent, Planned
 
-DAY: Final = 86_400
-
 REFUSED: Final[dict[ActionState, type[Refused]]] = {
     "running": StillRunning,
     "done": AlreadyDone,
@@ -50,7 +48,7 @@ class Deeds:
             return REFUSED.get(last, Malformed)
         deed = times[turn - 1]
         is_known_by_key = (
-            planned.takes_key and planned.exact == deed.exact and intent.sent_at < deed.since + DAY
+            planned.exact == deed.exact and intent.sent_at - deed.since < planned.known_for_seconds
         )
         if deed.state == "unknown" and is_known_by_key:
             return None

@@ -35,7 +35,7 @@ def plan(name: str = "refund", *, call: str = "c1", repeat: int | None = 1, **mo
     made = Planned(
         id=f"act-{call}", digest=name.encode(), scope=f"task:{task.id}", repeat=repeat, tool="pay",
         task=task, exact=b"exact", arguments='{"charge":1}', idempotency_key=f"key-{call}",
-        takes_key=False,
+        known_for_seconds=0.0,
     )  # fmt: skip
     return msgspec.structs.replace(made, **more)
 
@@ -117,11 +117,11 @@ async def test_what_is_refused_for_another_reason_has_not_begun(store: Store) ->
 async def test_one_that_knows_by_key_is_asked_again_with_the_same_arguments_only(
     store: Store,
 ) -> None:
-    await store.admit(intent("c1", takes_key=True))
+    await store.admit(intent("c1", known_for_seconds=60.0))
     await store.settle(ended("c1.1", UNKNOWN))
     with pytest.raises(StillUnknown):
-        await store.admit(intent("c2", takes_key=True, exact=b"other"))
-    assert (await store.admit(intent("c3", takes_key=True))).idempotency_key == "key-c1"
+        await store.admit(intent("c2", known_for_seconds=60.0, exact=b"other"))
+    assert (await store.admit(intent("c3", known_for_seconds=60.0))).idempotency_key == "key-c1"
 
 
 async def test_another_attempt_of_a_call_is_of_the_same_time_of_an_action(store: Store) -> None:
@@ -169,7 +169,7 @@ async def test_what_was_unknown_before_its_gate_died_is_told_then(
     database: Database, dead: GateIdentity
 ) -> None:
     lost = await database.open(dead)
-    await lost.admit(intent("c1", takes_key=True))
+    await lost.admit(intent("c1", known_for_seconds=60.0))
     await lost.settle(ended("c1.1", UNKNOWN, last=False))
     assert lost.alerts() == []
     store = await database.open(living())

@@ -205,6 +205,15 @@ async def test_what_another_call_does_between_two_tries_is_told(tmp_path: Path) 
         assert (sorted(told), len(toolset.called)) == ([False, True], 2)
 
 
+async def test_what_may_be_done_again_is_tried_again_also_where_it_counts_once(
+    tmp_path: Path,
+) -> None:
+    async with road_of(tmp_path, LOST, SAID, tool=made(once="text")) as (road, toolset):
+        assert await ask(road) == SAID
+        assert (await ask(road)).already_done is not None
+        assert len(toolset.called) == 2
+
+
 async def test_a_key_is_not_trusted_for_longer_than_a_day(tmp_path: Path) -> None:
     tool = made(effect="write", takes_key=True)
     async with road_of(tmp_path, LOST, LOST, LOST, tool=tool) as (road, _):
