@@ -19,6 +19,10 @@ Headers = tuple[tuple[str, str], ...]
 Effect = Literal["read", "write", "destructive"]
 """What a tool does to the world: nothing, something, or something that cannot be undone."""
 
+Within = Literal["task", "user", "agent", "gate"]
+"""Whose calls are looked at, where something is to be done once: those of one task, of one user, of
+one agent, or all."""
+
 Progress = Callable[[float, float | None, str | None], Awaitable[None]]
 """Takes how far a call is, of how much (None if unknown), and a word about it."""
 
@@ -160,6 +164,19 @@ class Reply(msgspec.Struct, kw_only=True):
     so far; None where the format knows without."""
 
 
+class Witness(msgspec.Struct, frozen=True, kw_only=True):
+    """A tool that knows whether another has done its work; how it is asked is JMESPath."""
+
+    tool: str
+    """Who is asked: a tool that only reads."""
+    arguments: str
+    """What it is asked with, of the arguments of what is to be done."""
+    done: str
+    """What of its answer is true if it has been done."""
+    certain_after_seconds: float = 300.0
+    """How long after it was sent the far side may still be at it, so that a no proves nothing."""
+
+
 class Tool(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that an agent can call, as a toolset offers it."""
 
@@ -187,6 +204,16 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
     """Whether it can be given an idempotency key, so that it does one thing once."""
     timeout_seconds: float = 60.0
     """How long one attempt may take."""
+    once: str | None = None
+    """What of its arguments names the action, in JMESPath; all of them where nobody says."""
+    once_in: Within | None = None
+    """Where an action happens once; None: in its task, if it is one that must not happen twice."""
+    repeats: bool = False
+    """Whether the same call again means that it is to be done again."""
+    error_is_unknown: bool = False
+    """Whether nobody knows what was done where it says that it failed."""
+    check: Witness | None = None
+    """How to find out whether an action of it has been done."""
     hints: Mapping[str, Any] | None = None
     """What its source says about it (``annotations`` of MCP); believed only where it makes matters
     stricter."""
@@ -195,6 +222,22 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
     def is_repeatable(self) -> bool:
         """Whether a call may be made again though it is not known if it has happened."""
         return self.effect == "read" or self.is_idempotent
+
+    @property
+    def acts(self) -> bool:
+        """Whether a call of it is an action, which is done once."""
+        return not self.is_repeatable or self.once is not None or self.once_in is not None
+
+
+class Earlier(msgspec.Struct, frozen=True, kw_only=True):
+    """The time that an action was done, where a call only asks for it again."""
+
+    call_id: str | None
+    """The call that did it; None where it was for somebody else."""
+    done_at: float
+    """Seconds since 1970."""
+    is_same: bool = True
+    """Whether every argument was the same, and not only those that name the action."""
 
 
 class ToolResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -208,6 +251,8 @@ class ToolResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Whether the tool itself says that it failed: the agent is told, and it counts against nobody."""
     cost: Money | None = None
     """What it says that this call cost; None where it says nothing."""
+    already_done: Earlier | None = None
+    """Set where nothing was done now, as it had been done before: this is what came of it then."""
 
     @property
     def text(self) -> str:
@@ -240,6 +285,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """What is held for it; None where the cost has no known bound and no budget holds."""
     output_tokens: int | None = None
     """The output limit to send, where the gate chose it; None leaves the request's own."""
+    idempotency_key: str | None = None
+    """By which a tool knows an action that it is asked for again; None where it need not."""
     meter: Meter = msgspec.field(default_factory=Meter)
     """What its reply has told so far, also one that was no answer."""
 
@@ -302,6 +349,9 @@ class ToolCall(Call, frozen=True, kw_only=True):
     kind: Literal["model", "tool"] = "tool"
     name: str
     """What the agent calls it."""
+    repeat: int | None = None
+    """Which time this very action is meant, from 1; None: the first, or with a tool that is called
+    again on purpose the next."""
     on_progress: Progress | None = None
     """Where the client wants to hear how far the call is."""
     on_question: Ask | None = None

@@ -14,6 +14,9 @@
     │   ├── Unpriced         the operator: a budget holds, and the model has no price (402)
     │   ├── Unbounded        the operator: a budget holds, and the cost has no bound (402)
     │   ├── OverLimit        time: too many calls, or too many at once (429)
+    │   │   └── StillRunning  time: what is to be done once is being done just now (429)
+    │   ├── StillUnknown     a person: what is to be done once may have been done already (424)
+    │   ├── AlreadyDone      nobody: what is to be done once has been done (200)
     │   ├── Looping          the agent: it goes round in circles (403)
     │   ├── DeadlinePassed   the operator: the task's time is over (403)
     │   └── StoreDown        the operator: no durable record is possible, so no call runs (503)
@@ -201,6 +204,49 @@ class OverLimit(Refused):
         super().__init__(message, reason=reason)
         self.retry_after_seconds = retry_after_seconds
         self.waits = waits
+
+
+class StillRunning(OverLimit):
+    """What is to be done once is being done just now, by another call."""
+
+    code = "still_running"
+
+
+class StillUnknown(Refused):
+    """What is to be done once may have been done already; somebody must find out."""
+
+    code = "still_unknown"
+    status = 424
+
+
+class AlreadyDone(Refused):
+    """What is to be done once has been done; within the road, which then tells what came of it.
+
+    Attributes:
+        call_id: The call that did it; None where the one who asks may not know more of it.
+        done_at: When, seconds since 1970.
+        result: What the tool said, as it was kept; None where it was not, or is another's.
+        is_same: Whether every argument was the same.
+    """
+
+    code = "already_done"
+    status = 200
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        call_id: str | None,
+        done_at: float,
+        result: bytes | None,
+        is_same: bool,
+        reason: Reason | None = None,
+    ) -> None:
+        super().__init__(message, reason=reason)
+        self.call_id = call_id
+        self.done_at = done_at
+        self.result = result
+        self.is_same = is_same
 
 
 class Looping(Refused):

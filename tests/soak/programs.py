@@ -31,10 +31,11 @@ class Program:
         folder: Path,
         environ: Mapping[str, str],
         under: Sequence[str] = (),
+        module: str = "callgate",
     ) -> Program:
         """Start it, perhaps under another program; it may be killed before it serves."""
         process = await asyncio.create_subprocess_exec(
-            *under, sys.executable, "-m", "callgate", *arguments,
+            *under, sys.executable, "-m", module, *arguments,
             cwd=folder, stdout=PIPE, stderr=STDOUT,
             env={"PATH": os.environ["PATH"], "HOME": str(folder), **environ},
         )  # fmt: skip
@@ -88,11 +89,15 @@ class Programs:
         self._all: list[Program] = []
 
     async def start(
-        self, *arguments: str, environ: Mapping[str, str] | None = None, under: Sequence[str] = ()
+        self,
+        *arguments: str,
+        environ: Mapping[str, str] | None = None,
+        under: Sequence[str] = (),
+        module: str = "callgate",
     ) -> Program:
         """Start one."""
         program = await Program.start(
-            *arguments, folder=self.folder, environ=environ or {}, under=under
+            *arguments, folder=self.folder, environ=environ or {}, under=under, module=module
         )
         self._all.append(program)
         return program

@@ -54,6 +54,7 @@ def tool_problems(page: Page, lines: Lines) -> Iterator[Problem]:
     for name, table in named_tables(page, "tools"):
         check = Check(("tools", name), table, lines)
         yield from check.of_kind(servers)
+        yield from check.of_witness(page, servers)
         if isinstance(table.get("http"), dict):
             yield from check.of_description()
             yield from HttpCheck(("tools", name, "http"), as_table(table["http"]), lines).run()
@@ -79,6 +80,20 @@ class Check:
                 f"add one to [{dotted(self._place)}], or call it as a server's tool: SERVER.TOOL"
             )
             yield self._problem(None, "a tool that comes from nowhere", allowed, remedy)
+
+    def of_witness(self, page: Page, servers: set[str]) -> Iterator[Problem]:
+        """Report a tool that is to be asked what another has done, and is not there or does more."""
+        name = as_table(self._table.get("check", {})).get("tool")
+        if not isinstance(name, str) or name.partition(".")[0] in servers:
+            return
+        tools = dict(named_tables(page, "tools"))
+        if name not in tools:
+            nearest = next(iter(get_close_matches(name, tools, n=1)), None)
+            allowed = "a tool that only reads, and knows"
+            yield self._problem("check", shown(name), allowed, nearest=nearest)
+        elif tools[name].get("effect", "read") != "read":
+            found = f"{name}, whose effect is {tools[name]['effect']}"
+            yield self._problem("check", found, "a tool that only reads, and knows")
 
     def of_description(self) -> Iterator[Problem]:
         """Report a tool that no model could choose."""

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from callgate.call import Effect, Tool
+from callgate.call import Effect, Tool, Within, Witness
 from callgate.money import Money
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -91,6 +91,11 @@ class ToolPolicy(msgspec.Struct, frozen=True, kw_only=True):
     timeout_seconds: float | None = None
     max_bytes: int = LARGEST_RESULT
     """The most text that an agent gets of a result."""
+    once: str | None = None
+    once_in: Within | None = None
+    repeats: bool | None = None
+    error_is_unknown: bool | None = None
+    check: Witness | None = None
 
     def applied_to(self, tool: Tool) -> Tool:
         """Return a tool with what the settings say about it, whatever its source says."""
@@ -101,6 +106,7 @@ class ToolPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 OVERRIDES: Final = (
-    "name", "description", "effect", "is_idempotent", "key", "cost", "timeout_seconds",
+    "name", "description", "effect", "is_idempotent", "key", "cost", "timeout_seconds", "once",
+    "once_in", "repeats", "error_is_unknown", "check",
 )  # fmt: skip
 """What the settings may say about a tool in the place of its source."""

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Final
 
+from callgate.call import Witness
 from callgate.config.tool_policies import (
     DOLLAR,
     FROM_THE_QUERY,
@@ -15,7 +16,7 @@ from callgate.config.tool_policies import (
     Place,
     ToolPolicy,
 )
-from callgate.config.tools import HttpTable, ParameterTable, ToolTable
+from callgate.config.tools import CheckTable, HttpTable, ParameterTable, ToolTable
 
 IN_PATH: Final = re.compile(r"\{([^{}]*)\}")
 
@@ -39,6 +40,20 @@ def tool_policy(name: str, table: ToolTable, path: Path) -> ToolPolicy:
         cost=table.cost,
         timeout_seconds=table.timeout,
         max_bytes=table.max_bytes,
+        once=table.once,
+        once_in=table.once_in,
+        repeats=table.repeats,
+        error_is_unknown=None if table.on_error is None else table.on_error == "unknown",
+        check=None if table.check is None else _check(table.check),
+    )
+
+
+def _check(table: CheckTable) -> Witness:
+    return Witness(
+        tool=table.tool,
+        arguments=table.arguments,
+        done=table.done,
+        certain_after_seconds=table.certain_after,
     )
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from callgate.call import Effect
+from callgate.call import Effect, Within
 from callgate.config.kinds import (
     Amount,
     AuthPlace,
@@ -120,6 +120,25 @@ class HttpTable(Table):
     proxy: Url | None = Field(default=None, description="An HTTP proxy to go through.")
 
 
+class CheckTable(Table):
+    """How to find out whether something has been done of which nobody knows it."""
+
+    tool: str = Field(description="A tool that only reads, and knows.")
+    arguments: Query = Field(
+        description="What it is asked with, in JMESPath, of the arguments of the call that is looked for,"
+        " such as `{charge: charge}`."
+    )
+    done: Query = Field(
+        description="What of its answer is true if it was done, in JMESPath, such as"
+        " `status == 'succeeded'` or `items[0]`; nothing, `false` and empty lists and texts are not."
+    )
+    certain_after: Duration = Field(
+        default=300.0,
+        description="How long after it was sent the far side may still be at it: a no before that"
+        " proves nothing, a yes always does.",
+    )
+
+
 class ToolTable(LimitsTable):
     """What an agent can call besides models.
 
@@ -159,4 +178,27 @@ class ToolTable(LimitsTable):
     )
     timeout: Duration | None = Field(
         default=None, description="How long one attempt may take; 60s if nobody says."
+    )
+    once: Query | None = Field(
+        default=None,
+        description="What of the arguments names the [action](effects.md) that happens once, in JMESPath,"
+        " such as `charge` or `[order.id, line]`; all of them if left out.",
+    )
+    once_in: Within | None = Field(
+        default=None,
+        description="Where it happens once: in a `task`, for a `user`, for an `agent`, or in the whole"
+        " `gate`. Left out: in the task, of a tool that is neither a `read` nor idempotent.",
+    )
+    repeats: bool | None = Field(
+        default=None,
+        description="Whether the same call again means that it is to be done again, as with a tool that"
+        " rolls dice or appends a line.",
+    )
+    on_error: Literal["not_done", "unknown"] | None = Field(
+        default=None,
+        description="What it means where the tool itself says that it failed: that it has done nothing"
+        " (`not_done`, if left out), or that nobody knows.",
+    )
+    check: CheckTable | None = Field(
+        default=None, description="How to find out whether an action has been done."
     )

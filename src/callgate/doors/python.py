@@ -145,12 +145,35 @@ class TaskDoor:
             arguments: What it takes, as its schema has it.
 
         Returns:
-            What it said, also where it says that it failed (``is_error``).
+            What it said, also where it says that it failed (``is_error``). Where it had done the same
+            for this task before, what it said then, with ``already_done`` set.
 
         Raises:
             Refused: The gate said no; ``.reason`` names the rule and what to do.
             Failed: The tool could not be called, or did not answer, after all retries.
         """
+        return await self._tool(name, None, arguments)
+
+    async def repeat(self, name: str, time: int, /, **arguments: object) -> ToolResult:
+        """Call a tool once more with the same arguments, on purpose, as :meth:`tool` does.
+
+        What a tool does to the world it does once for a task, however often it is called with the
+        same arguments. A number says for which time a call is meant, and so happens once itself.
+
+        Args:
+            name: A tool of the settings.
+            time: 2 for the second time, 3 for the third; each when the one before is done.
+            arguments: The same as before.
+
+        Raises:
+            Refused: As with :meth:`tool`; ``Malformed`` if it is not the next time.
+            Failed: As with :meth:`tool`.
+        """
+        return await self._tool(name, time, arguments)
+
+    async def _tool(
+        self, name: str, time: int | None, arguments: Mapping[str, object]
+    ) -> ToolResult:
         call = ToolCall(
             id=new_id("call"),
             door=DOOR,
@@ -158,6 +181,7 @@ class TaskDoor:
             claims=Claims(task_id=self._task.id),
             started_at=self._gate.clock.now(),
             name=name,
+            repeat=time,
             body=msgspec.json.encode(arguments),
         )
         passage = ToolPassage(call=call)

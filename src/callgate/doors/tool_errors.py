@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import Any, Final
 
 import msgspec
 
-from callgate.call import ToolResult
+from callgate.call import Earlier, ToolResult
+from callgate.clock import rfc3339
 from callgate.errors import (
     BadCredential,
     BadRequest,
@@ -27,6 +28,8 @@ from callgate.errors import (
     RateLimited,
     Reason,
     Refused,
+    StillRunning,
+    StillUnknown,
     TimedOut,
     ToolBug,
     ToolChanged,
@@ -47,6 +50,8 @@ KINDS: Final[Mapping[type[CallgateError], str]] = {
     TimedOut: "timed_out",
     Transient: "transient",
     OutcomeUnknown: "outcome_unknown",
+    StillUnknown: "outcome_unknown",
+    StillRunning: "still_running",
     BadCredential: "auth",
     Quarantined: "auth",
     OutOfCredit: "funds",
@@ -74,6 +79,7 @@ HINTS: Final[Mapping[str, str]] = {
     "transient": "It was tried as often as is allowed. Call again later, or choose another way.",
     "timed_out": "It was tried as often as is allowed. Call again later, or choose another way.",
     "outcome_unknown": "It may have happened. Do not call it again before you have looked whether it has.",
+    "still_running": "It is being done. Call again after the time that is named to hear what came of it.",
     "auth": "Calling again does not help.",
     "funds": "The money is spent. Finish with what you have.",
     "denied": "Calling again does not help. Choose another way.",
@@ -146,15 +152,44 @@ def _retry_after_seconds(error: BaseException) -> float | None:
 
 def result_page(passage: ToolPassage, result: ToolResult) -> dict[str, Any]:
     """Return a result as the doors show it, with the call that it is of."""
+    ours: dict[str, Any] = {
+        "call_id": passage.call.id,
+        "task_id": None if passage.task is None else passage.task.id,
+        "attempts": passage.attempts,
+    }
+    if result.already_done is not None:
+        ours["already_done"] = earlier_page(result.already_done)
     page: dict[str, Any] = {
-        "content": result.content,
+        "content": shown_content(result),
         "is_error": result.is_error,
-        "callgate": {
-            "call_id": passage.call.id,
-            "task_id": None if passage.task is None else passage.task.id,
-            "attempts": passage.attempts,
-        },
+        "callgate": ours,
     }
     if result.structured is not None:
         page["structured"] = result.structured
     return page
+
+
+def shown_content(result: ToolResult) -> Sequence[Mapping[str, Any]]:
+    """Return what a tool said as a model is to read it: it is told where nothing was done now.
+
+    Otherwise it would believe that two of what it asked for were done.
+    """
+    earlier = result.already_done
+    if earlier is None:
+        return result.content
+    same = "" if earlier.is_same else " with other arguments"
+    said = "what it said then stands above" if result.content else "what it said then is not known"
+    text = (
+        f"This was already done at {rfc3339(earlier.done_at)}{same}; nothing was done now, and {said}. "
+        "Do not call it again for the same purpose."
+    )
+    return (*result.content, {"type": "text", "text": text})
+
+
+def earlier_page(earlier: Earlier) -> dict[str, Any]:
+    """Return when something was done before, for programs."""
+    return {
+        "call_id": earlier.call_id,
+        "done_at": rfc3339(earlier.done_at),
+        "same_arguments": earlier.is_same,
+    }

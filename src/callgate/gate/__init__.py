@@ -19,6 +19,7 @@ from callgate.errors import Misconfigured, Reason, Unauthenticated
 from callgate.gate.catalog import Catalog, CatalogWatch
 from callgate.gate.following import Following
 from callgate.gate.lock import lock_beside
+from callgate.gate.look_ups import LookUps
 from callgate.gate.models import ModelRoad, prices_of
 from callgate.gate.models import explaining as explaining
 from callgate.gate.parts import Parts
@@ -322,7 +323,8 @@ class Gate:
     async def watching(self) -> AsyncGenerator[None]:
         """Look at budgets and accounts now and then as long as this is open, and raise alerts.
 
-        What dead gates have left to be asked for is followed to its end meanwhile.
+        What dead gates have left to be asked for is followed to its end meanwhile, and what nobody
+        knows of tools is looked up.
 
         It is closed when all calls are settled, so that the last look sees what they cost.
         """
@@ -332,6 +334,7 @@ class Gate:
             CreditWatch(self.store, self.clock, lambda: accounts_of(self.settings)),
             Following(self.store, self.clock, self._followers),
             CatalogWatch(self.clock, lambda: self._setup.catalog),
+            self.look_ups,
         )
         beside = [asyncio.create_task(each.go_on()) for each in going]
         try:
@@ -341,6 +344,14 @@ class Gate:
                 each.cancel()
             await asyncio.wait(beside)
             await watch.end()
+
+    @property
+    def look_ups(self) -> LookUps:
+        """Who finds out what tools have done where nobody knows."""
+        return LookUps(self.store, self.clock, self.tool_road, self._find_tool)
+
+    def _find_tool(self, name: str) -> Tool | None:
+        return self._setup.catalog.find(name)
 
     def _followers(self) -> Mapping[str, Follower]:
         """Return the toolsets that can go on with what another gate has begun."""

@@ -14,7 +14,7 @@ from callgate.call import ToolResult
 from callgate.clock import Clock
 from callgate.errors import Failed, Misconfigured, StoreDown, TimedOut
 from callgate.redact import redact
-from callgate.store import CallEnd, Job, Settlement, Store
+from callgate.store import ActionEnd, CallEnd, Job, Settlement, Store
 from callgate.store.jobs import LONGEST_JOB_SECONDS
 from callgate.tools import Follower
 
@@ -118,6 +118,7 @@ class Following:
             ended_at=ended_at,
             price_version=None if cost is None else f"reported by {job.toolset}",
             error=message,
+            action=_action_end(outcome),
             call=CallEnd(
                 call_id=job.call_id,
                 state="ok" if error is None else "failed",
@@ -127,3 +128,11 @@ class Following:
                 message=message,
             ),
         )
+
+
+def _action_end(outcome: ToolResult | Failed) -> ActionEnd:
+    """Return what became of an action whose gate died over it."""
+    if isinstance(outcome, ToolResult) and not outcome.is_error:
+        return ActionEnd.of(outcome)
+    # What was refunded may have been done all the same.
+    return ActionEnd(state="unknown")

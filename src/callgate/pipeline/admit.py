@@ -20,7 +20,7 @@ from callgate.pipeline.late import LateOutcomes
 from callgate.pipeline.settlement import settlement_of
 from callgate.pipeline.stage import AnyPassage, Next, is_of_provider, staged
 from callgate.pipeline.terms import Ending, Quote, Terms
-from callgate.store import Grant, Intent, Overrun, Settlement, Store
+from callgate.store import ActionEnd, Grant, Intent, Overrun, Settlement, Store
 from callgate.store.calendar import Calendar
 
 log = logging.getLogger("callgate")
@@ -93,6 +93,7 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
             n=intent.n,
             reserved=grant.reserved,
             output_tokens=self.terms.output_tokens(passage, grant),
+            idempotency_key=grant.idempotency_key,
         )
         return quote
 
@@ -145,6 +146,7 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
             usage=None,
             ended_at=self.clock.now(),
             error="the client hung up before the attempt left",
+            action=None if intent.action is None else ActionEnd(state="not_done"),
         )
         self.late.add(settlement, wait_seconds=0.0)
 
@@ -205,4 +207,5 @@ def _intent(passage: AnyPassage, quote: Quote, *, calendar: Calendar, now: float
         fingerprint=call.fingerprint,
         client_retry=passage.client_retry,
         input=passage.input,
+        action=passage.action,
     )

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Mapping
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -14,26 +14,19 @@ from callgate.call import Reply, Tool, ToolReply
 from callgate.clock import Clock, paused
 from callgate.config.policies import Settings
 from callgate.errors import (
-    BrokenReply,
     Failed,
-    OutcomeUnknown,
     Reason,
     StoreDown,
     TimedOut,
-    ToolBug,
-    Transient,
 )
 from callgate.pipeline.flights import Flights
-from callgate.pipeline.stage import ModelPassage, ToolPassage, staged
+from callgate.pipeline.stage import ModelPassage, ToolPassage, judged, staged
 from callgate.providers import Outgoing, Provider
 from callgate.store import Store
 from callgate.tools import Invocation, Toolset
 from callgate.wire.codec.losses import lost
 
 log = logging.getLogger("callgate")
-
-UNSURE: Final = (Transient, BrokenReply, ToolBug)
-"""Failures after which a tool may have done its work, where they say so."""
 
 
 class Execute(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,17 +91,21 @@ class ExecuteTool(msgspec.Struct, frozen=True, kw_only=True):
         tool = passage.tool
         assert tool is not None
         invocation, toolset = self._invocation(passage, tool), self.toolsets[tool.toolset]
+        passage.asking = True
         try:
             with self.flights.to(id(toolset)):
                 async with asyncio.timeout(invocation.timeout_seconds) as limit:
                     result = await toolset.call(_patient(invocation, limit))
         except TimeoutError:
-            raise _judged(_timed_out(invocation), tool) from None
+            passage.asking = False
+            raise judged(_timed_out(invocation), tool) from None
         except Failed as failure:
-            judged = _judged(failure, tool)
-            if judged is failure:
+            passage.asking = False
+            told = judged(failure, tool)
+            if told is failure:
                 raise
-            raise judged from failure
+            raise told from failure
+        passage.asking = False
         passage.opened_at = self.clock.now()
         yield ToolReply.of(result)
 
@@ -125,7 +122,7 @@ class ExecuteTool(msgspec.Struct, frozen=True, kw_only=True):
             arguments=arguments,
             call_id=passage.call.id,
             task_id=task.id,
-            idempotency_key=passage.call.id,
+            idempotency_key=attempt.idempotency_key or passage.call.id,
             timeout_seconds=left,
             credential=passage.credential,
             on_progress=passage.call.on_progress,
@@ -154,22 +151,6 @@ def _patient(invocation: Invocation, limit: asyncio.Timeout) -> Invocation:
             return await ask(question)
 
     return msgspec.structs.replace(invocation, on_question=patiently)
-
-
-def _judged(failure: Failed, tool: Tool) -> Failed:
-    """Return a failure as it is for this tool: what may have happened is not done again."""
-    if tool.is_repeatable or not failure.billed or not isinstance(failure, UNSURE):
-        return failure
-    fix = "find out whether it has happened before anything is tried again"
-    msg = (
-        f"nobody knows whether {tool.name} has done its work: {failure.message}; it is not repeated, "
-        f"as it is no read and not idempotent; {fix}"
-    )
-    judged = OutcomeUnknown(
-        msg, billed=True, answer=failure.answer, reason=Reason(code=OutcomeUnknown.code, fix=fix)
-    )
-    judged.cost = failure.cost
-    return judged
 
 
 def _timed_out(invocation: Invocation) -> TimedOut:

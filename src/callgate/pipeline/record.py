@@ -13,7 +13,7 @@ import msgspec
 
 from callgate.call import Reply
 from callgate.clock import Clock
-from callgate.errors import CallgateError, ClientLeft, Refused, StoreDown
+from callgate.errors import AlreadyDone, CallgateError, ClientLeft, Refused, StoreDown
 from callgate.pipeline.late import LateOutcomes
 from callgate.pipeline.stage import AnyPassage, Next, staged
 from callgate.redact import redact
@@ -59,7 +59,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
             call_id=passage.call.id,
             ended_at=self.clock.now(),
             ends_task=passage.task.id if passage.own_task and passage.task else None,
-            **_told(error),
+            **_told(error, passage.already_done),
         )
         written = (
             self.store.end_call(end)
@@ -85,10 +85,13 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
             log.warning("call %s left no row: %s", end.call_id, down)
 
 
-def _told(error: BaseException | None) -> dict[str, Any]:
+def _told(error: BaseException | None, already_done: AlreadyDone | None) -> dict[str, Any]:
     """Return what a row says of how its call ended."""
     if error is None:
-        return {"state": "ok", "status": 200}
+        told = {"state": "ok", "status": 200}
+        if already_done is not None:
+            told |= {"code": already_done.code, "message": already_done.message}
+        return told
     ours = error if isinstance(error, CallgateError) else None
     return {
         "state": _state(error),

@@ -1,17 +1,19 @@
-"""Replay: answer a call with what came of the same call before, where its gate died over it."""
+"""Replay: answer a call with what came of the same before, and let a tool do once what is done once."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 import msgspec
 
-from callgate.call import Reply, ToolReply, ToolResult
+from callgate.call import Earlier, Reply, ToolReply, ToolResult
 from callgate.clock import Clock
-from callgate.errors import Reason, TimedOut
+from callgate.errors import AlreadyDone, Reason, TimedOut
 from callgate.money import Money
-from callgate.pipeline.stage import Next, ToolPassage, staged
+from callgate.pipeline.planning import planned
+from callgate.pipeline.stage import Held, Next, ToolPassage, staged
 from callgate.store import Outlived, Store
 
 LOOKS_AGAIN_SECONDS: Final = 0.5
@@ -19,16 +21,38 @@ LOOKS_AGAIN_SECONDS: Final = 0.5
 
 
 class Replay(msgspec.Struct, frozen=True, kw_only=True):
-    """Hand out the result of a job that outlived its gate, once, to who asks for the same again.
+    """Tell who asks for an action again what came of it; of what may be done again, only once.
 
-    It was paid for by the call that began it.
+    That is where the gate of an earlier call died over a job that outlived it. Either was paid for by
+    the call that began it.
     """
 
     store: Store
     clock: Clock
 
+    def __call__(self, passage: ToolPassage, next: Next, /) -> AbstractAsyncContextManager[Reply]:
+        """Go by whether the tool does something that is done once."""
+        tool = passage.tool
+        assert tool is not None
+        return self._done_once(passage, next) if tool.acts else self._handed_out(passage, next)
+
     @staged
-    async def __call__(self, passage: ToolPassage, next: Next, /) -> AsyncGenerator[Reply]:
+    async def _done_once(self, passage: ToolPassage, next: Next, /) -> AsyncGenerator[Reply]:
+        """Look first, so that nobody is asked, or waited for, about what is done; admission decides."""
+        try:
+            passage.action = planned(passage)
+            self.store.check_action(passage.action, self.clock.now())
+            opening = next(passage)
+            reply = await opening.__aenter__()
+        except AlreadyDone as done:
+            passage.already_done = done
+            yield _again(done)
+            return
+        async with Held(opening):
+            yield reply
+
+    @staged
+    async def _handed_out(self, passage: ToolPassage, next: Next, /) -> AsyncGenerator[Reply]:
         """Wait for the job of an earlier call, if there is one; else let the call go on."""
         result = await self._result(passage)
         if result is not None:
@@ -69,6 +93,15 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
         assert tool is not None
         until = self.clock.now() + tool.timeout_seconds
         return until if task.deadline_at is None else min(until, task.deadline_at)
+
+
+def _again(done: AlreadyDone) -> ToolReply:
+    """Return what came of an action when it was done."""
+    kept = (
+        ToolResult() if done.result is None else msgspec.json.decode(done.result, type=ToolResult)
+    )
+    earlier = Earlier(call_id=done.call_id, done_at=done.done_at, is_same=done.is_same)
+    return ToolReply.of(msgspec.structs.replace(kept, cost=None, already_done=earlier))
 
 
 def _still_at_work(passage: ToolPassage, found: Outlived) -> TimedOut:

@@ -53,6 +53,7 @@ def settlement_of(
         reply_id=meter.reply_id,
         finish_reason=meter.finish_reason,
         changes=(*ending.quote.changes, *passage.changes),
+        action=known.action,
         call=None
         if ending.reply is None or passage.goes_on
         else _call_end(passage, error, ended_at),

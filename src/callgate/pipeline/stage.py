@@ -7,18 +7,32 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequen
 from contextlib import AbstractAsyncContextManager
 from functools import wraps
 from types import TracebackType
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar, runtime_checkable
+from typing import Any, Final, Generic, ParamSpec, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
 from callgate.call import Attempt, Call, Candidate, Headers, ModelCall, Reply, Tool, ToolCall
 from callgate.config.policies import TaskPolicy
-from callgate.errors import ClientLeft, OverLimit, Reason, TimedOut
+from callgate.errors import (
+    AlreadyDone,
+    BrokenReply,
+    ClientLeft,
+    Failed,
+    OutcomeUnknown,
+    OverLimit,
+    Reason,
+    TimedOut,
+    ToolBug,
+    Transient,
+)
 from callgate.redact import Secret
-from callgate.store import MadeReply
+from callgate.store import MadeReply, Planned
 from callgate.task import Task
 from callgate.wire import Format, Request
 from callgate.wire.codec.way_back import WayBack
+
+UNSURE: Final = (Transient, BrokenReply, ToolBug)
+"""Failures after which a tool may have done its work, where they say so."""
 
 C_co = TypeVar("C_co", bound=Call, covariant=True)
 
@@ -68,6 +82,10 @@ class Passage(msgspec.Struct, Generic[C_co], kw_only=True):
     """parse: whether the reply is to stream."""
     input: str | None = None
     """parse: what is asked for, as the audit row may keep it; None keeps nothing."""
+    action: Planned | None = None
+    """replay: what the call is about to do, where that is to be done once."""
+    already_done: AlreadyDone | None = None
+    """replay: that it was done before, where the call only tells what came of it."""
     candidate: Candidate | None = None
     """route: who serves it now."""
     key: str | None = None
@@ -216,6 +234,33 @@ class ToolPassage(Passage[ToolCall], kw_only=True):
     """parse: the arguments, decoded."""
     tool: Tool | None = None
     """permission: what is called."""
+    asking: bool = False
+    """execute: whether the tool was asked and has not answered."""
+
+    def cause(self, error: BaseException) -> BaseException:
+        """Return what really ended the call; a tool that was cut off may have done its work."""
+        cause = super().cause(error)
+        if cause is error or not self.asking or not isinstance(cause, TimedOut):
+            return cause
+        assert self.tool is not None
+        return judged(cause, self.tool)
+
+
+def judged(failure: Failed, tool: Tool) -> Failed:
+    """Return a failure as it is for a tool: what may have happened is not done again."""
+    may_be_repeated = tool.is_repeatable or tool.takes_key
+    if may_be_repeated or not failure.billed or not isinstance(failure, UNSURE):
+        return failure
+    fix = "find out whether it has happened before anything is tried again"
+    msg = (
+        f"nobody knows whether {tool.name} has done its work: {failure.message}; it is not repeated, "
+        f"as it is no read and not idempotent; {fix}"
+    )
+    unknown = OutcomeUnknown(
+        msg, billed=True, answer=failure.answer, reason=Reason(code=OutcomeUnknown.code, fix=fix)
+    )
+    unknown.cost = failure.cost
+    return unknown
 
 
 def is_of_provider(refused: OverLimit, passage: AnyPassage) -> bool:

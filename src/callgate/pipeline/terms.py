@@ -10,7 +10,7 @@ from callgate.call import Attempt, Meter, Reply, Usage
 from callgate.errors import Failed, Misconfigured, OverBudget, Refused, Unpriced
 from callgate.money import Money
 from callgate.pipeline.stage import P_contra
-from callgate.store import Bill, Grant
+from callgate.store import ActionEnd, Bill, Grant
 
 
 class Quote(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,7 +26,7 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Known(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of the price of an attempt that is over."""
+    """What is known of an attempt that is over: what it cost, and what it did."""
 
     cost: Money | None = None
     least: Money | None = None
@@ -35,6 +35,8 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     price_version: str | None = None
     service_tier: str | None = None
     unpriced: str | None = None
+    action: ActionEnd | None = None
+    """What became of what it was to do once."""
 
 
 class Ending(msgspec.Struct, kw_only=True):

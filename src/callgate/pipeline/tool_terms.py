@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
+from callgate.call import Tool, ToolReply
 from callgate.errors import Failed, OverBudget, Reason, Refused, Unpriced
 from callgate.money import FEMTO_PER_NANO, Money
+from callgate.pipeline.planning import new_idempotency_key
 from callgate.pipeline.stage import ToolPassage
 from callgate.pipeline.terms import Ending, Known, Quote
-from callgate.store import Bill, Grant
+from callgate.store import ActionEnd, Bill, Grant
 
 
 class ToolTerms(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +44,13 @@ class ToolTerms(msgspec.Struct, frozen=True, kw_only=True):
     def known(self, passage: ToolPassage, ending: Ending, /) -> Known:
         """Return what the tool says that a call cost, or else what one of its calls costs."""
         assert passage.tool is not None
+        known = self._cost(passage, ending)
+        if passage.action is None:
+            return known
+        return msgspec.structs.replace(known, action=_action_end(passage.tool, ending))
+
+    def _cost(self, passage: ToolPassage, ending: Ending) -> Known:
+        assert passage.tool is not None
         toolset, error = passage.tool.toolset, ending.error
         if isinstance(error, Failed) and error.cost is not None:
             return Known(cost=error.cost, price_version=f"reported by {toolset}")
@@ -54,6 +63,19 @@ class ToolTerms(msgspec.Struct, frozen=True, kw_only=True):
         if reported is not None:
             return Known(cost=reported, price_version=f"reported by {toolset}")
         return Known(cost=passage.tool.cost)
+
+
+def _action_end(tool: Tool, ending: Ending) -> ActionEnd:
+    """Return what became of an action, as far as the end of an attempt tells it."""
+    reply = ending.reply
+    if reply is None:
+        return ActionEnd(state="not_done" if ending.is_surely_unbilled else "unknown")
+    assert isinstance(reply, ToolReply)
+    if not reply.result.is_error:
+        return ActionEnd.of(reply.result)
+    if tool.error_is_unknown:
+        return ActionEnd(state="unknown")
+    return ActionEnd(state="not_done", next_key=new_idempotency_key())
 
 
 def _bill(cost: Money) -> Bill:

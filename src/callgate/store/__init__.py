@@ -26,6 +26,13 @@ from callgate.store.accounts import Hold as Hold
 from callgate.store.accounts import Imbalance as Imbalance
 from callgate.store.accounts import LimitRow as LimitRow
 from callgate.store.accounts import Spending as Spending
+from callgate.store.actions import Action as Action
+from callgate.store.actions import ActionEnd as ActionEnd
+from callgate.store.actions import Actions
+from callgate.store.actions import ActionState as ActionState
+from callgate.store.actions import Decision as Decision
+from callgate.store.actions import LookUp as LookUp
+from callgate.store.actions import Planned as Planned
 from callgate.store.audited import AttemptRow as AttemptRow
 from callgate.store.audited import AttemptState as AttemptState
 from callgate.store.audited import CallRow as CallRow
@@ -121,6 +128,8 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     """What the attempt's row says of it from the first on; its settlement says it again."""
     input: str | None = None
     """What the call asks for, as its row may keep it; None keeps nothing."""
+    action: Planned | None = None
+    """What it is about to do, where that is to be done once."""
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,6 +141,8 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     raised_thousandths: int | None = None
     """By how many the bill was multiplied, as an earlier one of its model was above its reservation;
     None where none was."""
+    idempotency_key: str | None = None
+    """By which its tool knows what it does; None where it does nothing that happens once."""
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,7 +193,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     revoked_at: float | None = None
 
 
-class Store(Watched, Priced, Blocks, Replies, Jobs, Balances, Pins, Protocol):
+class Store(Watched, Priced, Blocks, Replies, Jobs, Balances, Pins, Actions, Protocol):
     """Ledger, audit log, tasks, keys and alerts in one database."""
 
     @property
@@ -199,6 +210,9 @@ class Store(Watched, Priced, Blocks, Replies, Jobs, Balances, Pins, Protocol):
             OverLimit: Too many calls in a window, or too many at once.
             Looping: Too many calls of the task, the same call too often, or too deep a task.
             DeadlinePassed: The task's deadline is over.
+            AlreadyDone: What is to be done once is done.
+            StillRunning: It is being done just now.
+            StillUnknown: It may have been done.
             Malformed: The task exists and belongs to another agent, user or type
                 (``task_mismatch``), its user has no such parent (``parent_mismatch``), or the bill
                 is beyond reason.

@@ -14,10 +14,12 @@ import msgspec
 from callgate.errors import DeadlinePassed, Reason, Refused, StoreDown
 from callgate.money import Money
 from callgate.store import (
+    ActionEnd,
     CallEnd,
     Grant,
     Intent,
     Settlement,
+    acted,
     corrections,
     meters,
     rulebook,
@@ -117,6 +119,8 @@ class Admission:
         given = (intent.task.id, f"task:{intent.task.id}", intent.target)
         edition, *stored, uncorrected = cursor.execute(FIND, given).fetchone()
         task = _stored(cursor, intent, stored)
+        planned = intent.action
+        turn = None if planned is None else acted.find_turn(cursor, intent, planned)
         if uncorrected is not None:
             corrections.refuse_uncorrected(cursor, intent)
         if edition != self._edition:
@@ -128,11 +132,15 @@ class Admission:
             self._read(cursor, None)
             terms = self._rulebook.terms(intent)
         try:
-            return self._admit(cursor, intent, task, terms)
+            grant = self._admit(cursor, intent, task, terms)
         except Refused as refused:
             if has_begun:
                 raise Kept(refused) from refused
             raise
+        if planned is None or turn is None:
+            return grant
+        key = acted.begin(cursor, intent, planned, turn)
+        return msgspec.structs.replace(grant, idempotency_key=key)
 
     def stands(self, cursor: Cursor, intent: Intent, /) -> bool:
         """Return whether an attempt was admitted."""
@@ -279,5 +287,6 @@ def _unheard(intent: Intent) -> Settlement:
         usage=None,
         ended_at=intent.sent_at,
         error=message,
+        action=ActionEnd(state="not_done"),
         call=end,
     )

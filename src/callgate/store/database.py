@@ -10,6 +10,7 @@ from callgate.call import Candidate
 from callgate.clock import Clock
 from callgate.money import Money
 from callgate.store import (
+    Action,
     Alert,
     Balance,
     Block,
@@ -20,6 +21,7 @@ from callgate.store import (
     CallKind,
     CallRow,
     CallState,
+    Decision,
     GateRow,
     Grant,
     Grouping,
@@ -34,6 +36,7 @@ from callgate.store import (
     Overrun,
     Performance,
     Pinned,
+    Planned,
     Probe,
     Raised,
     Refusal,
@@ -42,6 +45,7 @@ from callgate.store import (
     Sight,
     Spending,
     TaskRow,
+    acted,
     alerts,
     blocked,
     corrections,
@@ -243,6 +247,27 @@ class DatabaseStore:
     def unblock_task(self, task_id: str, /) -> Future[bool]:
         """Forget what a task has to put right; return False if that is nothing."""
         return self._writer.submit(corrections.forget, task_id)
+
+    def check_action(self, planned: Planned, now: float, /) -> None:
+        """Look whether an action is done, or may be, without holding anything."""
+        self._reader.ask(partial(acted.check, planned=planned, now=now))
+
+    def actions(
+        self, *, limit: int | None = 50, only_open: bool = False, task_id: str | None = None
+    ) -> Sequence[Action]:
+        """Return actions: those that are unknown first, the newest of each first."""
+        # Of one moment: else one that is settled meanwhile is listed twice.
+        return self._reader.ask(
+            partial(acted.listed, limit=limit, only_open=only_open, task_id=task_id), at_once=True
+        )
+
+    def find_action(self, action_id: str, /) -> Action | None:
+        """Return one action."""
+        return self._reader.ask(partial(acted.find, action_id=action_id))
+
+    def decide(self, decision: Decision, /) -> Future[Action]:
+        """Write what somebody says of an action, and resolve its alert."""
+        return self._writer.submit(acted.decide, decision)
 
     def blocks(self) -> Sequence[Block]:
         """Return who is not asked for now, by name."""

@@ -6,7 +6,7 @@ from math import inf
 from typing import Final
 
 from callgate.clock import Clock
-from callgate.store import meters, rates, tokens
+from callgate.store import acted, meters, rates, tokens
 from callgate.store.owners import GateIdentity, is_alive
 from callgate.store.rows import Row, maybe_micros, micros
 from callgate.store.sql import Cursor
@@ -94,6 +94,7 @@ class Heartbeat:
         end_by_time(cursor, now, idle_seconds=self._idle_seconds)
         meters.forget(cursor, now - KEPT_SECONDS)
         tokens.forget(cursor, now - KEPT_SECONDS)
+        acted.forget(cursor, now - acted.KEPT_SECONDS)
         if now < self._latest:
             rates.set_back(cursor, now)
             tokens.set_back(cursor, now)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from callgate.errors import Misconfigured
+from callgate.store.action_tables import ACTION_TABLES
 from callgate.store.file import unusable
 from callgate.store.replies import IS_KEPT
 
@@ -358,6 +359,7 @@ MIGRATIONS: Final[Sequence[Sequence[str]]] = (
         ) WITHOUT ROWID
         """,
     ),
+    ACTION_TABLES,
 )
 """The statements that lead from each version to the next; a file's version is how many it has."""
 

@@ -6,6 +6,7 @@ import msgspec
 
 from callgate.call import Usage
 from callgate.money import Money
+from callgate.store.actions import ActionEnd
 from callgate.store.audited import AttemptState, CallState
 
 
@@ -37,6 +38,8 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     changes: tuple[str, ...] = ()
     is_bad: bool = False
     """Whether the model called the request bad, which the agent may put right once."""
+    action: ActionEnd | None = None
+    """What became of what it was to do once."""
     call: CallEnd | None = None
     """The call's own outcome, where this attempt ends it; saves a commit."""
 

@@ -13,14 +13,14 @@ from callgate.money import Money
 from callgate.store.calendar import Window
 
 AlertKind = Literal[
-    "share", "run_out", "burn", "low_balance", "overrun", "breaker", "credential", "model", "missing",
-    "credit", "tool",
+    "share", "run_out", "burn", "low_balance", "overrun", "effect_unknown", "breaker", "credential",
+    "model", "missing", "credit", "tool",
 ]  # fmt: skip
 """``share``: of a budget, so much is spent; ``run_out``: it is soon; ``burn``: at this rate it is
 before its month ends; ``low_balance``: an account that is paid in advance has too little left;
-``overrun``: a bill was above its reservation; the others: who is not asked
-for now, and why, as :data:`callgate.store.blocks.BlockKind` has it; ``tool``: one is not what
-was accepted."""
+``overrun``: a bill was above its reservation; ``effect_unknown``: nobody knows whether a tool has done
+what it was asked for; ``tool``: one is not what was accepted; the others: who is not asked
+for now, and why, as :data:`callgate.store.blocks.BlockKind` has it."""
 
 Severity = Literal["info", "warning", "critical"]
 

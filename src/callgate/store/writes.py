@@ -16,6 +16,7 @@ from callgate.store import (
     Overrun,
     Refusal,
     Settlement,
+    acted,
     corrections,
     lines,
     meters,
@@ -75,7 +76,7 @@ ABANDON_CALLS = f"""
 
 # What an attempt is, and everything that tells where it is booked.
 ATTEMPT = """
-    SELECT a.seq, a.state, a.reserved_nano, a.cost_nano, a.counted_tokens, a.raised_thousandths,
+    SELECT a.id, a.seq, a.state, a.reserved_nano, a.cost_nano, a.counted_tokens, a.raised_thousandths,
         c.id, k.times, EXISTS (SELECT 1 FROM windows), a.task_id, t.parent, a.sent_at, c.agent, c.task_type, c.user, a.provider, CASE WHEN c.kind = 'tool' THEN c.target END
     FROM attempts a JOIN calls c ON c.seq = a.call_seq JOIN tasks t ON t.id = a.task_id
     LEFT JOIN corrections k ON k.task_id = a.task_id AND k.target = c.target
@@ -105,7 +106,7 @@ def settle(cursor: Cursor, settlement: Settlement) -> Overrun | None:
     if found is None:
         msg = f"attempt {settlement.attempt_id} was never admitted to this store"
         raise LookupError(msg)
-    seq, state, reserved, before, counted, raised, call_id, uncorrected, metered, *places = found
+    _, seq, state, reserved, before, counted, raised, call_id, uncorrected, metered, *places = found
     if state == "running":
         before, held = 0, reserved or 0
     elif state == "unknown":
@@ -121,8 +122,12 @@ def settle(cursor: Cursor, settlement: Settlement) -> Overrun | None:
     if counted is not None:
         _count(cursor, places, settlement, counted)
     _correct(cursor, settlement, call_id, sent_at=places[2], uncorrected=uncorrected is not None)
+    if settlement.action is not None:
+        acted.end(cursor, settlement.attempt_id, settlement.action, ended_at=settlement.ended_at)
     if settlement.call is not None:
-        end_call(cursor, settlement.call)
+        _end_call(cursor, settlement.call)
+        if settlement.action is not None and settlement.action.state == "unknown":
+            acted.tell(cursor, call_id, at=settlement.ended_at)
     surely = least if told is None else None if settlement.estimated else told
     return overruns.note(cursor, settlement, told=surely, reserved=reserved, thousandths=raised)
 
@@ -195,7 +200,12 @@ def _buckets(usage: Usage) -> Row:
 
 
 def end_call(cursor: Cursor, end: CallEnd) -> None:
-    """Write a call's outcome, once."""
+    """Write a call's outcome, once, and tell of what it may have done."""
+    _end_call(cursor, end)
+    acted.tell(cursor, end.call_id, at=end.ended_at)
+
+
+def _end_call(cursor: Cursor, end: CallEnd) -> None:
     ended_at = micros(end.ended_at)
     cursor.execute(
         END_CALL,
@@ -224,7 +234,7 @@ def refuse(cursor: Cursor, refusal: Refusal) -> None:
          refusal.client_retry, refusal.input),
     )  # fmt: skip
     # A caller may hang up while its admission is being written; then its row is there already.
-    end_call(cursor, end)
+    _end_call(cursor, end)
 
 
 def _may_stand(cursor: Cursor, task: Task) -> bool:
@@ -271,8 +281,10 @@ def abandon(cursor: Cursor, now: float) -> None:
     """
     ended_at, given_up = micros(now), micros(now - LONGEST_JOB_SECONDS)
     found = cursor.execute(FIND_ABANDONED, (given_up,)).fetchall()
-    for seq, _, reserved, _, _, _, _, _, metered, *places in found:
+    for id, seq, _, reserved, _, _, _, _, _, metered, *places in found:
         cursor.execute(ABANDON_ATTEMPT, (ended_at, seq))
+        acted.give_up(cursor, id)
         held = reserved or 0
         _book(cursor, places, metered=metered, spent=held, held=held, at=ended_at)
+    acted.tell_of_dead(cursor, at=now)
     cursor.execute(ABANDON_CALLS, (ended_at, given_up))

@@ -87,14 +87,15 @@ class FakeProvider:
         self.closed += 1
 
 
+ToolLine = ToolResult | Steps | Silence | BaseException | asyncio.Future[ToolResult]
+"""One line of a tool's script; a future is waited for."""
+
+
 class FakeToolset:
     """Tools that play one script, line by line: an exception is raised, a result is returned."""
 
     def __init__(
-        self,
-        *tools: Tool,
-        script: Sequence[ToolResult | Steps | Silence | BaseException] = (),
-        pinning: Pinning | None = None,
+        self, *tools: Tool, script: Sequence[ToolLine] = (), pinning: Pinning | None = None
     ) -> None:
         self.pinning = pinning
         self.name = tools[0].toolset
@@ -138,7 +139,7 @@ class FakeToolset:
         if isinstance(line, Steps):
             await _tell(line, invocation)
             return line.result
-        return line
+        return line if isinstance(line, ToolResult) else await line
 
     def answer(self, result: ToolResult) -> None:
         """Break the silence, if somebody waits in it."""

@@ -7,12 +7,15 @@ from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from callgate.call import Candidate
 from callgate.errors import DeadlinePassed, Looping, OverBudget, OverLimit, Refused, Unpriced
 from callgate.money import Money
-from callgate.store import Bill, Grant, Intent
+from callgate.store import ActionEnd, Bill, Grant, Intent
 from callgate.store.limits import Limit
 from callgate.task import Task
+from tests.contract.store.deeds import Deeds
 
 IDLE_SECONDS: Final = 300.0
 
@@ -80,6 +83,8 @@ class Model:
     limits: list[Limit] = field(default_factory=list[Limit])
     raised: dict[Candidate, int] = field(default_factory=dict[Candidate, int])
     """By how many thousandths bounds are multiplied."""
+    deeds: Deeds = field(default_factory=Deeds)
+    """What is done once."""
 
     # What is booked where.
 
@@ -126,6 +131,9 @@ class Model:
         task = intent.task
         if task.deadline_at is not None and intent.sent_at > task.deadline_at:
             return DeadlinePassed
+        refused = self.deeds.refusal(intent)
+        if refused is not None:
+            return refused
         held_to = [
             (scope, limit)
             for scope in scopes(intent)
@@ -137,9 +145,10 @@ class Model:
         if any(self._too_many(intent, scope, limit) for scope, limit in held_to):
             return OverLimit
         grant = self._money(intent, held_to)
-        if isinstance(grant, Grant):
-            self._note(intent, gate, grant)
-        return grant
+        if not isinstance(grant, Grant):
+            return grant
+        self._note(intent, gate, grant)
+        return msgspec.structs.replace(grant, idempotency_key=self.deeds.begin(intent))
 
     def _circles(self, intent: Intent, limit: Limit) -> bool:
         calls = [call for call in self.calls.values() if call.task == intent.task.id]
@@ -236,11 +245,15 @@ class Model:
         attempt = Attempt(intent, gate, reserved, grant.raised_thousandths)
         self.attempts[intent.attempt_id] = attempt
 
-    def settle(self, id: str, cost: int | None, *, at: float, ends: bool) -> None:
+    def settle(
+        self, id: str, cost: int | None, *, at: float, ends: bool, action: ActionEnd | None = None
+    ) -> None:
         """Book an attempt, and end its call if that has an end."""
         attempt = self.attempts[id]
         if attempt.state == "ended":
             return
+        if action is not None:
+            self.deeds.end(id, action.state)
         self._see(attempt.intent.task.id, at)
         attempt.cost, attempt.state = attempt.reserved if cost is None else cost, "ended"
         if cost is not None and attempt.reserved and cost > attempt.reserved:
@@ -269,6 +282,7 @@ class Model:
             if attempt.gate == gate and attempt.state == "running":
                 self._see(attempt.intent.task.id, now)
                 attempt.cost, attempt.state = attempt.reserved, "abandoned"
+                self.deeds.end(attempt.intent.attempt_id, "unknown")
         for call in self.calls.values():
             if call.gate == gate and call.ended_at is None:
                 call.ended_at = now

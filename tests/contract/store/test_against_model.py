@@ -21,9 +21,19 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from callgate.call import Candidate
 from callgate.money import Money
-from callgate.store import GateIdentity, Grant, Intent, Store
+from callgate.store import (
+    Action,
+    ActionEnd,
+    Decision,
+    GateIdentity,
+    Grant,
+    Intent,
+    Planned,
+    Store,
+)
 from callgate.store.limits import Limit, LimitName
 from callgate.store.owners import find_place, process_started
+from callgate.task import Task
 from callgate.testing.clocks import FakeClock
 from tests.contract.store.conftest import STORES, Database
 from tests.contract.store.making import (
@@ -76,6 +86,7 @@ VALUES: Final[dict[LimitName, tuple[int, int]]] = {
 """By limit: between what its value is drawn."""
 
 LATER: Final = st.sampled_from([0.5, 7.0, 31.0, 60.0, 61.0, 290.0, 1_800.0, 40_000.0])
+ENDS: Final = tuple(ActionEnd(state=each) for each in ("done", "not_done", "unknown"))
 COSTS: Final = st.none() | st.integers(0, 400)
 
 
@@ -150,21 +161,33 @@ class StoreAgainstModel(RuleBasedStateMachine):
         n = last.intent.n + 1
         self.compare(last.gate, [self.draw_intent(data, of=last.intent, n=n)])
 
-    @rule(data=st.data(), costs=st.lists(COSTS, min_size=1, max_size=3), end=st.booleans())
+    @rule(
+        data=st.data(),
+        costs=st.lists(COSTS, min_size=1, max_size=3),
+        end=st.booleans(),
+        action=st.sampled_from(ENDS),
+    )
     @precondition(lambda self: self.model.attempts)
-    def settle(self, data: st.DataObject, costs: list[int | None], *, end: bool) -> None:
+    def settle(
+        self, data: st.DataObject, costs: list[int | None], action: ActionEnd, *, end: bool
+    ) -> None:
         id = data.draw(st.sampled_from(sorted(self.model.attempts)))
         attempt = self.model.attempts[id]
         now = self.clock.now()
         ends = make_end(attempt.intent.call_id, ended_at=now) if end else None
 
         async def together() -> None:
-            settled = [make_settlement(id, cost=cost, end=ends, at=now) for cost in costs]
+            settled = [
+                msgspec.structs.replace(
+                    make_settlement(id, cost=cost, end=ends, at=now), action=action
+                )
+                for cost in costs
+            ]
             await asyncio.gather(*map(self.gates[attempt.gate].store.settle, settled))
 
         self.run(together())
         for cost in costs:
-            self.model.settle(id, cost, at=now, ends=end)
+            self.model.settle(id, cost, at=now, ends=end, action=action)
 
     @rule(data=st.data(), task=st.sampled_from(sorted(TASKS)))
     def refuse(self, data: st.DataObject, task: str) -> None:
@@ -251,6 +274,24 @@ class StoreAgainstModel(RuleBasedStateMachine):
             assert (row.spent.nano, row.held.nano) == (model.spent(id), model.held(id))
             assert (row.task.ended_at is None) == (id in model.open), id
 
+    @rule(data=st.data(), state=st.sampled_from(["done", "not_done"]))
+    @precondition(lambda self: any(state != "running" for *_, state in self.model.deeds.states()))
+    def decide(self, data: st.DataObject, state: Any) -> None:
+        store = self.gates[self.draw_gate(data)].store
+        known = [action for action in store.actions(limit=None) if action.state != "running"]
+        action = data.draw(st.sampled_from(known))
+        said = Decision(action_id=action.id, state=state, by="ann", at=self.clock.now())
+        self.run(as_coroutine(store.decide(said)))
+        self.model.deeds.times[digest_of(action)][action.n - 1].state = state
+
+    @invariant()
+    def actions_stand_as_the_models_do(self) -> None:
+        if not self.gates:
+            return
+        found = self.gates[-1].store.actions(limit=None)
+        stand = sorted((digest_of(action), action.n, action.state) for action in found)
+        assert stand == self.model.deeds.states()
+
     @invariant()
     def what_is_used_of_limits_is_what_the_model_counts(self) -> None:
         if not self.gates:
@@ -334,7 +375,31 @@ class StoreAgainstModel(RuleBasedStateMachine):
             zone=self.model.zone,
             candidate=Candidate(provider=provider, model="m"),
             fingerprint=data.draw(st.sampled_from([None, b"a", b"b"])),
+            action=self.draw_action(data, task, n) if of is None else of.action,
         )
+
+    def draw_action(self, data: st.DataObject, task: Task, n: int) -> Planned | None:
+        """Draw what an attempt is about to do once; mostly nothing."""
+        name = data.draw(st.sampled_from([None, None, "pay", "mail", "key"]))
+        if name is None:
+            return None
+        return Planned(
+            id=f"act{self.calls}",
+            digest=name.encode(),
+            scope="gate",
+            repeat=data.draw(st.sampled_from([1, 1, 1, 2, 3, None])),
+            tool=name,
+            task=task,
+            exact=data.draw(st.sampled_from([b"x", b"x", b"y"])),
+            arguments="{}",
+            idempotency_key=f"key{self.calls}.{n}",
+            known_for_seconds=3_600.0 if name == "key" else 0.0,
+        )
+
+
+def digest_of(action: Action) -> bytes:
+    """Return what names an action of these tests: its tool."""
+    return action.tool.encode()
 
 
 async def as_coroutine(future: asyncio.Future[T]) -> T:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from callgate.call import Tool
+from callgate.call import Tool, Witness
 from callgate.config.policies import LimitPolicy
 from callgate.config.tool_policies import Parameter, ToolPolicy
 from callgate.doors.cli.settings import referenced_variables
@@ -187,3 +187,38 @@ def test_a_tool_of_a_function_is_looked_for_beside_the_file() -> None:
     settings = read('[tools.search]\npython = "my_tools:search"\n')
     assert settings.path == Path("/srv/callgate.toml")
     assert settings.tools["search"] == ToolPolicy(name="search", python="my_tools:search")
+
+
+PAY = """
+[tools.pay]
+python = "bank:pay"
+once = "charge"
+once_in = "gate"
+repeats = false
+on_error = "unknown"
+check = {{ tool = "{witness}", arguments = "{{charge: charge}}", done = "id" }}
+[tools.find]
+python = "bank:find"
+[tools.drop]
+python = "bank:drop"
+effect = "destructive"
+"""
+
+
+def test_what_makes_a_tool_happen_once_is_resolved() -> None:
+    bare = Tool(name="pay", description="Pay.", input_schema={}, toolset="bank", remote_name="pay")
+    tool = read(PAY.format(witness="find")).tools["pay"].applied_to(bare)
+    assert (tool.once, tool.once_in, tool.repeats, tool.error_is_unknown) == (
+        "charge", "gate", False, True,
+    )  # fmt: skip
+    assert tool.check == Witness(tool="find", arguments="{charge: charge}", done="id")
+
+
+@pytest.mark.parametrize(
+    ("witness", "found"),
+    [("fnd", "'fnd'"), ("drop", "drop, whose effect is destructive")],
+)
+def test_who_is_asked_what_was_done_must_be_there_and_only_read(witness: str, found: str) -> None:
+    problem = problem_of(PAY.format(witness=witness))
+    assert (problem.key, problem.found) == ("tools.pay.check", found)
+    assert problem.nearest == ("find" if witness == "fnd" else None)

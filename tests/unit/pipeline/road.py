@@ -128,7 +128,13 @@ class Road:
         return ModelPassage(call=call)
 
     def tool_passage(
-        self, name: str, *, body: bytes = b"{}", task: str | None = "t1", **claims: str | None
+        self,
+        name: str,
+        *,
+        body: bytes = b"{}",
+        task: str | None = "t1",
+        repeat: int | None = None,
+        **claims: str,
     ) -> ToolPassage:
         """Return a call to a tool that has come in at a door."""
         call = ToolCall(
@@ -139,11 +145,12 @@ class Road:
             started_at=self.clock.now(),
             name=name,
             body=body,
+            repeat=repeat,
         )
         return ToolPassage(call=call)
 
     async def call(
-        self, name: str = "note", *, body: bytes | None = None, **more: str | None
+        self, name: str = "note", *, body: bytes | None = None, **more: Any
     ) -> ToolResult:
         """Call a tool and return what it said."""
         passage = self.tool_passage(name, body=body or b'{"text":"hi"}', **more)

@@ -23,7 +23,7 @@ from callgate.pipeline.secrets import Secrets
 from callgate.pipeline.validate import Validate
 from tests.unit.pipeline import test_breaker as breaker
 from tests.unit.pipeline import test_conditions as conditions
-from tests.unit.pipeline import test_replay as replay
+from tests.unit.pipeline import test_once as once
 from tests.unit.pipeline import test_road as road
 from tests.unit.pipeline import test_tool_road as tools
 
@@ -36,7 +36,7 @@ SHOWN_BY: dict[type, Behaviour] = {
     Permission: road.test_a_refused_call_leaves_a_row_and_no_attempt,
     Validate: tools.test_arguments_that_the_schema_does_not_allow_are_refused,
     Conditions: conditions.test_a_call_of_which_a_condition_is_false_is_refused,
-    Replay: replay.test_who_asks_again_gets_the_result_once_and_pays_nothing,
+    Replay: once.test_what_is_done_is_told_and_not_done_again,
     Route: road.test_when_retries_run_out_the_next_candidate_answers,
     Retry: road.test_a_transient_failure_is_tried_again_after_growing_waits,
     Breaker: breaker.test_who_fails_again_and_again_is_not_asked_any_more,

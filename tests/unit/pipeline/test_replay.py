@@ -24,7 +24,7 @@ from tests.unit.pipeline.road import Road, open_road
 CENT = Money.dollars("0.01")
 FOUND = ToolResult(content=({"type": "text", "text": "found"},), cost=Money.dollars("0.004"))
 RESEARCH = Tool(
-    name="far.research", description="Looks for long.", input_schema={"type": "object"}, effect="write",
+    name="far.research", description="Looks for long.", input_schema={"type": "object"}, effect="read",
     toolset="far", remote_name="research", cost=CENT, timeout_seconds=1.0,
 )  # fmt: skip
 

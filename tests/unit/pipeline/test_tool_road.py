@@ -32,7 +32,7 @@ from callgate.errors import (
     Unpriced,
 )
 from callgate.money import Money
-from callgate.testing.fakes import FakeToolset, Silence
+from callgate.testing.fakes import FakeToolset, Silence, ToolLine
 from tests.unit.pipeline.road import Road, open_road
 
 SAID = ToolResult(content=({"type": "text", "text": "noted"},))
@@ -56,7 +56,7 @@ def made(**changes: Any) -> Tool:
 
 @asynccontextmanager
 async def road_of(
-    path: Path, *script: ToolResult | Silence | BaseException, tool: Tool = NOTE, **more: Any
+    path: Path, *script: ToolLine, tool: Tool = NOTE, **more: Any
 ) -> AsyncGenerator[tuple[Road, FakeToolset]]:
     """A road with one tool, which plays a script."""
     toolset = FakeToolset(tool, script=script)

@@ -26,6 +26,7 @@ HOMES: Final[Mapping[str, str]] = {
     "prices": "prices",
     "ledger": "ledger",
     "breakers": "breakers",
+    "effects": "effects",
     "route": "route",
     "keys": "keys",
     "mcp": "mcp",
