@@ -15,7 +15,8 @@ import msgspec
 from callgate.call import Caller, Claims, Reply, Tool, ToolReply, new_id
 from callgate.clock import Clock, SystemClock
 from callgate.config.policies import ProviderPolicy, Settings
-from callgate.errors import Misconfigured, Reason, Unauthenticated
+from callgate.errors import Misconfigured
+from callgate.gate.callers import Callers, agent_keys
 from callgate.gate.catalog import Catalog, CatalogWatch
 from callgate.gate.following import Following
 from callgate.gate.lock import lock_beside
@@ -30,7 +31,7 @@ from callgate.gate.roads import road_of
 from callgate.gate.servers import ServerState, restart_server, server_states
 from callgate.gate.tools import ToolRoad
 from callgate.gate.toolsets import Opened, Toolsets
-from callgate.keys import PREFIX, digest, new_key
+from callgate.keys import digest, new_key
 from callgate.money import Money
 from callgate.observe.credit import CreditWatch, accounts_of, paid_in
 from callgate.observe.watch import Plan, Watch
@@ -58,9 +59,6 @@ from callgate.wire.formats import CLIENT_FORMATS
 
 KEY_OUTLIVES_TASK_SECONDS = 3600.0
 """A task key works this long past its task's deadline, so that the end can still be told."""
-
-STRANGERS_PER_LINE_SECONDS = 10.0
-"""At most one log line about unknown callers in this time; the rest is counted."""
 
 TOOLS_PATIENCE_SECONDS = 1.0
 """So long the start waits for toolsets that have to ask for their tools; later ones come when they do."""
@@ -118,8 +116,7 @@ class Gate:
         self._setup = self._set_up(settings, old=None)
         self._leaving: dict[asyncio.Task[None], Toolset] = {}
         """Toolsets that go, with what closes each once its last call has ended."""
-        self._strangers = 0
-        self._strangers_told_at = float("-inf")
+        self._callers = Callers(store, clock)
 
     @classmethod
     async def open(
@@ -189,7 +186,7 @@ class Gate:
     @property
     def strangers(self) -> int:
         """How many callers were turned away because nobody knows them."""
-        return self._strangers
+        return self._callers.strangers
 
     @property
     def late(self) -> int:
@@ -211,11 +208,7 @@ class Gate:
         Raises:
             Unauthenticated: No key, or one that is unknown, expired or revoked.
         """
-        try:
-            return self._known(key)
-        except Unauthenticated as stranger:
-            self._note_stranger(stranger)
-            raise
+        return self._callers.known(key, self._setup.agent_keys)
 
     def models(self, caller: Caller, /) -> Sequence[str]:
         """Return the names of models that a caller may ask for now."""
@@ -429,28 +422,6 @@ class Gate:
         for balance in paid_in(settings, now=self.clock.now()):
             await self.store.note_balance(balance)
 
-    def _known(self, key: str | None) -> Caller:
-        if not key:
-            msg = "no key: send a Callgate key as 'Authorization: Bearer cg_…' or 'x-api-key: cg_…'"
-            raise Unauthenticated(msg, reason=_reason("callgate keys create AGENT makes one"))
-        hashed = digest(key)
-        agent = self._setup.agent_keys.get(hashed)
-        if agent is not None:
-            return Caller(agent=agent)
-        row = self.store.find_key(hashed) if key.startswith(PREFIX) else None
-        flaw = _flaw(key, row, self.clock.now())
-        if row is None or flaw is not None:
-            msg, fix = flaw or ("this key is unknown", "callgate keys create AGENT makes one")
-            raise Unauthenticated(msg, reason=_reason(fix))
-        return Caller(agent=row.agent, key_id=row.id, task_id=row.task_id)
-
-    def _note_stranger(self, stranger: Unauthenticated) -> None:
-        self._strangers += 1
-        now = self.clock.monotonic()
-        if now - self._strangers_told_at >= STRANGERS_PER_LINE_SECONDS:
-            self._strangers_told_at = now
-            log.warning("turned away a caller (%d so far): %s", self._strangers, stranger.message)
-
     def _set_up(self, settings: Settings, *, old: Setup | None) -> Setup:
         parts = self._parts
         secrets = Secrets(parts.environ, settings.path.parent if settings.path else Path.cwd())
@@ -478,7 +449,7 @@ class Gate:
             providers=opened,
             toolsets=toolsets,
             catalog=catalog,
-            agent_keys=_agent_keys(settings, secrets),
+            agent_keys=agent_keys(settings, secrets),
         )
 
     def _providers(self, settings: Settings, old: Setup | None) -> Mapping[str, Provider]:
@@ -490,35 +461,3 @@ class Gate:
             else self._make_provider(policy)
             for name, policy in settings.providers.items()
         }
-
-
-def _agent_keys(settings: Settings, secrets: Secrets) -> Mapping[bytes, str]:
-    keys: dict[bytes, str] = {}
-    for agent in settings.agents.values():
-        if agent.key is None:
-            continue
-        try:
-            keys[digest(secrets.resolve(agent.key).reveal())] = agent.name
-        except Misconfigured as missing:
-            log.warning("the agent %r cannot use its key: %s", agent.name, missing)
-    return keys
-
-
-def _flaw(key: str, row: Key | None, now: float) -> tuple[str, str] | None:
-    """Return why a key does not open the door, and what to do; None if it does."""
-    if not key.startswith(PREFIX):
-        return (
-            "this is not a key of this gate; an agent never holds a provider's own key here",
-            "callgate keys create AGENT makes one",
-        )
-    if row is None:
-        return ("this key is unknown to this gate's store", "callgate keys list shows all keys")
-    if row.revoked_at is not None:
-        return ("this key has been revoked", f"callgate keys create {row.agent} makes a new one")
-    if row.expires_at is not None and row.expires_at <= now:
-        return ("this key has expired", f"callgate keys create {row.agent} makes a new one")
-    return None
-
-
-def _reason(fix: str) -> Reason:
-    return Reason(code=Unauthenticated.code, fix=fix)

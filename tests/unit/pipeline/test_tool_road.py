@@ -144,7 +144,7 @@ async def test_a_tool_that_is_not_there_is_told_with_the_nearest(tmp_path: Path)
 
 async def test_a_tool_that_cannot_be_had_now_is_told_so_and_not_why(tmp_path: Path) -> None:
     toolset = FakeToolset(NOTE)
-    toolset.unavailable = {"far.notes": "the secret file /home/me/key can be read by others"}
+    toolset.unavailable = {"far.notes": "the secret file /somewhere/key can be read by others"}
     async with open_road(tmp_path, toolsets=[toolset]) as road:
         with pytest.raises(
             Unknown, match="cannot be called now, as nobody could be asked"
