@@ -19,6 +19,29 @@ async def the_python_door() -> None:
             assert_type(reply.usage, callgate.Usage | None)
 
 
+@callgate.tool
+def search(query: str, limit: int = 10) -> list[str]:
+    """Search the web."""
+    return [query] * limit
+
+
+@callgate.tool(effect="write", idempotent=True, cost="$0.01", timeout="20s", name="refund")
+async def create_refund(
+    charge: str, *, key: callgate.IdempotencyKey, context: callgate.ToolContext
+) -> str:
+    """Refund a paid charge."""
+    context.report(1, 2)
+    if not charge:
+        msg = "name a charge"
+        raise callgate.ToolError(msg)
+    return key
+
+
+async def tools_are_still_functions(context: callgate.ToolContext) -> None:
+    assert_type(search("x"), list[str])
+    assert_type(await create_refund("x", key=callgate.IdempotencyKey("k"), context=context), str)
+
+
 def what_went_wrong(error: callgate.CallgateError) -> str | None:
     match error:
         case callgate.OverBudget():

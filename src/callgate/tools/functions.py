@@ -24,7 +24,7 @@ from callgate.money import Money
 from callgate.redact import conceal, redact
 from callgate.tools import Invocation
 from callgate.tools.results import concealed, data, limited, medium, picture_type, said
-from callgate.tools.signatures import Signature, ToolContext, read_signature, routine
+from callgate.tools.signatures import Report, Signature, ToolContext, read_signature, routine
 
 log = logging.getLogger("callgate")
 
@@ -335,7 +335,7 @@ def _deliver(done: asyncio.Future[Any], outcome: object) -> None:
         done.set_result(outcome)
 
 
-def _reporter(invocation: Invocation) -> Callable[[float, float | None, str | None], None]:
+def _reporter(invocation: Invocation) -> Report:
     """Return what tells of progress from any thread, and never fails."""
     loop, reporting = asyncio.get_running_loop(), set[asyncio.Task[None]]()
 
@@ -344,7 +344,7 @@ def _reporter(invocation: Invocation) -> Callable[[float, float | None, str | No
         reporting.add(task)
         task.add_done_callback(reporting.discard)
 
-    def report(done: float, total: float | None = None, note: str | None = None) -> None:
+    def report(done: float, total: float | None = None, note: str | None = None, /) -> None:
         if invocation.on_progress is not None:
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(spawn, invocation.on_progress, done, total, note)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from typing import Annotated, Any, Final, NewType, cast, get_type_hints
+from typing import Annotated, Any, Final, NewType, Protocol, cast, get_type_hints
 
 import docstring_parser
 import msgspec
@@ -22,6 +22,14 @@ A function that has one can do the action once, however often it is called with 
 """
 
 
+class Report(Protocol):
+    """Tells of progress."""
+
+    def __call__(self, done: float, total: float | None = None, note: str | None = None, /) -> None:
+        """Say how far a call is, of how much (None if unknown), and a word about it."""
+        ...
+
+
 class ToolContext(msgspec.Struct, frozen=True, kw_only=True):
     """What a function may want to know of the call that it serves.
 
@@ -32,8 +40,8 @@ class ToolContext(msgspec.Struct, frozen=True, kw_only=True):
     task_id: str
     key: Secret | None
     """What ``key`` in the settings of the tool stands for; None if they name none."""
-    report: Callable[[float, float | None, str | None], None]
-    """Tells whoever waits how far the call is, of how much (None if unknown), and a word about it."""
+    report: Report
+    """Tells whoever waits how far the call is; from any thread, and it never fails."""
 
 
 FILLED_IN: Final = (ToolContext, IdempotencyKey)

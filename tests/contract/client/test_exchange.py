@@ -149,6 +149,16 @@ async def test_requests_at_once_have_a_connection_each(client: Client) -> None:
         assert await asyncio.gather(*asked) == [b"ok"] * 150
 
 
+async def test_a_body_is_read_as_far_as_it_is_wanted(client: Client) -> None:
+    endless = b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n" + b"x" * 100
+    async with peer([plain(b"1234")], [endless, stall]) as server:
+        first = await ask(client, server.url)
+        assert await first.read_at_most(4) == b"1234"
+        second = await ask(client, server.url)
+        assert await second.read_at_most(50) is None
+        await server.gone()
+
+
 async def test_an_error_that_was_read_whole_leaves_the_connection_usable(client: Client) -> None:
     async with peer([plain(b"oh", status="500 Oh")], [plain(b"ok")]) as server:
         assert await ask_whole(client, server.url) == b"oh"

@@ -306,6 +306,14 @@ async def test_arguments_that_only_the_types_refuse_are_told_with_their_place() 
     assert "pydantic" not in wrong.value.message
 
 
+async def test_an_argument_that_a_function_does_not_name_is_an_error() -> None:
+    def take(even: Even) -> None:
+        """Take an even number."""
+
+    with pytest.raises(BadRequest, match=r"\$\.more: Extra inputs are not permitted"):
+        await call(toolset_of(take), even={"n": 2}, more=1)
+
+
 async def test_a_result_that_a_function_did_not_promise_is_a_mistake_of_the_tool() -> None:
     def give() -> Page:
         """Give a page."""

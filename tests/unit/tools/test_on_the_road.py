@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,6 +12,8 @@ from typing import Any
 import pytest
 
 from callgate import tool
+from callgate.call import Effect
+from callgate.config.tool_policies import ToolPolicy
 from callgate.errors import BadCredential, InvalidArguments, OutcomeUnknown, ToolBug
 from callgate.money import Money
 from callgate.tools.functions import Function, Functions
@@ -62,6 +66,27 @@ async def test_a_mistake_of_a_function_is_written_down_without_what_it_raised(
             await road.call(body=b'{"text": "bad"}')
         assert (road.last.code, road.last.attempts[0].state) == ("tool_bug", "failed")
         assert CANARY not in repr(road.last)
+
+
+@pytest.mark.parametrize("effect", ["write", "destructive"])
+async def test_a_function_that_does_not_end_in_time_may_still_do_its_work(
+    tmp_path: Path, effect: Effect
+) -> None:
+    held, ended = threading.Event(), threading.Event()
+
+    def note(text: str) -> str:
+        """Note something."""
+        held.wait()
+        ended.set()
+        return text
+
+    slow = Function(note, policy=ToolPolicy(name="note", effect=effect, timeout_seconds=0.01))
+    async with road_of(tmp_path, Functions(slow)) as road:
+        with pytest.raises(OutcomeUnknown, match=r"note had not answered after 0.01 s"):
+            await road.call()
+        assert road.last.attempts[0].state == "unknown"
+        held.set()
+        assert await asyncio.to_thread(ended.wait, 10)
 
 
 @asynccontextmanager

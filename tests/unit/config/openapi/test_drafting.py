@@ -142,6 +142,13 @@ def test_what_is_joined_is_one_object() -> None:
     assert {name for name, one in found.items() if not one.is_optional} == {"name", "barks"}
 
 
+def test_an_object_that_is_joined_with_itself_is_one_parameter() -> None:
+    body = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Loop"}}}}
+    page = with_operation({"operationId": "x", "requestBody": body})
+    page["components"]["schemas"]["Loop"] = {"allOf": [{"$ref": "#/components/schemas/Loop"}]}
+    assert parameters(page, "x")["body"].place == "body"
+
+
 def test_a_body_that_is_no_object_is_one_parameter() -> None:
     assert parameters(PETS, "put_pets_pet_id")["body"].place == "body"
 
@@ -209,6 +216,7 @@ UNUSABLE: list[Any] = [
     ({"parameters": [{"name": "f", "in": "query", "required": True, "content": {}}]}, "is a document in a parameter"),
     ({"requestBody": {"$ref": "other.json#/x"}}, "'other.json#/x' is in another document"),
     ({"requestBody": {"$ref": "#/components/nothing"}}, "leads nowhere"),
+    ({"requestBody": {"$ref": "#/paths/~1x/post/requestBody"}}, "a reference leads in circles"),
     ({"parameters": [{"name": "id", "in": "path", "required": True, "schema": TEXT}]}, "a parameter that the url names in braces"),
     ({"servers": [{"url": "https://user:word@h"}]}, "tools.x.http.url"),
     ({"parameters": [{"name": "n", "in": "query", "schema": {"type": "text"}}]}, "tools.x.http.parameters.n.type"),

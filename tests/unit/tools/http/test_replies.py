@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import tracemalloc
 
 import pytest
 
@@ -134,8 +135,12 @@ async def test_a_reply_that_came_packed_is_unpacked(server: Server) -> None:
 
 async def test_a_small_reply_that_unpacks_to_a_huge_one_is_not_read_whole(server: Server) -> None:
     server.answers(gzip.compress(b" " * 50_000_000), content_encoding="gzip")
+    tracemalloc.start()
     result = await server.call()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
     assert result.structured["error"]["kind"] == "result_too_large"
+    assert peak < 25_000_000
 
 
 async def test_a_reply_that_is_not_packed_as_it_says_is_broken(server: Server) -> None:
