@@ -55,6 +55,7 @@ NARROWER = {
     "tool_new": "A server or a platform lists a tool that nobody has accepted, so it is not called.",
     "tool_timeout": "The tool had not answered when its time was over.",
     "unknown_tool": "There is no such tool now.",
+    "unknown_server": "The agent may call no tool of an MCP server of that name.",
     "unknown_task": "There is no such task.",
     "unknown_task_type": "The settings name no such task type.",
     "unreasonable_bill": "The request could cost more than any account holds.",

@@ -9,10 +9,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 
-from tests.cli.shell import Shell
+from tests.cli.shell import Shell, ended
+from tests.contract.mcp.authority import Authority, guarded
 
 PEER = Path(__file__).parents[1] / "contract" / "mcp" / "peer.py"
 
@@ -229,3 +231,20 @@ async def test_servers_of_a_running_gate_are_shown_and_restarted(
     assert again.page[0]["status"] == "running"
     assert (state["name"], state["tools"]) == ("peer", 2)
     assert "may call no tool of an MCP server 'none'" in other.err
+
+
+async def test_a_person_logs_in_at_the_address_that_is_shown(
+    shell: Shell, settings: Settings
+) -> None:
+    authority = Authority()
+    async with guarded(authority) as url:
+        settings.write(f'{BEFORE}[mcp.far]\nurl = "{url}"\noauth = {{}}\n')
+        process = await shell.start("mcp", "login", "far")
+        assert process.stderr is not None
+        address = (await process.stderr.readline()).decode().split()[-1]
+        async with aiohttp.ClientSession() as browser, browser.get(address) as reply:
+            assert "you can close this page" in await reply.text()
+        done = await ended(process)
+        (state,) = (await shell.run("mcp", "list", "--json")).page
+    assert (done.status, state["status"]) == (0, "running")
+    assert "far may be used: 21 tools" in done.err

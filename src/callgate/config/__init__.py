@@ -26,7 +26,7 @@ from callgate.money import Money
 from callgate.task import DEFAULT_TYPE
 
 __all__ = [
-    "FILE_NAME", "KNOWN_KEYS", "builtin", "environment", "find", "json_schema", "load", "parse_duration", "starter",
+    "FILE_NAME", "KNOWN_KEYS", "builtin", "environment", "find", "json_schema", "load", "parse_duration", "starter", "state_folder",
 ]  # fmt: skip
 
 FILE_NAME = "callgate.toml"
@@ -125,13 +125,13 @@ def builtin(environ: Mapping[str, str]) -> Settings:
     )
     return Settings(
         path=None,
-        gate=GatePolicy(store=f"sqlite:{_state_folder(environ) / 'callgate.db'}"),
+        gate=GatePolicy(store=f"sqlite:{state_folder(environ) / 'callgate.db'}"),
         providers=providers,
         models={},
         agents={"default": AgentPolicy(name="default", models=("*",))},
         tasks={DEFAULT_TYPE: task},
         prices={},
-        price_file=_state_folder(environ) / PRICE_FILE,
+        price_file=state_folder(environ) / PRICE_FILE,
     )
 
 
@@ -159,7 +159,7 @@ def json_schema() -> dict[str, Any]:
     return schema.json_schema()
 
 
-def _state_folder(environ: Mapping[str, str]) -> Path:
+def state_folder(environ: Mapping[str, str]) -> Path:
     """Return where a program keeps what it must not lose.
 
     Source: XDG Base Directory Specification, ``XDG_STATE_HOME``.

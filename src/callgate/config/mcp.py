@@ -14,9 +14,30 @@ from callgate.config.kinds import (
     Url,
     Variable,
 )
-from callgate.config.mcp_policies import MAX_RESULT_BYTES
+from callgate.config.mcp_policies import MAX_RESULT_BYTES, Grant
 from callgate.config.platform_policies import Pin
 from callgate.config.tables import Table
+
+
+class OAuthTable(Table):
+    """How tokens for a server are got. An empty table is enough for most: `callgate mcp login NAME`."""
+
+    grant: Grant = Field(
+        default="authorization_code",
+        description="`authorization_code`: a person agrees once, by `callgate mcp login NAME`."
+        " `client_credentials`: the gate has a credential of its own.",
+    )
+    client_id: str | None = Field(
+        default=None, description="Who the gate is; left out, it registers itself."
+    )
+    client_secret: Reference | None = Field(
+        default=None, description="Where its secret is: `env:NAME` or `file:PATH`."
+    )
+    issuer: Url | None = Field(
+        default=None,
+        description="The authorization server that the credential is for; it is shown to no other.",
+    )
+    scope: str | None = Field(default=None, description="What to ask for, separated by spaces.")
 
 
 class McpTable(Table):
@@ -49,6 +70,9 @@ class McpTable(Table):
     headers: dict[HeaderName, str] = Field(
         default_factory=dict[str, str],
         description="What else is sent to it with every request. Values as under `env`.",
+    )
+    oauth: OAuthTable | None = Field(
+        default=None, description="How tokens for it are got, in the place of `key`."
     )
     ca_file: str | None = Field(
         default=None, description="Certificates to trust besides the usual ones."

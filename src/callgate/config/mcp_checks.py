@@ -14,7 +14,7 @@ from callgate.config.tool_checks import OUR_HEADERS
 from callgate.redact import redact
 
 OF_A_PROGRAM: Final = ("args", "env", "cwd")
-OF_A_PLACE: Final = ("key", "headers", "ca_file")
+OF_A_PLACE: Final = ("key", "headers", "oauth", "ca_file")
 
 
 def mcp_problems(page: Page, lines: Lines) -> Iterator[Problem]:
@@ -22,6 +22,7 @@ def mcp_problems(page: Page, lines: Lines) -> Iterator[Problem]:
     for name, table in named_tables(page, "mcp"):
         check = Check(name, table, lines)
         yield from check.of_place()
+        yield from check.of_oauth()
         yield from check.of_credentials()
         yield from check.of_headers()
 
@@ -47,6 +48,20 @@ class Check:
             if key in self._table:
                 allowed = f"nothing: it means nothing for a server with a {kind}"
                 yield self._problem((key,), "a setting of the other kind", allowed, "remove it")
+
+    def of_oauth(self) -> Iterator[Problem]:
+        """Report two credentials for one server, and one that is not whole."""
+        if not isinstance(self._table.get("oauth"), dict):
+            return
+        oauth = as_table(self._table["oauth"])
+        if "key" in self._table:
+            allowed = "one of both: key and oauth are sent in the same header"
+            yield self._problem(("oauth",), "oauth beside key", allowed, "remove one")
+        if oauth.get("grant") == "client_credentials":
+            for key in ("client_id", "client_secret", "issuer"):
+                if key not in oauth:
+                    allowed = "client_id, client_secret and issuer, as the gate has a credential"
+                    yield self._problem(("oauth", key), "nothing", allowed, f"add {key}")
 
     def of_credentials(self) -> Iterator[Problem]:
         """Report what looks like a credential where only its place may stand."""

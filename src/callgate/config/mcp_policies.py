@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -17,6 +17,23 @@ MAX_RESULT_BYTES: Final = 1_000_000
 
 REFERENCE: Final = re.compile(r"(?:env|file):")
 """How a value begins that is not itself, but says where a secret is."""
+
+
+Grant = Literal["authorization_code", "client_credentials"]
+
+
+class OAuthPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """``[mcp.NAME.oauth]``: how tokens for a server are got."""
+
+    grant: Grant = "authorization_code"
+    """Whether a person agrees once, or the gate has a credential of its own."""
+    client_id: str | None = None
+    """Who the gate is; None: it registers itself."""
+    client_secret: str | None = None
+    """A secret reference."""
+    issuer: str | None = None
+    """Which authorization server the credential is for."""
+    scope: str | None = None
 
 
 class McpPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +53,8 @@ class McpPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """The reference of what is sent to ``url`` as a bearer token."""
     headers: Mapping[str, str] = {}
     """What is sent to ``url`` besides: values, or references of secrets."""
+    oauth: OAuthPolicy | None = None
+    """How tokens for ``url`` are got; None: none are."""
     ca_file: Path | None = None
     """Certificates to trust besides the usual ones."""
     trust: bool = False
@@ -56,5 +75,6 @@ class McpPolicy(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def references(self) -> Sequence[str]:
         """Every reference of a secret among its settings."""
-        said = (*self.env.values(), *self.headers.values(), self.key or "")
+        secret = None if self.oauth is None else self.oauth.client_secret
+        said = (*self.env.values(), *self.headers.values(), self.key or "", secret or "")
         return [value for value in said if REFERENCE.match(value)]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from callgate.config.mcp import McpTable
-from callgate.config.mcp_policies import McpPolicy
+from callgate.config.mcp import McpTable, OAuthTable
+from callgate.config.mcp_policies import McpPolicy, OAuthPolicy
 from callgate.money import Money
 
 
@@ -26,6 +26,7 @@ def mcp_policy(name: str, table: McpTable, path: Path) -> McpPolicy:
         url=table.url,
         key=table.key,
         headers=table.headers,
+        oauth=None if table.oauth is None else _oauth(table.oauth),
         ca_file=None if table.ca_file is None else path.parent / table.ca_file,
         pin=table.pin,
         trust=table.trust,
@@ -35,4 +36,14 @@ def mcp_policy(name: str, table: McpTable, path: Path) -> McpPolicy:
         timeout_seconds=table.timeout,
         start_timeout_seconds=table.start_timeout,
         max_result_bytes=table.max_result_bytes,
+    )
+
+
+def _oauth(table: OAuthTable) -> OAuthPolicy:
+    return OAuthPolicy(
+        grant=table.grant,
+        client_id=table.client_id,
+        client_secret=table.client_secret,
+        issuer=table.issuer,
+        scope=table.scope,
     )

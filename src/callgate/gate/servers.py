@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 import msgspec
 
 from callgate.clock import Clock
 from callgate.config.policies import Settings
+from callgate.errors import Misconfigured
 from callgate.secrets import Secrets
 from callgate.tools import Toolset
 from callgate.tools.mcp.toolset import McpToolset
@@ -67,25 +69,59 @@ async def look_at_servers(
     Raises:
         Misconfigured: The SDK of MCP is not installed.
     """
-    folder = Path.cwd() if settings.path is None else settings.path.parent
-    secrets = Secrets(environ, folder)
-    toolsets = [
-        McpToolset(
-            policy,
-            environ=environ,
-            resolve=secrets.resolve,
-            folder=folder,
-            clock=clock,
-            # Jitter needs no secrecy.
-            rng=random.Random(),  # noqa: S311
-        )
-        for policy in settings.mcp.values()
-    ]
+    toolsets = [_toolset(name, settings, environ, clock) for name in settings.mcp]
     try:
         await asyncio.gather(*(toolset.ready() for toolset in toolsets))
         return server_states(toolsets)
     finally:
         await asyncio.gather(*(toolset.close() for toolset in toolsets))
+
+
+async def log_in(
+    name: str,
+    settings: Settings,
+    environ: Mapping[str, str],
+    clock: Clock,
+    *,
+    show: Callable[[str], Awaitable[None]],
+) -> int:
+    """Have a person agree that the gate may use a server; return how many tools it has.
+
+    Args:
+        name: What the settings call it.
+        settings: Where it stands.
+        environ: Where ``env:`` references are looked up, and where the home is.
+        clock: What time it is.
+        show: Takes the address where a person agrees.
+
+    Raises:
+        Misconfigured: There is no such server, nobody logs in to it, or it was not agreed to.
+    """
+    if name not in settings.mcp:
+        msg = f"the settings have no [mcp.{name}]; there is {', '.join(settings.mcp) or 'none'}"
+        raise Misconfigured(msg)
+    toolset = _toolset(name, settings, environ, clock)
+    try:
+        return len((await toolset.log_in(show)).definitions)
+    except ExceptionGroup as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup):
+            error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
+        msg = f"there is no token for {name}: {error}"
+        raise Misconfigured(msg) from group
+
+
+def _toolset(name: str, settings: Settings, environ: Mapping[str, str], clock: Clock) -> McpToolset:
+    folder = Path.cwd() if settings.path is None else settings.path.parent
+    return McpToolset(
+        settings.mcp[name],
+        environ=environ,
+        resolve=Secrets(environ, folder).resolve,
+        folder=folder,
+        clock=clock,
+        # Jitter needs no secrecy.
+        rng=random.Random(),  # noqa: S311
+    )
 
 
 def _state(toolset: McpToolset) -> ServerState:

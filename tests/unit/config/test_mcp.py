@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from callgate.config.mcp_policies import McpPolicy
+from callgate.config.mcp_policies import McpPolicy, OAuthPolicy
 from callgate.money import Money
 from tests.unit.config.files import PLACE, problem_of, read
 
@@ -83,3 +83,20 @@ def test_a_server_is_called_so_that_its_tools_can_be_told_apart() -> None:
 def test_a_tool_of_a_server_may_have_a_table_of_its_own() -> None:
     settings = read(PROGRAM + '[tools."git.git_log"]\neffect = "read"')
     assert settings.tools["git.git_log"].effect == "read"
+
+
+def test_a_server_may_want_tokens() -> None:
+    oauth = read('[mcp.far]\nurl = "https://host/mcp"\noauth = {}').mcp["far"].oauth
+    assert oauth == OAuthPolicy(grant="authorization_code")
+
+
+@pytest.mark.parametrize(
+    ("oauth", "key"),
+    [
+        ('key = "env:K"\noauth = {}', "mcp.far.oauth"),
+        ('oauth = { grant = "client_credentials", client_id = "x", client_secret = "env:X" }', "mcp.far.oauth.issuer"),
+        ('oauth = { client_secret = "s3cret" }', "mcp.far.oauth.client_secret"),
+    ],
+)  # fmt: skip
+def test_a_token_that_could_not_be_got_is_a_mistake(oauth: str, key: str) -> None:
+    assert problem_of(f'[mcp.far]\nurl = "https://host/mcp"\n{oauth}').key == key

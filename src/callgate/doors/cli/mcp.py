@@ -18,7 +18,7 @@ from callgate.doors.cli.screen import Column, print_json, print_table, tell
 from callgate.doors.cli.settings import ConfigOption, JsonOption, settings_of
 from callgate.doors.cli.tables import add_table, remove_table
 from callgate.errors import Misconfigured
-from callgate.gate.servers import ServerState, look_at_servers
+from callgate.gate.servers import ServerState, log_in, look_at_servers
 
 mcp = typer.Typer(help="MCP servers whose tools agents may call.", no_args_is_help=True)
 
@@ -119,6 +119,22 @@ def list_servers(json: JsonOption = False, config: ConfigOption = None) -> None:
     else:
         settings = settings_of(config, environ)
         _show(run_loop(look_at_servers(settings, environ, SystemClock())), json=json)
+
+
+@mcp.command("login")
+def login(
+    name: Annotated[str, typer.Argument(help="What the settings call it.")],
+    config: ConfigOption = None,
+) -> None:
+    """Get a token for a server with oauth: shows an address where a person agrees, and waits."""
+    environ = environment()
+    settings = settings_of(config, environ)
+    tools = run_loop(log_in(name, settings, environ, SystemClock(), show=_show_address))
+    tell(f"callgate: {escape(name)} may be used: {tools} tools")
+
+
+async def _show_address(address: str) -> None:
+    tell(f"callgate: agree here, on this machine: {escape(_visible(address))}")
 
 
 @mcp.command("restart")

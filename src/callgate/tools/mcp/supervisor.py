@@ -12,6 +12,7 @@ from typing import Final, Literal, cast
 import httpx2
 import msgspec
 from mcp import MCPError
+from mcp.client.auth import OAuthFlowError
 from pydantic import ValidationError
 
 from callgate.call import ToolResult
@@ -21,6 +22,7 @@ from callgate.tools import Invocation
 from callgate.tools.mcp.connection import Connection, Given, Unusable, connect
 from callgate.tools.mcp.definitions import Listing
 from callgate.tools.mcp.http import Trip, trip
+from callgate.tools.mcp.oauth import NeedsLogin
 from callgate.tools.mcp.process import CannotStart
 
 FIRST_WAIT_SECONDS: Final = 0.5
@@ -40,6 +42,8 @@ PATIENCE_SECONDS: Final = 15.0
 
 RELIST_SECONDS: Final = 0.2
 """Changes of a list within so much time are looked at together."""
+
+OF_LOGIN: Final = (NeedsLogin, OAuthFlowError)
 
 WHAT_IT_DOES: Final = {
     CannotStart: "cannot be started",
@@ -311,20 +315,37 @@ class Supervisor:
 def _judge(server: str, error: Exception, noted: Trip) -> None:
     """Raise what the status of a new connection means, where the server rejects the credential."""
     rejected = {401: BadCredential, 403: Forbidden}.get(noted.status or 0)
-    if rejected is not None and noted.is_new:
-        msg = f"the MCP server {server} answered {noted.status}: it does not take the credential"
-        raise rejected(msg, billed=False) from error
+    if rejected is None or not noted.is_new or isinstance(_leaf(error), OF_LOGIN):
+        return
+    msg = f"the MCP server {server} answered {noted.status}: it does not take the credential"
+    raise rejected(msg, billed=False) from error
+
+
+def _leaf(error: BaseException) -> BaseException:
+    """Return the one error that a group of them is about."""
+    while isinstance(error, BaseExceptionGroup):
+        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
+    return error
+
+
+def _notes(error: BaseException) -> list[str]:
+    """Return what was noted about an error, and about what it is about."""
+    notes = list[str](getattr(error, "__notes__", ()))
+    if isinstance(error, BaseExceptionGroup):
+        notes += _notes(cast("BaseExceptionGroup[BaseException]", error).exceptions[0])
+    return notes
 
 
 def _meaning(server: str, error: BaseException) -> Failed:
     """Return why there is no connection, as a sentence."""
-    notes = list[str](getattr(error, "__notes__", ()))
-    while isinstance(error, BaseExceptionGroup):
-        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
-        notes += getattr(error, "__notes__", ())
-    note = f" ({notes[0]})" if notes else ""
+    note = "".join(f" ({each})" for each in _notes(error)[:1])
+    error = _leaf(error)
     if isinstance(error, Failed):
         return error
+    if isinstance(error, OF_LOGIN):
+        why = f": {error}" if str(error) else ""
+        msg = f"the MCP server {server} wants a token and there is none that it takes{why}; callgate mcp login {server} gets one"
+        return BadCredential(msg, billed=False)
     if isinstance(error, Misconfigured):
         msg = f"the MCP server {server} has no credential: {error.message}"
         return BadCredential(msg, billed=False)

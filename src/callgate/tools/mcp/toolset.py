@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from callgate.call import Tool, ToolResult
 from callgate.clock import Clock
-from callgate.config.mcp_policies import REFERENCE, McpPolicy
+from callgate.config import state_folder
+from callgate.config.mcp_policies import REFERENCE, McpPolicy, OAuthPolicy
 from callgate.errors import Misconfigured
 from callgate.redact import Secret
 from callgate.tools import Invocation, Pinning
@@ -203,11 +204,12 @@ class McpToolset:
             hints=hints or None,
         )
 
-    def _give(self, credential: Secret | None) -> Given:
+    def _give(self, credential: Secret | None, *, auth: Any = None) -> Given:
         """Return what a connection is made of, with each secret as it is now.
 
         Raises:
             Misconfigured: A secret is missing.
+            NeedsLogin: There is no token, and only a person can get one.
         """
         from callgate.tools.mcp.connection import Given  # noqa: PLC0415  (as above)
 
@@ -218,13 +220,50 @@ class McpToolset:
         if credential is not None:
             secrets.append(credential)
             headers["authorization"] = f"Bearer {credential.reveal()}"
+        if policy.oauth is not None and auth is None:
+            auth = self._authorizing(policy.oauth, secrets)
         env = self._filled(policy.env, secrets)
         return Given(
             policy=policy,
             command=None if policy.command is None else self._command(env),
             headers=headers,
             secrets=tuple(secrets),
+            auth=auth,
         )
+
+    async def log_in(self, show: Callable[[str], Awaitable[None]]) -> Listing:
+        """Have a person agree that the gate may use the server; return its tools.
+
+        Args:
+            show: Takes the address where that is done.
+
+        Raises:
+            Misconfigured: The settings name no way for that.
+            BaseExceptionGroup: It was not agreed to, or the server does not answer.
+        """
+        from callgate.tools.mcp.connection import connect  # noqa: PLC0415  (as above)
+        from callgate.tools.mcp.oauth import TokenFile, asking  # noqa: PLC0415
+
+        policy = self._policy
+        if policy.oauth is None or policy.oauth.grant != "authorization_code":
+            msg = f"nobody logs in to {policy.name}: [mcp.{policy.name}] has no oauth with authorization_code"
+            raise Misconfigured(msg)
+        file = TokenFile.of(policy, state_folder(self._environ), self._clock)
+        async with (
+            asking(policy, policy.oauth, file, self._resolve, show) as auth,
+            connect(self._give(None, auth=auth), self._clock) as connection,
+        ):
+            return await connection.tools()
+
+    def _authorizing(self, oauth: OAuthPolicy, secrets: list[Secret]) -> Any:
+        """Return what adds a token to each request, and note what of it is secret."""
+        from callgate.tools.mcp.oauth import TokenFile, authorizing  # noqa: PLC0415  (as above)
+
+        file = TokenFile.of(self._policy, state_folder(self._environ), self._clock)
+        secrets += file.secrets
+        if oauth.client_secret is not None:
+            secrets.append(self._resolve(oauth.client_secret))
+        return authorizing(self._policy, oauth, file, self._resolve)
 
     def _command(self, env: Mapping[str, str]) -> Any:
         from callgate.tools.mcp.process import Command, least_environment  # noqa: PLC0415
