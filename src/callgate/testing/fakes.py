@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import msgspec
 
@@ -55,6 +56,17 @@ class Steps(msgspec.Struct, frozen=True, kw_only=True):
     result: ToolResult
 
 
+class Asks(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a script: the tool asks something, and answers with what it is told."""
+
+    params: Mapping[str, Any]
+    """The question, in the words of MCP."""
+
+
+Line = ToolResult | Steps | Asks | Silence | BaseException
+"""What a line of a script of tools can be."""
+
+
 class FakeProvider:
     """Plays its script line by line: an exception is raised, an answer is answered."""
 
@@ -91,10 +103,7 @@ class FakeToolset:
     """Tools that play one script, line by line: an exception is raised, a result is returned."""
 
     def __init__(
-        self,
-        *tools: Tool,
-        script: Sequence[ToolResult | Steps | Silence | BaseException] = (),
-        pinning: Pinning | None = None,
+        self, *tools: Tool, script: Sequence[Line] = (), pinning: Pinning | None = None
     ) -> None:
         self.pinning = pinning
         self.name = tools[0].toolset
@@ -136,7 +145,7 @@ class FakeToolset:
         if isinstance(line, Steps):
             await _tell(line, invocation)
             return line.result
-        return line
+        return await _asked(line, invocation) if isinstance(line, Asks) else line
 
     def answer(self, result: ToolResult) -> None:
         """Break the silence, if somebody waits in it."""
@@ -180,6 +189,12 @@ async def _tell(line: Steps, invocation: Invocation | None) -> None:
     if invocation is not None and invocation.on_progress is not None:
         for step in line.progress:
             await invocation.on_progress(*step)
+
+
+async def _asked(line: Asks, invocation: Invocation | None) -> ToolResult:
+    if invocation is None or invocation.on_question is None:
+        return ToolResult(structured={"asked": None})
+    return ToolResult(structured={"asked": await invocation.on_question(line.params)})
 
 
 async def _play(line: Answer, meter: Meter) -> AsyncIterator[bytes]:
