@@ -23,11 +23,12 @@ from callgate.doors.mcp.messages import (
     Params,
     ProtocolFlaw,
     failure,
+    result,
 )
 from callgate.doors.mcp.mirrored import MirroredArguments
 from callgate.doors.mcp.results import told_error, told_result
 from callgate.doors.mcp.sessions import HEADER
-from callgate.doors.mcp.underway import NOBODY, QUESTION, Question, Underway
+from callgate.doors.mcp.underway import NOBODY, QUESTION, Question, Underway, is_answer
 from callgate.errors import CallgateError, ClientLeft, Refused
 from callgate.gate import Gate
 from callgate.pipeline import ToolPassage
@@ -58,7 +59,7 @@ class Calls:
             ProtocolFlaw: It is none, as the protocol has it.
         """
         if message.params.state is not None:
-            await self._go_on(exchange, caller, message)
+            await self._go_on(exchange, caller, message, generation)
             return
         underway = Underway(exchange, message, caller, generation, self._questions)
         handle = _handle(exchange, caller, message.id)
@@ -87,7 +88,7 @@ class Calls:
         question = self._questions.get(answer.id)
         if question is None or question.underway.caller != caller or question.answer.done():
             return False
-        question.answer.set_result(answer.result or NOBODY)
+        question.answer.set_result(answer.result if is_answer(answer.result) else NOBODY)
         return True
 
     async def refuse(
@@ -127,21 +128,35 @@ class Calls:
     def _drain_seconds(self) -> float:
         return self._gate.settings.gate.drain_limit_seconds
 
-    async def _go_on(self, exchange: Exchange, caller: Caller, message: Message) -> None:
-        """Take the answer to a question with the call that it is for, and wait for that one.
+    async def _go_on(
+        self, exchange: Exchange, caller: Caller, message: Message, generation: Generation
+    ) -> None:
+        """Take the answer to a question with the call that it is for, and wait for that one."""
+        question = self._question(caller, message)
+        answers = message.params.answers or {}
+        if QUESTION not in answers:
+            value = generation.complete(question.result)
+            await exchange.answer(200, JSON, result(message.id, value))
+            return
+        if not is_answer(answers[QUESTION]):
+            msg = f"params.inputResponses.{QUESTION} is no answer: it has no action"
+            raise ProtocolFlaw(msg, number=INVALID_PARAMS, id=message.id)
+        channel = question.underway.go_on(exchange, message)
+        question.answer.set_result(answers[QUESTION])
+        await channel.ended()
 
-        Source: MCP 2026-07-28, "Multi Round-Trip Requests": what says which call it is comes from the
-        client, so that it must be one that nobody can guess, hold once, and for the same call only.
+    def _question(self, caller: Caller, message: Message) -> Question:
+        """Return the question that a call says it answers.
+
+        Source: MCP 2026-07-28, "Multi Round-Trip Requests": what says so comes from the client, so it must
+        be what nobody can guess, and hold once, for the same caller, and for the same call only.
         """
-        params = message.params
-        question = self._questions.get(params.state or "")
-        underway = None if question is None else question.underway
+        question = self._questions.get(message.params.state or "")
         if (
             question is None
-            or underway is None
             or question.answer.done()
-            or underway.caller != caller
-            or not _is_same(underway.call, params)
+            or question.underway.caller != caller
+            or not _is_same(question.underway.call, message.params)
         ):
             fix = "call it anew, without requestState"
             msg = (
@@ -149,10 +164,7 @@ class Calls:
                 f" at another gate; {fix}"
             )
             raise ProtocolFlaw(msg, number=INVALID_PARAMS, id=message.id, fix=fix)
-        channel = underway.go_on(exchange, message)
-        given = (params.answers or {}).get(QUESTION)
-        question.answer.set_result(given if isinstance(given, dict) else NOBODY)
-        await channel.ended()
+        return question
 
     def _translated(
         self, exchange: Exchange, message: Message, generation: Generation, underway: Underway

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from collections.abc import Mapping
 from math import isfinite
-from typing import Any, Final
+from typing import Any, Final, TypeGuard, cast
 
 import msgspec
 
@@ -31,11 +31,28 @@ QUESTION: Final = "question"
 """What the one question of a result is called."""
 
 
+ACTIONS: Final = ("accept", "decline", "cancel")
+
+
 class Question(msgspec.Struct, frozen=True, kw_only=True):
     """What a tool wants to know, while its call waits."""
 
+    name: str
+    """Unguessable: who knows it has been asked."""
+    params: Mapping[str, Any]
     underway: Underway
     answer: asyncio.Future[Mapping[str, Any]]
+
+    @property
+    def result(self) -> Mapping[str, Any]:
+        """The question as the result of a call, which the client answers by calling again."""
+        asked = {QUESTION: {"method": "elicitation/create", "params": self.params}}
+        return {"resultType": "input_required", "inputRequests": asked, "requestState": self.name}
+
+
+def is_answer(given: object) -> TypeGuard[Mapping[str, Any]]:
+    """Return whether something answers a question."""
+    return isinstance(given, dict) and cast("dict[str, Any]", given).get("action") in ACTIONS
 
 
 class Underway:
@@ -142,12 +159,12 @@ class Underway:
         """Ask the client's user, in the way of its generation."""
         if params.get("mode", "form") not in self._modes:
             return NOBODY
-        name = secrets.token_hex(16)
         answer: asyncio.Future[Mapping[str, Any]] = asyncio.get_running_loop().create_future()
-        self._questions[name] = Question(underway=self, answer=answer)
+        question = Question(name=secrets.token_hex(16), params=params, underway=self, answer=answer)
+        self._questions[question.name] = question
         stopping = asyncio.ensure_future(self._stopping())
         try:
-            await self._put(name, params)
+            await self._put(question)
             await asyncio.wait(
                 (answer, stopping),
                 timeout=ANSWER_SECONDS,
@@ -156,15 +173,15 @@ class Underway:
             return answer.result() if answer.done() else NOBODY
         finally:
             stopping.cancel()
-            self._questions.pop(name, None)
+            del self._questions[question.name]
 
-    async def _put(self, name: str, params: Mapping[str, Any]) -> None:
-        """Send a question: as a request of ours, or as a result that the client answers by asking again."""
+    async def _put(self, question: Question) -> None:
+        """Send a question: as a request of ours, or as a result, with which the request is over."""
         if not self._generation.is_stateless:
-            await self.channel.tell(request(name, "elicitation/create", params))
+            told = request(question.name, "elicitation/create", question.params)
+            await self.channel.tell(told)
             return
         if self._watch is not None:
             self._watch.end()
-        asked = {QUESTION: {"method": "elicitation/create", "params": params}}
-        value = {"resultType": "input_required", "inputRequests": asked, "requestState": name}
-        await self.channel.end(result(self._message.id, self._generation.complete(value)))
+        value = self._generation.complete(question.result)
+        await self.channel.end(result(self._message.id, value))
