@@ -65,9 +65,7 @@ tools = ["note", "far.*"]
 budget = "$1"
 {task}
 
-{models}
-
-{servers}
+{tables}
 """
 
 ONLY = {"chats": ("openai_chat",), "responses": ("openai_responses",)}
@@ -165,8 +163,7 @@ async def open_gatehouse(
                 task=task_lines,
                 providers=_tables("providers", more).replace("URL", simulator.url),
                 routes="".join(f'"{name}", ' for name in routes or {}),
-                models=_tables("models", routes),
-                servers=_tables("mcp", servers),
+                tables=_tables("models", routes) + "\n" + _tables("mcp", servers),
             )
         )
         settings = _narrowed(load(config, environ=ENVIRON))

@@ -244,6 +244,7 @@ class Slow:
     """A toolset that takes a while, and says ten times how far it is."""
 
     name = "slow"
+    pinning = None
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
