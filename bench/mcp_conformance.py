@@ -38,9 +38,11 @@ NOT_OFFERED: Final = {
     "logging": "log messages",
     "tools-call-with-logging": "log messages",
     "tools-call-sampling": "asking the client's model",
-    "tools-call-elicitation": "asking the client's user",
-    "elicitation": "asking the client's user",
-    "input-required": "asking the client's user",
+    "input-required-result-basic-sampling": "asking the client's model",
+    "input-required-result-basic-list-roots": "asking for the client's folders",
+    "input-required-result-multiple": "asking for the client's folders",
+    "input-required-result-non-tool": "prompts",
+    "input-required-result-capability": "asking the client's model",
     "tasks": "the extension for tasks",
 }
 """Features that a gate of tools does not have, by how the names of their scenarios begin."""
@@ -48,13 +50,14 @@ NOT_OFFERED: Final = {
 PARTLY: Final = {
     "server-stateless": "two checks call a tool that asks the client's model",
     "caching": "three checks list prompts and resources",
+    "input-required-result-basic-elicitation": "it wants a question to have a name of its own choice",
 }
 """Scenarios of which a part is about such a feature, and why they cannot pass whole."""
 
 NAMES_OF_THE_REST: Final = frozenset({
     "sep-2575-server-rejects-undeclared-capability", "sep-2575-missing-capability-http-400",
     "sep-2549-prompts-list-caching-hints", "sep-2549-resources-list-caching-hints",
-    "sep-2549-resources-templates-list-caching-hints",
+    "sep-2549-resources-templates-list-caching-hints", "sep-2322-elicitation-incomplete",
 })  # fmt: skip
 """The checks of those parts; no other may fail."""
 

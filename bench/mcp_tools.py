@@ -107,6 +107,58 @@ ANSWERS: Final[Mapping[str, ToolResult]] = {
     "test_trigger_tool_change": ToolResult(content=(_text("changed"),)),
 }
 
+
+def _form(**properties: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a question for all of these."""
+    schema = {"type": "object", "properties": properties, "required": list(properties)}
+    return {"mode": "form", "message": "Please tell.", "requestedSchema": schema}
+
+
+def _titled(*values: str) -> Sequence[Mapping[str, str]]:
+    return [{"const": value, "title": value.title()} for value in values]
+
+
+OPTIONS: Final = ("option1", "option2", "option3")
+TITLED: Final = _titled("value1", "value2", "value3")
+
+QUESTIONS: Final[Mapping[str, Sequence[Mapping[str, Any]]]] = {
+    "test_elicitation": [_form(username={"type": "string"}, email={"type": "string"})],
+    "test_elicitation_sep1034_defaults": [
+        _form(
+            name={"type": "string", "default": "John Doe"},
+            age={"type": "integer", "default": 30},
+            score={"type": "number", "default": 95.5},
+            status={
+                "type": "string",
+                "enum": ["active", "inactive", "pending"],
+                "default": "active",
+            },
+            verified={"type": "boolean", "default": True},
+        )
+    ],
+    "test_elicitation_sep1330_enums": [
+        _form(
+            untitledSingle={"type": "string", "enum": OPTIONS},
+            titledSingle={"type": "string", "oneOf": TITLED},
+            legacyEnum={
+                "type": "string",
+                "enum": ["opt1", "opt2", "opt3"],
+                "enumNames": ["Option One", "Option Two", "Option Three"],
+            },
+            untitledMulti={"type": "array", "items": {"type": "string", "enum": OPTIONS}},
+            titledMulti={"type": "array", "items": {"anyOf": TITLED}},
+        )
+    ],
+    "test_input_required_result_elicitation": [_form(name={"type": "string"})],
+    "test_input_required_result_request_state": [_form(ok={"type": "boolean"})],
+    "test_input_required_result_tampered_state": [_form(ok={"type": "boolean"})],
+    "test_input_required_result_multi_round": [
+        _form(name={"type": "string"}),
+        _form(color={"type": "string"}),
+    ],
+}
+"""What tools ask before they answer, one after the other."""
+
 NOTHING: Final[Mapping[str, Any]] = {"type": "object", "properties": {}}
 
 SCHEMAS: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -158,7 +210,7 @@ class Conformance:
     pinning = None
 
     def __init__(self) -> None:
-        self._tools = tuple(map(_tool, ANSWERS))
+        self._tools = tuple(map(_tool, (*ANSWERS, *QUESTIONS)))
 
     def start(self) -> None:
         """Nothing goes on beside the calls."""
@@ -176,10 +228,19 @@ class Conformance:
                 await asyncio.sleep(0.05)
         if name == "test_trigger_tool_change":
             self._tools = (*self._tools, _tool(f"another_{len(self._tools)}"))
+        if name in QUESTIONS:
+            return await _asked(invocation, QUESTIONS[name])
         return ANSWERS.get(name, ToolResult(content=(_text("ok"),)))
 
     async def close(self) -> None:
         """Nothing is open."""
+
+
+async def _asked(invocation: Invocation, questions: Sequence[Mapping[str, Any]]) -> ToolResult:
+    if invocation.on_question is None:
+        return ToolResult(content=(_text("nobody can be asked"),), is_error=True)
+    told = [await invocation.on_question(each) for each in questions]
+    return ToolResult(content=(_text(f"state-ok: {told}"),))
 
 
 async def serve() -> None:

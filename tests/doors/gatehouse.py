@@ -65,7 +65,7 @@ tools = ["note", "far.*"]
 budget = "$1"
 {task}
 
-{models}
+{tables}
 """
 
 ONLY = {"chats": ("openai_chat",), "responses": ("openai_responses",)}
@@ -132,6 +132,7 @@ async def open_gatehouse(
     task_lines: str = "retries = 0",
     routes: Mapping[str, str] | None = None,
     providers: Mapping[str, str] | None = None,
+    servers: Mapping[str, str] | None = None,
     **opening: Any,
 ) -> AsyncGenerator[Gatehouse]:
     """Start a provider that plays ``script``, and a gate before it.
@@ -144,6 +145,7 @@ async def open_gatehouse(
         routes: Lines of more routes, by name.
         providers: Lines of more providers, by name; ``URL`` stands for where the simulator is.
             Those of ``openai`` are more lines of the one that is there.
+        servers: Lines of MCP servers, by name.
         opening: What else :meth:`Gate.open` takes: who answers instead of a provider, a time that a
             test moves, toolsets (the agent may call ``note`` and ``far.…``).
     """
@@ -161,7 +163,7 @@ async def open_gatehouse(
                 task=task_lines,
                 providers=_tables("providers", more).replace("URL", simulator.url),
                 routes="".join(f'"{name}", ' for name in routes or {}),
-                models=_tables("models", routes),
+                tables=_tables("models", routes) + "\n" + _tables("mcp", servers),
             )
         )
         settings = _narrowed(load(config, environ=ENVIRON))

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx2
 import mcp_types
@@ -14,6 +14,7 @@ import pytest
 from agents import Agent, ModelSettings, OpenAIChatCompletionsModel, Runner, set_tracing_disabled
 from agents.mcp import MCPServerStreamableHttp
 from mcp import Client
+from mcp.client import ClientRequestContext
 from mcp.client.streamable_http import streamable_http_client
 from msgspec.structs import replace
 from openai import AsyncOpenAI
@@ -24,7 +25,7 @@ from pydantic_ai.providers.openai import OpenAIProvider
 
 from callgate.call import Tool, ToolResult
 from callgate.money import Money
-from callgate.testing.fakes import Silence, Steps
+from callgate.testing.fakes import Asks, Silence, Steps
 from callgate.tools import Invocation
 from tests.doors.gatehouse import Gatehouse, open_gatehouse
 from tests.doors.test_tools_api import NOTE, SAID, toolset
@@ -33,6 +34,13 @@ GENERATIONS = ("2026-07-28", "legacy")
 STEPS = Steps(
     progress=((1, 2, "half"), (1, 2, "still"), (2, 2, "done")),
     result=SAID,
+)
+WHERE = Asks(
+    params={
+        "mode": "form",
+        "message": "Where?",
+        "requestedSchema": {"type": "object", "properties": {"city": {"type": "string"}}},
+    }
 )
 ASKED = {
     "rules": [
@@ -133,6 +141,43 @@ async def test_a_call_that_its_client_cancels_ends_as_the_settings_say(
         assert [(row.state, row.code) for row in house.rows] == [("left", "client_left")]
 
 
+@pytest.mark.parametrize("mode", ["auto", *GENERATIONS])
+@pytest.mark.parametrize("action", ["accept", "decline"])
+async def test_the_user_of_a_client_is_asked_what_a_tool_wants_to_know(
+    tmp_path: Path, mode: str, action: Literal["accept", "decline"]
+) -> None:
+    seen: list[str] = []
+
+    async def answer(
+        _context: ClientRequestContext, params: mcp_types.ElicitRequestParams
+    ) -> mcp_types.ElicitResult:
+        seen.append(params.message)
+        told: Any = {"city": "Kiel"} if action == "accept" else None
+        return mcp_types.ElicitResult(action=action, content=told)
+
+    async with (
+        open_gatehouse(tmp_path, toolsets=[toolset(WHERE, SAID)]) as house,
+        client(house, mode, elicitation_callback=answer) as asking,
+    ):
+        result = await asking.call_tool("note", {"text": "hi"})
+        assert seen == ["Where?"]
+        assert result.structured_content is not None
+        assert result.structured_content["asked"]["action"] == action
+        # The same client is served as before, and each call was one.
+        assert text_of(await asking.call_tool("note", {"text": "hi"})) == "noted"
+        assert [(row.state, len(row.attempts)) for row in house.rows] == [("ok", 1), ("ok", 1)]
+
+
+@pytest.mark.parametrize("mode", GENERATIONS)
+async def test_who_cannot_be_asked_is_not_asked(tmp_path: Path, mode: str) -> None:
+    async with (
+        open_gatehouse(tmp_path, toolsets=[toolset(WHERE)]) as house,
+        client(house, mode) as asking,
+    ):
+        result = await asking.call_tool("note", {"text": "hi"})
+        assert result.structured_content == {"asked": None}
+
+
 @pytest.mark.parametrize("mode", GENERATIONS)
 async def test_a_client_names_its_task_by_header_or_in_meta(tmp_path: Path, mode: str) -> None:
     async with open_gatehouse(tmp_path, toolsets=[toolset(SAID, SAID)]) as house:
@@ -199,6 +244,7 @@ class Slow:
     """A toolset that takes a while, and says ten times how far it is."""
 
     name = "slow"
+    pinning = None
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds

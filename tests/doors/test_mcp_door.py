@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -18,7 +19,7 @@ from callgate.doors.app import http_app
 from callgate.doors.server import Server
 from callgate.errors import RateLimited, Transient
 from callgate.gate import Gate
-from callgate.testing.fakes import FakeToolset, Silence
+from callgate.testing.fakes import Asks, FakeToolset, Silence
 from tests.doors.gatehouse import ENVIRON, Gatehouse, open_gatehouse
 from tests.doors.test_one_road import alike
 from tests.doors.test_tools_api import NOTE, SAID, by_python, post, toolset
@@ -312,6 +313,78 @@ async def test_a_client_cancels_its_own_calls_and_no_others(tmp_path: Path) -> N
         assert page["error"]["message"] == "Request cancelled"
         assert not others.done()
         others.cancel()
+
+
+ASKS = Asks(params={"message": "Where?", "requestedSchema": {"type": "object"}})
+CAN_ANSWER: Mapping[str, Any] = {
+    "_meta": {"io.modelcontextprotocol/clientCapabilities": {"elicitation": {}}}
+}
+KIEL = {"question": {"action": "accept", "content": {"city": "Kiel"}}}
+
+
+async def asked(house: Gatehouse) -> str:
+    """Call the tool that asks, and return what names its question."""
+    _, page = await ask(house, "tools/call", {**HI, **CAN_ANSWER})
+    assert page["result"]["resultType"] == "input_required"
+    return str(page["result"]["requestState"])
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"requestState": "guessed"},
+        {"arguments": {"text": "ho"}},
+        {"inputResponses": {"question": {"action": "?"}}},
+        {"inputResponses": {"question": 7}},
+    ],
+)
+async def test_an_answer_holds_only_for_the_question_that_was_asked(
+    tmp_path: Path, changed: Mapping[str, Any]
+) -> None:
+    async with open_gatehouse(tmp_path, toolsets=[toolset(ASKS)]) as house:
+        state = await asked(house)
+        good = {**HI, "requestState": state, "inputResponses": KIEL}
+        status, page = await ask(house, "tools/call", {**good, **changed})
+        assert (status, page["error"]["code"]) == (400, -32602)
+        # What was wrong has not spoiled it, and what was right holds once.
+        _, page = await ask(house, "tools/call", good)
+        assert page["result"]["structuredContent"] == {"asked": KIEL["question"]}
+        status, _ = await ask(house, "tools/call", good)
+        assert status == 400
+
+
+async def test_another_key_cannot_answer(tmp_path: Path) -> None:
+    async with open_gatehouse(tmp_path, toolsets=[toolset(ASKS)]) as house:
+        state = await asked(house)
+        other = dataclasses.replace(house, key=await house.task_key())
+        good = {**HI, "requestState": state, "inputResponses": KIEL}
+        status, _ = await ask(other, "tools/call", good)
+        assert status == 400
+        status, _ = await ask(house, "tools/call", good)
+        assert status == 200
+
+
+async def test_a_call_without_the_answer_is_asked_again(tmp_path: Path) -> None:
+    async with open_gatehouse(tmp_path, toolsets=[toolset(ASKS)]) as house:
+        state = await asked(house)
+        _, page = await ask(house, "tools/call", {**HI, "requestState": state})
+        assert page["result"]["requestState"] == state
+        await ask(house, "tools/call", {**HI, "requestState": state, "inputResponses": KIEL})
+        assert len(house.rows[0].attempts) == 1
+
+
+async def test_who_is_asked_for_nothing_answers_nothing(tmp_path: Path) -> None:
+    async with open_gatehouse(tmp_path, toolsets=[toolset()]) as house:
+        answer = {"jsonrpc": "2.0", "id": "guessed", "result": {"action": "accept"}}
+        status, page = await send(house, answer)
+        assert (status, page["error"]["code"]) == (400, -32600)
+
+
+async def test_a_question_is_given_up_when_the_gate_stops(tmp_path: Path) -> None:
+    async with open_gatehouse(tmp_path, toolsets=[toolset(ASKS)]) as house:
+        await asked(house)
+        await house.settled()
+        assert [(row.state, row.code) for row in house.rows] == [("ok", None)]
 
 
 async def test_any_gate_of_several_answers_any_request(tmp_path: Path) -> None:

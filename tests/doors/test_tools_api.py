@@ -22,7 +22,7 @@ from callgate.errors import (
     Transient,
 )
 from callgate.money import Money
-from callgate.testing.fakes import FakeToolset, Silence, Steps
+from callgate.testing.fakes import FakeToolset, ToolLine
 from callgate.tools import Pinning
 from tests.doors.gatehouse import Gatehouse, open_gatehouse
 from tests.doors.test_one_road import alike
@@ -44,7 +44,7 @@ NOTE = Tool(
 SAID = ToolResult(content=({"type": "text", "text": "noted"},), structured={"id": 7})
 
 
-def toolset(*script: ToolResult | Steps | Silence | BaseException) -> FakeToolset:
+def toolset(*script: ToolLine) -> FakeToolset:
     """The tool, one that the agent may not call, and what they answer."""
     return FakeToolset(NOTE, msgspec.structs.replace(NOTE, name="secret"), script=script)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import msgspec
 
@@ -55,6 +56,17 @@ class Steps(msgspec.Struct, frozen=True, kw_only=True):
     result: ToolResult
 
 
+class Asks(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a script: the tool asks something, and answers with what it is told."""
+
+    params: Mapping[str, Any]
+    """The question, in the words of MCP."""
+
+
+ToolLine = ToolResult | Steps | Asks | Silence | BaseException | asyncio.Future[ToolResult]
+"""One line of a tool's script; a future is waited for."""
+
+
 class FakeProvider:
     """Plays its script line by line: an exception is raised, an answer is answered."""
 
@@ -85,10 +97,6 @@ class FakeProvider:
     async def close(self) -> None:
         """Count the closings."""
         self.closed += 1
-
-
-ToolLine = ToolResult | Steps | Silence | BaseException | asyncio.Future[ToolResult]
-"""One line of a tool's script; a future is waited for."""
 
 
 class FakeToolset:
@@ -139,6 +147,8 @@ class FakeToolset:
         if isinstance(line, Steps):
             await _tell(line, invocation)
             return line.result
+        if isinstance(line, Asks):
+            return await _asked(line, invocation)
         return line if isinstance(line, ToolResult) else await line
 
     def answer(self, result: ToolResult) -> None:
@@ -183,6 +193,12 @@ async def _tell(line: Steps, invocation: Invocation | None) -> None:
     if invocation is not None and invocation.on_progress is not None:
         for step in line.progress:
             await invocation.on_progress(*step)
+
+
+async def _asked(line: Asks, invocation: Invocation | None) -> ToolResult:
+    if invocation is None or invocation.on_question is None:
+        return ToolResult(structured={"asked": None})
+    return ToolResult(structured={"asked": await invocation.on_question(line.params)})
 
 
 async def _play(line: Answer, meter: Meter) -> AsyncIterator[bytes]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,8 @@ from callgate.errors import (
     Unpriced,
 )
 from callgate.money import Money
-from callgate.testing.fakes import FakeToolset, Silence, ToolLine
+from callgate.testing.clocks import Turn
+from callgate.testing.fakes import Asks, FakeToolset, Silence, ToolLine
 from tests.unit.pipeline.road import Road, open_road
 
 SAID = ToolResult(content=({"type": "text", "text": "noted"},))
@@ -285,6 +286,22 @@ async def test_a_tool_that_does_not_answer_in_time_is_given_up(tmp_path: Path) -
     async with road_of(tmp_path, Silence(), tool=slow) as (road, _):
         with pytest.raises(OutcomeUnknown, match=r"had not answered after 0.01 s"):
             await road.call()
+
+
+async def test_the_time_that_somebody_thinks_is_not_the_time_of_the_tool(tmp_path: Path) -> None:
+    asks = Asks(params={"message": "Where?"})
+
+    async def think(params: Mapping[str, Any]) -> Mapping[str, Any]:
+        for _ in range(5):
+            await Turn()
+        return {"action": "accept", "content": params}
+
+    async with road_of(tmp_path, asks, tool=made(timeout_seconds=0.0)) as (road, _):
+        passage = road.tool_passage("note", body=b'{"text": "hi"}')
+        passage.call = msgspec.structs.replace(passage.call, on_question=think)
+        async with road.gate.tool_road(passage) as reply:
+            told = reply.result.structured
+        assert told == {"asked": {"action": "accept", "content": asks.params}}
 
 
 async def test_bad_arguments_for_the_far_side_may_be_put_right_once(tmp_path: Path) -> None:

@@ -40,13 +40,14 @@ class Channel:
         is_ended: The answer was given to its end.
     """
 
-    __slots__ = ("_breath", "_exchange", "_timer", "is_ended", "may_stream", "passage")
+    __slots__ = ("_breath", "_ended", "_exchange", "_timer", "is_ended", "may_stream", "passage")
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
         self.passage: ToolPassage | None = None
         self._breath: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._ended: asyncio.Event | None = None
         self.is_ended = False
         self.may_stream = takes_events(exchange)
         if self.may_stream:
@@ -67,9 +68,17 @@ class Channel:
         else:
             await self._exchange.answer(200, own_headers(self.passage, JSON), message)
 
+    async def ended(self) -> None:
+        """Return when the answer was given to its end, or never will be."""
+        if not self.is_ended:
+            self._ended = asyncio.Event()
+            await self._ended.wait()
+
     def close(self) -> None:
         """Send nothing more."""
         self.is_ended = True
+        if self._ended is not None:
+            self._ended.set()
         if self._timer is not None:
             self._timer.cancel()
         if self._breath is not None:

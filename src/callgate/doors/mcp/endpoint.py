@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -11,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from callgate.call import Caller
 from callgate.doors.exchange import Exchange, key_of, retry_headers
-from callgate.doors.mcp.calling import SESSION_HEADER, Calls
+from callgate.doors.mcp.calling import Calls
 from callgate.doors.mcp.channel import JSON, takes_events
 from callgate.doors.mcp.generations import (
     SERVER,
@@ -30,10 +29,12 @@ from callgate.doors.mcp.messages import (
     ProtocolFlaw,
     failure,
     read,
+    read_answer,
     result,
 )
 from callgate.doors.mcp.news import News
 from callgate.doors.mcp.origins import check_origin
+from callgate.doors.mcp.sessions import HEADER, new_session
 from callgate.errors import CallgateError, ClientLeft, Refused
 from callgate.gate import Gate
 
@@ -87,7 +88,12 @@ class McpEndpoint:
             await _answer_error(exchange, told, headers)
 
     async def _post(self, exchange: Exchange, caller: Caller) -> None:
-        message = read(await exchange.body(self._gate.settings.gate.max_body_bytes))
+        body = await exchange.body(self._gate.settings.gate.max_body_bytes)
+        answer = read_answer(body) if b'"method"' not in body else None
+        if answer is not None and self._calls.answer(caller, answer):
+            await exchange.answer(202, (), b"")
+            return
+        message = read(body)
         if message.id is UNSET:
             await self._note(exchange, caller, message)
             return
@@ -170,8 +176,7 @@ async def _answer_handshake(exchange: Exchange, message: Message) -> None:
         "serverInfo": SERVER,
         "instructions": INSTRUCTIONS,
     }
-    # A name to tell requests apart by; no gate keeps anything under it.
-    session = (SESSION_HEADER, secrets.token_hex(16))
+    session = (HEADER, new_session(message))
     await exchange.answer(200, (*JSON, session), result(message.id, agreed))
 
 

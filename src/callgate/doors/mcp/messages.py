@@ -45,6 +45,12 @@ class Params(msgspec.Struct, frozen=True, kw_only=True):
     """What ``initialize`` offers."""
     request: int | str | None = msgspec.field(name="requestId", default=None)
     """What ``notifications/cancelled`` is about."""
+    capabilities: Mapping[str, Any] | None = None
+    """What the client of an ``initialize`` can do."""
+    state: str | None = msgspec.field(name="requestState", default=None)
+    """Which question a call brings the answer to."""
+    answers: Mapping[str, Any] | None = msgspec.field(name="inputResponses", default=None)
+    """The answers that it brings."""
     notifications: Mapping[str, Any] | None = None
     """What ``subscriptions/listen`` wants to hear of."""
 
@@ -69,6 +75,15 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
         token = self.meta.get("progressToken")
         is_one = isinstance(token, int | str) and not isinstance(token, bool)
         return token if is_one else None
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer of a client to a request of ours."""
+
+    jsonrpc: Literal["2.0"]
+    id: str
+    result: Mapping[str, Any] | None = None
+    """None where it is an error."""
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,6 +146,14 @@ def read(body: bytes) -> Message:
     raise ProtocolFlaw(msg, number=INVALID_PARAMS, id=envelope.id)
 
 
+def read_answer(body: bytes) -> Answer | None:
+    """Return the answer to a request of ours that a body is; None if it is none."""
+    try:
+        return _ANSWERS.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
 def _no_json(error: Exception) -> ProtocolFlaw:
     why = "is nested too deeply" if isinstance(error, RecursionError) else f"is no JSON: {error}"
     return ProtocolFlaw(f"the body {why}", number=PARSE_ERROR)
@@ -152,10 +175,16 @@ def failure(id: int | str | UnsetType, number: int, message: str, data: Any = No
     return msgspec.json.encode(page)
 
 
+def request(id: str, method: str, params: Mapping[str, Any]) -> bytes:
+    """Write what a client of an earlier generation is asked."""
+    return msgspec.json.encode({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
+
+
 def notification(method: str, params: Mapping[str, Any]) -> bytes:
     """Write what is told without being asked."""
     return msgspec.json.encode({"jsonrpc": "2.0", "method": method, "params": params})
 
 
 _MESSAGES: Final = msgspec.json.Decoder(Message)
+_ANSWERS: Final = msgspec.json.Decoder(Answer)
 _ENVELOPES: Final = msgspec.json.Decoder(Envelope)
