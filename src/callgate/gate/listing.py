@@ -50,10 +50,9 @@ async def lock_now(
 def differing(accepted: Lock | None, now: Lock) -> list[Pinned]:
     """Return every tool that is not as a lock says, by name; all of them where there is none."""
     found: list[Pinned] = []
-    known = {} if accepted is None else accepted.toolsets
-    for toolset in sorted({*known, *now.toolsets}):
-        old = {} if accepted is None else _by_tool(accepted, toolset)
-        new = _by_tool(now, toolset)
+    was = lock_of({}) if accepted is None else accepted
+    for toolset in sorted({*was.toolsets, *now.toolsets}):
+        old, new = _by_tool(was, toolset), _by_tool(now, toolset)
         found += (
             Pinned(
                 toolset=toolset, tool=tool, accepted=old.get(tool), seen=new.get(tool),
@@ -80,7 +79,9 @@ async def _listed(toolsets: Sequence[Toolset], patience_seconds: float) -> None:
 
 def _texts(toolset: Toolset) -> Mapping[str, str]:
     """Return what each tool says it is, without what its surroundings change."""
-    surroundings = {} if toolset.pinning is None else toolset.pinning.surroundings
+    surroundings: Mapping[str, str] = {}
+    if toolset.pinning is not None:
+        surroundings = toolset.pinning.surroundings
     found: dict[str, str] = {}
     for tool in toolset.tools():
         definition = definition_of(tool, surroundings)

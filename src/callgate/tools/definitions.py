@@ -21,7 +21,9 @@ TIME_ZONE: Final = re.compile(
 Source: the naming of the IANA time zone database.
 """
 
-SHORTEST_VALUE: Final = 4
+ANY_ZONE: Final = "{time zone}"
+
+SHORTEST_VALUE: Final = 8
 """Characters of a value of an environment: a shorter one may stand anywhere by chance."""
 
 
@@ -72,8 +74,13 @@ def digest_of_all(definitions: Sequence[Definition]) -> str:
 
 def lasting(text: str, surroundings: Mapping[str, str]) -> str:
     """Return a text with names in the place of all that its surroundings change."""
+    text = _zoneless(text)
     for name, value in sorted(surroundings.items(), key=lambda each: -len(each[1])):
-        if len(value) >= SHORTEST_VALUE:
-            quoted = msgspec.json.encode(value).decode()[1:-1]
+        quoted = _zoneless(msgspec.json.encode(value).decode()[1:-1])
+        if len(value) >= SHORTEST_VALUE and quoted != ANY_ZONE:
             text = text.replace(quoted, f"{{{name}}}")
-    return TIME_ZONE.sub("{time zone}", text)
+    return text
+
+
+def _zoneless(text: str) -> str:
+    return TIME_ZONE.sub(ANY_ZONE, text)

@@ -39,7 +39,7 @@ def zones_of_pip(no_zones: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         (folder / "__init__.py").touch()
     for name in {"tzdata", *filter(of_package, sys.modules)}:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     yield no_zones
     for name in ("tzdata", "tzdata.zoneinfo"):
         sys.modules.pop(name, None)

@@ -91,7 +91,8 @@ async def time_server(path: Path, zone: str) -> set[str]:
         await toolset.ready()
         assert zone in repr(toolset.tools())
         assert isinstance(toolset.pinning, Pinning)
-        return {definition_of(tool, {}).digest for tool in toolset.tools()}
+        given = toolset.pinning.surroundings
+        return {definition_of(tool, given).digest for tool in toolset.tools()}
     finally:
         await toolset.close()
 
