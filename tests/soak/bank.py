@@ -115,6 +115,10 @@ class BankTools:
             msg = "the bank has not answered in time"
             raise TimedOut(msg, billed=True) from None
 
+    @property
+    def pinning(self) -> None:
+        """Nothing: the bank does not change its tools."""
+
     def start(self) -> None:
         """Do nothing: it is known what tools there are."""
 
