@@ -6,7 +6,7 @@ import pytest
 
 from callgate.call import ToolResult
 from callgate.config import load
-from callgate.doors.python import GateDoor, TaskDoor
+from callgate.doors.python import GateDoor, TaskDoor, open_gate
 from callgate.errors import Failed, TimedOut
 from callgate.gate import Gate
 from callgate.testing.fakes import FakeToolset

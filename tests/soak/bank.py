@@ -89,7 +89,6 @@ class BankTools:
     """
 
     name = "bank"
-    pinning = None
 
     def __init__(self, url: str) -> None:
         self._url = url
