@@ -10,6 +10,8 @@ import pytest
 from callgate.doors.python import GateDoor
 from callgate.errors import Malformed, TimedOut
 from tests.doors.gatehouse import Gatehouse, open_gatehouse
+from tests.doors.test_mcp_door import HI
+from tests.doors.test_mcp_door import ask as call_tool
 from tests.doors.test_tools_api import SAID, post, toolset
 
 TASK = {"callgate-task": "t1"}
@@ -70,3 +72,27 @@ async def test_in_python_a_task_repeats_on_purpose(tmp_path: Path) -> None:
         with pytest.raises(Malformed, match="and 3 would be next"):
             await task.repeat("note", 4, text="hi")
         assert len(tools.called) == 2
+
+
+async def test_over_mcp_a_program_and_a_model_are_told(tmp_path: Path) -> None:
+    tools = toolset(SAID, SAID)
+    async with open_gatehouse(tmp_path, toolsets=[tools]) as house:
+        await call_tool(house, "tools/call", HI, callgate_task="t1")
+        _, page = await call_tool(house, "tools/call", HI, callgate_task="t1")
+        told = page["result"]
+        assert told["structuredContent"] == {"id": 7}
+        assert "already done" in told["content"][-1]["text"]
+        assert told["_meta"]["callgate/already-done"]["call_id"] == house.rows[0].id
+        again = {**HI, "_meta": {"callgate/repeat": 2}}
+        for _ in range(2):
+            await call_tool(house, "tools/call", again, callgate_task="t1")
+        assert len(tools.called) == 2
+
+
+async def test_over_mcp_a_time_that_is_no_number_is_refused(tmp_path: Path) -> None:
+    tools = toolset()
+    async with open_gatehouse(tmp_path, toolsets=[tools]) as house:
+        again = {**HI, "_meta": {"callgate/repeat": "again"}}
+        _, page = await call_tool(house, "tools/call", again, callgate_task="t1")
+        error = page["result"]["structuredContent"]["error"]
+        assert (error["reason"]["code"], tools.called) == ("repeat_range", [])

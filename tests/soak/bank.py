@@ -89,7 +89,6 @@ class BankTools:
     """
 
     name = "bank"
-    pinning = None
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -114,6 +113,10 @@ class BankTools:
         except TimeoutError:
             msg = "the bank has not answered in time"
             raise TimedOut(msg, billed=True) from None
+
+    @property
+    def pinning(self) -> None:
+        """Nothing: the bank does not change its tools."""
 
     def start(self) -> None:
         """Do nothing: it is known what tools there are."""

@@ -13,20 +13,15 @@ from starlette.types import Receive, Scope, Send
 
 from callgate.call import Caller, Tool, ToolCall, new_id
 from callgate.doors.exchange import Exchange, Watch, key_of, own_headers, retry_headers
+from callgate.doors.repeats import HEADER, repeat_of
 from callgate.doors.tool_errors import result_page, tool_error
-from callgate.errors import CallgateError, ClientLeft, Malformed, Reason, Refused
+from callgate.errors import CallgateError, ClientLeft, Refused
 from callgate.gate import Gate
 from callgate.pipeline import ToolPassage
 
 DOOR = "rest"
 
-REPEAT = "callgate-repeat"
-"""The header that says for which time, on purpose, a call is meant."""
-
 JSON = (("content-type", "application/json"),)
-
-LONGEST_SHOWN = 40
-"""Characters of a header that a refusal repeats."""
 
 log = logging.getLogger("callgate")
 
@@ -61,7 +56,7 @@ class ToolEndpoint:
         body, repeat, flaw = b"", None, None
         try:
             body = await exchange.body(self._gate.settings.gate.max_body_bytes)
-            repeat = repeat_of(exchange.header(REPEAT))
+            repeat = repeat_of(exchange.header(HEADER))
         except Refused as refused:
             flaw = refused
         return ToolCall(
@@ -126,22 +121,6 @@ def routes(gate: Gate) -> list[Route]:
         Route("/api/tools", ToolList(gate).show, methods=["GET"]),
         Route("/api/tools/{name:path}", ToolEndpoint(gate), methods=["POST"]),
     ]
-
-
-def repeat_of(said: str | None) -> int | None:
-    """Return which time of an action a call says that it is meant for.
-
-    Raises:
-        Malformed: It says no whole number.
-    """
-    if not said:
-        return None
-    try:
-        return int(said)
-    except ValueError:
-        fix = "send which time of this call is meant: 2 for the second"
-        msg = f"Callgate-Repeat is no whole number: {said[:LONGEST_SHOWN]!r}; {fix}"
-        raise Malformed(msg, reason=Reason(code="repeat_range", fix=fix)) from None
 
 
 def tool_page(tool: Tool) -> dict[str, Any]:

@@ -132,7 +132,7 @@ class Following:
 
 def _action_end(outcome: ToolResult | Failed) -> ActionEnd:
     """Return what became of an action whose gate died over it."""
-    if isinstance(outcome, ToolResult) and not outcome.is_error:
-        return ActionEnd.of(outcome)
-    # What was refunded may have been done all the same.
-    return ActionEnd(state="unknown")
+    if isinstance(outcome, Failed):
+        # What was refunded may have been done all the same.
+        return ActionEnd(state="unknown" if outcome.billed else "not_done")
+    return ActionEnd(state="unknown") if outcome.is_error else ActionEnd.of(outcome)

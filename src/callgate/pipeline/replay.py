@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 import msgspec
@@ -13,7 +12,7 @@ from callgate.clock import Clock
 from callgate.errors import AlreadyDone, Reason, TimedOut
 from callgate.money import Money
 from callgate.pipeline.planning import planned
-from callgate.pipeline.stage import Held, Next, ToolPassage, staged
+from callgate.pipeline.stage import Held, Next, Open, ToolPassage, staged
 from callgate.store import Outlived, Store
 
 LOOKS_AGAIN_SECONDS: Final = 0.5
@@ -30,7 +29,7 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     store: Store
     clock: Clock
 
-    def __call__(self, passage: ToolPassage, next: Next, /) -> AbstractAsyncContextManager[Reply]:
+    def __call__(self, passage: ToolPassage, next: Next, /) -> Open:
         """Go by whether the tool does something that is done once."""
         tool = passage.tool
         assert tool is not None

@@ -13,7 +13,7 @@ import pytest
 
 from callgate.call import Tool, ToolResult
 from callgate.config.policies import TaskPolicy
-from callgate.errors import BrokenReply, Misconfigured, TimedOut
+from callgate.errors import BrokenReply, Misconfigured, StillRunning, TimedOut
 from callgate.gate.following import Following
 from callgate.money import Money
 from callgate.store import CallRow
@@ -31,9 +31,9 @@ RESEARCH = Tool(
 Line = ToolResult | Silence | BaseException
 
 
-async def die_over_a_job(path: Path, **more: Any) -> None:
+async def die_over_a_job(path: Path, tool: Tool, **more: Any) -> None:
     """Begin a call whose far side goes on by itself, and lose the gate over it."""
-    toolset = FakeFollower(RESEARCH)
+    toolset = FakeFollower(tool)
     async with open_road(path, toolsets=[toolset], **more) as road:
         calling = asyncio.create_task(road.call("far.research"))
         await toolset.reached.wait()
@@ -45,11 +45,11 @@ async def die_over_a_job(path: Path, **more: Any) -> None:
 
 @asynccontextmanager
 async def after_death(
-    path: Path, *script: Line, **more: Any
+    path: Path, *script: Line, tool: Tool = RESEARCH, **more: Any
 ) -> AsyncGenerator[tuple[Road, FakeFollower, Following]]:
     """A new gate after the death of one, whose far side then says what is in the script."""
-    await die_over_a_job(path, **more)
-    toolset = FakeFollower(RESEARCH, script=script)
+    await die_over_a_job(path, tool, **more)
+    toolset = FakeFollower(tool, script=script)
     async with open_road(path, toolsets=[toolset], **more) as road:
         following = Following(road.store, road.clock, lambda: {"far": toolset})
         yield road, toolset, following
@@ -220,3 +220,46 @@ async def test_a_call_goes_on_though_its_job_cannot_be_noted(tmp_path: Path) -> 
             assert not calling.done()
         calling.cancel()
         await asyncio.wait([calling])
+
+
+WRITE = msgspec.structs.replace(RESEARCH, effect="write")
+
+
+async def test_of_what_is_done_once_everybody_who_asks_again_gets_the_result(
+    tmp_path: Path,
+) -> None:
+    async with after_death(tmp_path, FOUND, tool=WRITE) as (road, toolset, following):
+        await following.look()
+        await following.settled()
+        for _ in range(2):
+            again = await road.call("far.research")
+            assert (again.text, again.already_done is not None) == ("found", True)
+        assert (toolset.called, road.spent()[0]) == ([], FOUND.cost)
+
+
+@pytest.mark.parametrize(
+    ("line", "state"),
+    [
+        (BrokenReply("nobody knows the job", billed=True), "unknown"),
+        (BrokenReply("it was never begun", billed=False), "not_done"),
+        (ToolResult(is_error=True), "unknown"),
+    ],
+)
+async def test_an_action_ends_as_its_job_does(tmp_path: Path, line: Line, state: str) -> None:
+    async with after_death(tmp_path, line, tool=WRITE) as (road, _, following):
+        (action,) = road.store.actions()
+        assert action.state == "running"
+        await following.look()
+        await following.settled()
+        (action,) = road.store.actions()
+        assert (action.state, len(road.store.alerts())) == (state, int(state == "unknown"))
+
+
+async def test_who_asks_for_an_action_whose_job_runs_waits_for_as_long_as_it_may_take(
+    tmp_path: Path,
+) -> None:
+    async with after_death(tmp_path, Silence(), tool=WRITE) as (road, toolset, following):
+        await following.look()
+        with pytest.raises(StillRunning, match=r"far.research is doing this since"):
+            await road.call("far.research")
+        assert (toolset.called, road.last.code) == ([], "still_running")

@@ -12,7 +12,7 @@ from msgspec import UNSET
 from callgate.call import Caller, Claims, ToolCall, new_id
 from callgate.doors.exchange import Exchange, own_headers
 from callgate.doors.mcp.channel import JSON
-from callgate.doors.mcp.claims import claims_of
+from callgate.doors.mcp.claims import claims_of, repeat_claimed
 from callgate.doors.mcp.generations import Generation
 from callgate.doors.mcp.messages import (
     CANCELLED,
@@ -29,7 +29,7 @@ from callgate.doors.mcp.mirrored import MirroredArguments
 from callgate.doors.mcp.results import told_error, told_result
 from callgate.doors.mcp.sessions import HEADER
 from callgate.doors.mcp.underway import NOBODY, QUESTION, Question, Underway, is_answer
-from callgate.errors import CallgateError, ClientLeft, Refused
+from callgate.errors import CallgateError, ClientLeft, Malformed, Refused
 from callgate.gate import Gate
 from callgate.pipeline import ToolPassage
 
@@ -182,13 +182,20 @@ class Calls:
             # Who may not call a tool does not learn what it asks for.
             if tool and self._mirrored.has(tool) and tool in self._gate.tools(caller):
                 self._mirrored.check(exchange, message, tool, body)
+        repeat, flaw = None, None
+        try:
+            repeat = repeat_claimed(exchange, message)
+        except Malformed as malformed:
+            flaw = malformed
         return ToolCall(
             id=new_id("call"),
             door=DOOR,
             caller=caller,
             claims=claims,
             started_at=self._gate.clock.now(),
+            flaw=flaw,
             name=params.name,
+            repeat=repeat,
             body=body,
             on_progress=underway.on_progress,
             on_question=underway.on_question,

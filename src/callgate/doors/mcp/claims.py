@@ -7,6 +7,7 @@ from typing import Final
 from callgate.call import Claims
 from callgate.doors.exchange import Exchange
 from callgate.doors.mcp.messages import INVALID_PARAMS, Message, ProtocolFlaw
+from callgate.doors.repeats import HEADER, repeat_of
 
 KEYS: Final = {
     "task_id": "callgate/task",
@@ -15,6 +16,9 @@ KEYS: Final = {
     "parent": "callgate/parent-task",
 }
 """Keys of ``_meta``, by what they claim."""
+
+REPEAT: Final = "callgate/repeat"
+"""The key of ``_meta`` by which a call says for which time it is meant."""
 
 
 def claims_of(exchange: Exchange, message: Message) -> Claims:
@@ -38,3 +42,12 @@ def claims_of(exchange: Exchange, message: Message) -> Claims:
             raise ProtocolFlaw(msg, number=INVALID_PARAMS, id=message.id, fix=fix)
         claimed[field] = told or meant
     return Claims(**claimed)
+
+
+def repeat_claimed(exchange: Exchange, message: Message) -> int | None:
+    """Return for which time, on purpose, a call is meant; what its ``_meta`` says goes first.
+
+    Raises:
+        Malformed: That is no whole number.
+    """
+    return repeat_of(message.meta.get(REPEAT, exchange.header(HEADER)))

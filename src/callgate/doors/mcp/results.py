@@ -9,7 +9,7 @@ import msgspec
 
 from callgate.call import ToolResult
 from callgate.doors.mcp.generations import Generation
-from callgate.doors.tool_errors import tool_error
+from callgate.doors.tool_errors import earlier_page, shown_content, tool_error
 from callgate.pipeline import ToolPassage
 
 
@@ -20,13 +20,17 @@ def told_result(
 
     Source: MCP 2026-07-28, "Structured Content": what is told as data is told as text too.
     """
-    told: dict[str, Any] = {"content": result.content, "isError": result.is_error}
+    told: dict[str, Any] = {"isError": result.is_error}
     if result.structured is not None:
         if not result.content:
-            told["content"] = [_text(msgspec.json.encode(result.structured).decode())]
+            text = _text(msgspec.json.encode(result.structured).decode())
+            result = msgspec.structs.replace(result, content=(text,))
         if generation.can_say(result.structured):
             told["structuredContent"] = result.structured
-    return generation.complete({**told, "_meta": call_meta(passage)})
+    meta: dict[str, Any] = {**call_meta(passage)}
+    if result.already_done is not None:
+        meta["callgate/already-done"] = earlier_page(result.already_done)
+    return generation.complete({"content": shown_content(result), **told, "_meta": meta})
 
 
 def told_error(
