@@ -419,5 +419,6 @@ SETTINGS = settings(
 )
 TestSqlite = pytest.mark.slow(StoreAgainstModel.TestCase)
 TestSqlite.settings = SETTINGS
-TestPostgresql = pytest.mark.slow(PostgresqlAgainstModel.TestCase)
+# A round trip for each statement, and a machine that does other things besides.
+TestPostgresql = pytest.mark.timeout(600)(pytest.mark.slow(PostgresqlAgainstModel.TestCase))
 TestPostgresql.settings = SETTINGS
