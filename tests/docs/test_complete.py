@@ -12,6 +12,7 @@ from typer.main import get_command
 
 import callgate
 from callgate.doors.cli.app import make_app
+from callgate.doors.tool_errors import HINTS
 from callgate.pipeline import ORDER, Execute
 from tests.docs.pages import ROOT, pages
 
@@ -95,3 +96,8 @@ def test_every_code_that_a_program_may_look_at_is_on_its_page() -> None:
         for code in re.findall(r'\bcode="([a-z_]+)"', path.read_text(encoding="utf-8"))
     }
     assert sorted(code for code in codes if f"`{code}`" not in told) == []
+
+
+def test_every_kind_of_a_tools_error_is_on_the_page_of_tools() -> None:
+    page = (ROOT / "docs" / "tools.md").read_text(encoding="utf-8")
+    assert [kind for kind in HINTS if f"`{kind}`" not in page] == []
