@@ -160,7 +160,7 @@ class Function:
             values = self._values(invocation)
             result = self._result(await self._run(values))
         except ToolError as error:
-            return said(_hidden(str(error), invocation), is_error=True)
+            return limited(said(_hidden(str(error), invocation), is_error=True), self._max_bytes)
         except Failed as failure:
             failure.message = _hidden(failure.message, invocation)
             failure.args = (failure.message,)

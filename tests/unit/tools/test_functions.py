@@ -165,6 +165,11 @@ async def test_a_result_that_is_too_large_is_told_and_not_given() -> None:
     assert result.structured["error"]["kind"] == "result_too_large"
 
 
+async def test_an_error_that_is_too_large_is_not_given_either() -> None:
+    result = await call(raising(ToolError("x" * 64_001)))
+    assert (result.is_error, result.structured["error"]["kind"]) == (True, "result_too_large")
+
+
 async def test_a_coroutine_runs_on_the_loop_and_a_function_beside_it() -> None:
     async def here() -> str:
         """Tell the thread."""
