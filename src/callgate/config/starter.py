@@ -40,7 +40,13 @@ use = ["anthropic:claude-sonnet-5"]
 # Who may use what: nothing is allowed that is not named.
 [agents.default]
 models = ["smart", "fast", "careful"] # names, or globs such as "openai:*"
+# tools = ["web_search"]              # the same
 # key = "env:AGENT_KEY"               # or a key made by: callgate keys create default
+
+# What agents call besides models: functions of Python, interfaces over HTTP and more; docs/tools.md.
+# [tools.web_search]
+# python = "my_tools:web_search"      # module:function, beside this file
+# effect = "read"                     # read, write or destructive, which is what nobody declares
 
 # What holds for each task of a type. A run may only lower these.
 [tasks.default]

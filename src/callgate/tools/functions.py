@@ -23,7 +23,16 @@ from callgate.errors import BadRequest, Failed, Misconfigured, Reason, ToolBug, 
 from callgate.money import Money
 from callgate.redact import conceal, redact
 from callgate.tools import Invocation
-from callgate.tools.results import concealed, data, limited, medium, picture_type, said
+from callgate.tools.results import (
+    concealed,
+    data,
+    limited,
+    medium,
+    picture_type,
+    said,
+    whole,
+    writable,
+)
 from callgate.tools.signatures import Report, Signature, ToolContext, read_signature, routine
 
 log = logging.getLogger("callgate")
@@ -160,7 +169,7 @@ class Function:
             values = self._values(invocation)
             result = self._result(await self._run(values))
         except ToolError as error:
-            return said(_hidden(str(error), invocation), is_error=True)
+            return limited(said(_hidden(str(error), invocation), is_error=True), self._max_bytes)
         except Failed as failure:
             failure.message = _hidden(failure.message, invocation)
             failure.args = (failure.message,)
@@ -213,7 +222,7 @@ class Function:
     def _result(self, value: object) -> ToolResult:
         """Return what a function returned as a result."""
         if isinstance(value, ToolResult):
-            return value
+            return writable(value)
         if isinstance(value, bytes):
             type = picture_type(value)
             if type is None:
@@ -273,6 +282,7 @@ class Functions:
 
 def _hidden(text: str, invocation: Invocation) -> str:
     """Return a text without what looks like a credential, and without the one of the call."""
+    text = whole(text)
     known = text if invocation.credential is None else conceal(text, invocation.credential)
     return redact(known)
 

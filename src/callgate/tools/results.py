@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Iterable, Mapping
+from typing import Final, cast
 
 import msgspec
 
@@ -30,9 +30,32 @@ def data(value: object) -> ToolResult:
     if value is None:
         return ToolResult()
     if isinstance(value, str):
-        return said(value)
-    text = msgspec.json.encode(value).decode()
+        return said(whole(value))
+    try:
+        text = msgspec.json.encode(value).decode()
+    except UnicodeEncodeError:
+        text = whole(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+        value = json.loads(text)
     return ToolResult(content=({"type": "text", "text": text},), structured=value)
+
+
+def writable(result: ToolResult) -> ToolResult:
+    """Return a result that somebody has made as it can be written.
+
+    Raises:
+        TypeError: It holds what JSON cannot.
+    """
+    try:
+        msgspec.json.encode(result)
+    except UnicodeEncodeError:
+        page = json.dumps(msgspec.to_builtins(result), ensure_ascii=False)
+        return msgspec.convert(json.loads(whole(page)), ToolResult)
+    return result
+
+
+def whole(text: str) -> str:
+    """Return a text without halves of characters, which JSON can hold and UTF-8 cannot."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def medium(content: bytes, type: str) -> ToolResult:
@@ -74,13 +97,37 @@ Source: Anthropic, "Vision" (5 MB for an image over the API).
 """
 
 
+DEEPEST: Final = 100
+"""Lists and objects in one another: who reads a result must not fail because of it."""
+
+
 def limited(result: ToolResult, max_bytes: int) -> ToolResult:
-    """Return a result, or what is said in the place of one that is too large."""
+    """Return a result, or what is said in the place of one that is too large or too deep."""
     size = sum(len(str(block.get("text", "")).encode()) for block in result.content)
     if size > max_bytes:
         return too_large(size, max_bytes)
+    if _is_too_deep(result.structured):
+        msg = f"the call was made, and its result has more than {DEEPEST} levels"
+        hint = "Ask for less of it; do not make the same call again"
+        return useless(msg, kind="result_too_deep", hint=hint)
     media = max((len(str(block.get("data", ""))) * 3 // 4 for block in result.content), default=0)
     return too_large(media, LARGEST_MEDIUM) if media > LARGEST_MEDIUM else result
+
+
+def _is_too_deep(value: object) -> bool:
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [inner for one in level for inner in _inside(one)]
+        if not level:
+            return False
+    return True
+
+
+def _inside(value: object) -> Iterable[object]:
+    """Give what a list or an object holds."""
+    if isinstance(value, dict):
+        return cast("dict[str, object]", value).values()
+    return cast("list[object]", value) if isinstance(value, list) else ()
 
 
 def too_large(size: int | None, most: int) -> ToolResult:

@@ -28,6 +28,10 @@ from tests.unit.tools.calling import CANARY, call, invocation, toolset_of
 PNG = b"\x89PNG\r\n\x1a\n and more"
 
 
+CIRCLE: list[Any] = []
+CIRCLE.append(CIRCLE)
+
+
 @dataclasses.dataclass
 class Page:
     url: str
@@ -147,6 +151,19 @@ async def test_what_a_function_returns_is_text_and_data(
     assert (result.text, result.structured, result.is_error) == (text, structured, False)
 
 
+@pytest.mark.parametrize("value", [object(), {"f": len}, CIRCLE, ToolResult(structured=object())])
+async def test_what_json_cannot_hold_is_a_mistake_of_the_tool(value: object) -> None:
+    with pytest.raises(ToolBug):
+        await call(giving(value))
+
+
+async def test_half_of_a_character_is_marked_and_the_rest_is_there() -> None:
+    assert (await call(giving("\ud800 ok"))).text == "\ufffd ok"
+    assert (await call(giving(["\ud800 ok"]))).structured == ["\ufffd ok"]
+    own = ToolResult(content=({"type": "text", "text": "\ud800 ok"},))
+    assert (await call(giving(own))).text == "\ufffd ok"
+
+
 async def test_a_result_of_its_own_stays_as_it_is() -> None:
     result = ToolResult(content=({"type": "text", "text": "x"},), cost=Money.dollars("1"))
     assert await call(giving(result)) == result
@@ -163,6 +180,11 @@ async def test_a_result_that_is_too_large_is_told_and_not_given() -> None:
     assert result.is_error
     assert "64,001 bytes, more than the 64,000" in result.text
     assert result.structured["error"]["kind"] == "result_too_large"
+
+
+async def test_an_error_that_is_too_large_is_not_given_either() -> None:
+    result = await call(raising(ToolError("x" * 64_001)))
+    assert (result.is_error, result.structured["error"]["kind"]) == (True, "result_too_large")
 
 
 async def test_a_coroutine_runs_on_the_loop_and_a_function_beside_it() -> None:
@@ -209,6 +231,10 @@ async def test_a_function_sees_the_context_variables_of_its_caller() -> None:
 async def test_a_tool_error_is_told_to_the_model() -> None:
     result = await call(raising(ToolError("the date must be in the future")))
     assert (result.is_error, result.text) == (True, "the date must be in the future")
+
+
+async def test_an_error_with_half_of_a_character_is_told() -> None:
+    assert (await call(raising(ToolError("\ud800 ok")))).text == "\ufffd ok"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from yarl import URL
 
 from callgate.call import Tool, ToolResult
 from callgate.config.tool_policies import HttpPolicy, ToolPolicy
-from callgate.errors import Failed
+from callgate.errors import BrokenReply, Failed
 from callgate.outside.client import Client, Response, Timeouts
 from callgate.tools import Invocation
 from callgate.tools.http.failures import redirected, refusal_of
@@ -70,7 +70,7 @@ class HttpTools:
         elif received.status in REDIRECTS:
             raise redirected(received, method=http.method)
         else:
-            result = result_of(received, http)
+            result = _result(received, http)
         return concealed(limited(result, policy.max_bytes), invocation.credential)
 
     async def close(self) -> None:
@@ -130,6 +130,14 @@ async def _read(response: Response) -> bytes | None:
             raise
         # The status has said no already; half of its explanation does not change that.
         return b""
+
+
+def _result(received: Received, http: HttpPolicy) -> ToolResult:
+    try:
+        return result_of(received, http)
+    except RecursionError:
+        msg = f"{received.tool} answered with what is nested too deeply to be read"
+        raise BrokenReply(msg, billed=True) from None
 
 
 def _elsewhere(request: Request, received: Received) -> str | None:

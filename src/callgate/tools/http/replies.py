@@ -17,7 +17,7 @@ from callgate.config.tool_policies import HttpPolicy
 from callgate.errors import BrokenReply, Reason
 from callgate.money import LARGEST_DOLLARS, NANO_PER_DOLLAR, Money
 from callgate.redact import Secret, conceal, redact
-from callgate.tools.results import data, medium, said, too_large, useless
+from callgate.tools.results import data, medium, said, too_large, useless, whole
 
 LARGEST_BODY: Final = 10_000_000
 """Bytes of a reply that are read, of which an agent gets what is picked."""
@@ -79,6 +79,7 @@ class Received(msgspec.Struct, frozen=True, kw_only=True):
 
     def quote(self, text: str) -> str:
         """Return somebody's words on one line, short, and without a credential."""
+        text = whole(text)
         known = text if self.credential is None else conceal(text, self.credential)
         return redact(" ".join(known.split()))[:LONGEST_QUOTE] or "(nothing)"
 

@@ -54,6 +54,14 @@ def draft(http: HttpPolicy, invocation: Invocation) -> Request:
     Raises:
         BadRequest: An argument cannot be sent where it goes; nothing was.
     """
+    try:
+        return _drafted(http, invocation)
+    except UnicodeEncodeError as error:
+        msg = f"an argument holds half of a character, which cannot be sent: {error.reason}"
+        raise BadRequest(msg, billed=False) from None
+
+
+def _drafted(http: HttpPolicy, invocation: Invocation) -> Request:
     filled = tuple(_filled(http, invocation.arguments))
     key_headers, key_query = _key(http.auth, invocation.credential)
     body, type = _body(http, filled)
@@ -139,11 +147,7 @@ def _text(value: object, parameter: Parameter) -> str:
 
 
 def _encoded(pairs: Pairs) -> str:
-    try:
-        return "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in pairs)
-    except UnicodeEncodeError as error:
-        msg = f"an argument holds half of a character, which cannot be sent: {error.reason}"
-        raise BadRequest(msg, billed=False) from None
+    return "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in pairs)
 
 
 def _body(http: HttpPolicy, filled: Sequence[Filled]) -> tuple[bytes, str | None]:

@@ -133,6 +133,16 @@ async def test_the_settings_may_say_where_the_text_of_an_error_is(server: Server
     assert "400: x" in (await failure_of(server)).message
 
 
+@pytest.mark.parametrize("status", [400, 404])
+async def test_an_error_with_half_of_a_character_is_told(server: Server, status: int) -> None:
+    server.answers(r'{"message": "\ud800 ok"}', status=status)
+    try:
+        told = (await server.call()).text
+    except BadRequest as wrong:
+        told = wrong.message
+    assert f"{status}: \ufffd ok" in told
+
+
 async def test_an_error_that_costs_something_says_so(server: Server) -> None:
     server.declare('cost_from = "credits"\ncost_unit = "$0.01"', tool='cost = "$1"')
     server.answers('{"credits": 2}', status=400)

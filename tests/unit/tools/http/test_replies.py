@@ -73,6 +73,25 @@ async def test_what_is_no_json_where_json_is_declared_is_a_broken_reply(
     assert "returns under [tools.t.http]" in broken.value.reason.fix
 
 
+async def test_half_of_a_character_is_marked_and_the_rest_is_there(server: Server) -> None:
+    server.answers(r'{"a": "\ud800 ok \ud83d\ude00"}')
+    server.answers(r'"\udc00"')
+    assert (await server.call()).text == '{"a":"\ufffd ok \U0001f600"}'
+    assert (await server.call()).text == "\ufffd"
+
+
+@pytest.mark.parametrize("depth", [101, 500, 900, 960, 980])
+async def test_a_result_that_would_break_who_reads_it_is_not_given(
+    server: Server, depth: int
+) -> None:
+    server.answers("[" * depth + "]" * depth)
+    try:
+        result = await server.call()
+    except BrokenReply:
+        return
+    assert result.structured["error"]["kind"] == "result_too_deep"
+
+
 async def test_text_is_text_in_its_own_characters(server: Server) -> None:
     server.declare('returns = "text"')
     server.answers("schön".encode("latin-1"), type="text/plain; charset=latin-1")

@@ -119,6 +119,15 @@ async def test_an_argument_that_would_lead_elsewhere_is_not_sent(server: Server,
     assert (refused.value.billed, server.asked) == (False, [])
 
 
+@pytest.mark.parametrize("place", ["path", "query", "json", "body"])
+async def test_half_of_a_character_is_not_sent(server: Server, place: str) -> None:
+    path = "/{a}" if place == "path" else "/"
+    server.declare(f'method = "POST"\nparameters.a.in = "{place}"', path=path)
+    with pytest.raises(BadRequest, match="half of a character"):
+        await server.call(a="\ud800")
+    assert server.asked == []
+
+
 @pytest.mark.parametrize("text", ["a\r\nx-admin: 1", "ä", "\x00"])
 async def test_an_argument_is_no_second_header(server: Server, text: str) -> None:
     server.declare("parameters.lang = { in = 'header' }")
