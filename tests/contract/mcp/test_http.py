@@ -156,10 +156,18 @@ async def test_the_key_and_the_headers_of_the_settings_are_sent(http: Bench) -> 
 async def test_each_credential_has_a_connection_of_its_own(http: Bench) -> None:
     http.environ["KEY"] = "k-0123456789"
     toolset = await http.connect(key="env:KEY")
-    call = invocation(toolset, "echo", text="x", credential=Secret("k-another-9876"))
-    await toolset.call(call)
-    assert "authorization Bearer k-another-9876" in http.noted()
-    assert len({line for line in http.noted() if line.startswith("authorization")}) == 2
+    for key in ("k-another-9876", "k-0123456789", "k-another-9876"):
+        await toolset.call(invocation(toolset, "echo", text="x", credential=Secret(key)))
+    keys = {line for line in http.noted() if line.startswith("authorization")}
+    assert keys == {f"authorization Bearer {key}" for key in ("k-0123456789", "k-another-9876")}
+    assert http.noted().count("list") == 2
+
+
+async def test_of_many_credentials_the_oldest_connection_is_let_go(http: Bench) -> None:
+    toolset = await http.connect()
+    for n in range(20):
+        await toolset.call(invocation(toolset, "echo", text="x", credential=Secret(f"k-{n:08}")))
+    assert len(toolset.states) == 8
 
 
 async def test_a_session_that_the_server_forgot_is_begun_anew(

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from callgate.tools.mcp.connection import Given
     from callgate.tools.mcp.supervisor import State, Supervisor
 
+MAX_CONNECTIONS: Final = 8
+"""Connections to one server, each with another credential: tools may have keys of their own, and
+keys are replaced."""
+
 DRAIN_SECONDS: Final = 30.0
 """How long calls may go on whose server the settings no longer have."""
 
@@ -170,13 +174,15 @@ class McpToolset:
         return supervisor
 
     def _retire(self) -> None:
-        """Let go of connections whose credential has been replaced and that nobody waits for."""
-        for credential, supervisor in list(self._supervisors.items()):
-            if supervisor.state.calls == 0:
-                del self._supervisors[credential]
-                leaving = asyncio.create_task(supervisor.close())
-                self._leaving.add(leaving)
-                leaving.add_done_callback(self._leaving.discard)
+        """Let go of the oldest connection where there are too many, once its calls have ended."""
+        if len(self._supervisors) < MAX_CONNECTIONS:
+            return
+        oldest = next(iter(self._supervisors))
+        leaving = asyncio.create_task(
+            self._supervisors.pop(oldest).close(drain_seconds=DRAIN_SECONDS)
+        )
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._leaving.discard)
 
     def _publish(self, told: Listing) -> None:
         old, self._listing = self._listing, told
