@@ -47,6 +47,8 @@ key = "env:PATCH_KEY"
 tools = ["research"]
 first_poll = "50ms"
 longest_poll = "50ms"
+[tools."patch.research"]
+effect = "{effect}"
 [agents.researcher]
 tools = ["patch.*"]
 [tasks.default]
@@ -58,9 +60,17 @@ async def main():
     async with callgate.open_gate("callgate.toml", agent="researcher") as gate:
         async with gate.task(id=sys.argv[1]) as task:
             result = await task.tool("patch.research", topic="rivers")
-            print(result.structured["found"], result.cost.nano)
+            print(result.structured["found"])
 asyncio.run(main())
 """
+
+
+def write_settings(
+    folder: Path, sim: Simulator, *, store: str = FILE, effect: str = "read"
+) -> None:
+    """Write the settings of agents that use a tool with this effect."""
+    text = SETTINGS.format(url=sim.url, store=store, effect=effect)
+    (folder / "callgate.toml").write_text(text)
 
 
 async def start_agent(folder: Path, task: str = "t1") -> Process:
@@ -94,9 +104,12 @@ def everything_in(folder: Path) -> bytes:
     return b"".join(each.read_bytes() for each in folder.iterdir())
 
 
-async def test_a_job_survives_a_kill_and_arrives_once_and_is_paid_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("effect", ["read", "destructive"])
+async def test_a_job_survives_a_kill_and_arrives_once_and_is_paid_once(
+    tmp_path: Path, effect: str
+) -> None:
     async with Simulator(SCRIPT, clock=(clock := SteppedClock())) as sim:
-        (tmp_path / "callgate.toml").write_text(SETTINGS.format(url=sim.url, store=FILE))
+        write_settings(tmp_path, sim, effect=effect)
         killed = await start_agent(tmp_path)
         await until_asked(sim, "/api/jobs/", times=2)
         os.kill(killed.pid, signal.SIGKILL)
@@ -106,7 +119,7 @@ async def test_a_job_survives_a_kill_and_arrives_once_and_is_paid_once(tmp_path:
         await until_asked(sim, "/api/jobs/", times=looked)
         await clock.advance(60)
         out, err = await next_one.communicate()
-        assert (out.decode().split(), next_one.returncode) == (["42", "0"], 0), err.decode()
+        assert (out.decode().split(), next_one.returncode) == (["42"], 0), err.decode()
         assert sum(each.method == "POST" for each in sim.requests) == 1
         assert sim.bill().total_nano_usd == 650 * CREDIT_NANO
         assert sim.credits().balances == {KEY: 350}
@@ -121,7 +134,7 @@ async def test_two_agents_on_the_last_credits_run_one_call(tmp_path: Path) -> No
     quick = {**RESEARCH, "steps": [{"output": {"found": 1}}]}
     script = {"platform": {"accounts": {KEY: 900}, "tools": [quick]}}
     async with Simulator(script) as sim:
-        (tmp_path / "callgate.toml").write_text(SETTINGS.format(url=sim.url, store=FILE))
+        write_settings(tmp_path, sim)
         agents = [await start_agent(tmp_path) for _ in range(2)]
         ended = [await each.communicate() for each in agents]
         told = json.dumps([[part.decode() for part in each] for each in ended])
@@ -139,7 +152,7 @@ async def test_whenever_a_gate_is_killed_no_result_and_no_money_is_lost(
     with new_place(kind, tmp_path) as place:
         store = FILE if kind == "sqlite" else place
         async with Simulator(rich(ROUNDS), clock=(clock := SteppedClock())) as sim:
-            (tmp_path / "callgate.toml").write_text(SETTINGS.format(url=sim.url, store=store))
+            write_settings(tmp_path, sim, store=store)
             for n in range(ROUNDS):
                 await kill_in_the_middle(tmp_path, sim, f"t{n}", seconds=rng.uniform(0, 0.1))
                 assert await end_of(tmp_path, clock, f"t{n}") == "42"

@@ -40,6 +40,7 @@ ZERO_LINGER: Final = struct.pack("ii", 1, 0)
 
 REASONS: Final = {
     200: "OK",
+    202: "Accepted",
     400: "Bad Request",
     401: "Unauthorized",
     402: "Payment Required",

@@ -50,6 +50,10 @@ class AgentPatch:
             )
         return None
 
+    def status(self, status: int, /) -> int:
+        """Return a status as it is."""
+        return status
+
     def read(self, wanted: Wanted, body: object, /) -> tuple[Wanted, object, int | None]:
         """Return the call: the body is the input itself."""
         if SECONDS not in wanted.query:

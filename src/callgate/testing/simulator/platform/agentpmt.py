@@ -41,6 +41,10 @@ class AgentPMT:
         method, operation = found
         return Wanted(operation=operation, method=method, query=dict(parse_qsl(incoming.query)))
 
+    def status(self, status: int, /) -> int:
+        """Return a status as it is."""
+        return status
+
     def read(self, wanted: Wanted, body: object, /) -> tuple[Wanted, object, int | None]:
         """Return the call: the body names the tool, and holds its input."""
         del wanted

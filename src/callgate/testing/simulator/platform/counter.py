@@ -13,13 +13,14 @@ from callgate.testing.simulator.bill import Entry
 from callgate.testing.simulator.connection import Connection, Incoming
 from callgate.testing.simulator.formats.format import ErrorSpec
 from callgate.testing.simulator.platform.agentpatch import AgentPatch
+from callgate.testing.simulator.platform.agentpatch_mcp import find_mcp
 from callgate.testing.simulator.platform.agentpmt import AgentPMT
 from callgate.testing.simulator.platform.books import Account, Books, Job, Refusal
 from callgate.testing.simulator.platform.words import Body, Wanted, Words
 from callgate.testing.simulator.script import PlatformFaultTable
 
 JSON: Final[tuple[str, str]] = ("content-type", "application/json")
-PLATFORMS: Final[tuple[Words, ...]] = (AgentPatch(), AgentPMT())
+PLATFORMS: Final = (AgentPatch(), AgentPMT())
 USUAL_MESSAGES: Final[Mapping[int, str]] = {
     401: "Invalid API key",
     402: "Insufficient credits",
@@ -45,8 +46,8 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
     def send(self, status: int, body: Body, *, cut: bool = False) -> None:
         """Answer; cut off in the middle of the JSON if that is wanted."""
         data = msgspec.json.encode(body)
-        self.entry.status = status
-        self.connection.send(status, [JSON], data[: len(data) // 2] if cut else data)
+        self.entry.status = self.words.status(status)
+        self.connection.send(self.entry.status, [JSON], data[: len(data) // 2] if cut else data)
 
 
 class Counter:
@@ -73,6 +74,11 @@ class Counter:
         wanted = visit.wanted
         if visit.incoming.method != wanted.method:
             raise Refusal(405, f"use {wanted.method}")
+        if wanted.operation == "note":
+            visit.entry.status = 202
+            visit.entry.finish("complete")
+            visit.connection.send(202, [], b"")
+            return None
         if wanted.operation == "invoke":
             return self._invoke(visit, self.books.account(key))
         if wanted.operation == "poll":
@@ -165,15 +171,13 @@ class Counter:
             visit.words.error(refusal, job) if fault is None or fault.body is None else fault.body
         )
         data = told.encode() if isinstance(told, str) else msgspec.json.encode(told)
-        visit.connection.send(refusal.status, headers.items(), data)
+        visit.connection.send(visit.words.status(refusal.status), headers.items(), data)
 
 
-def find_visit(
-    incoming: Incoming,
-) -> tuple[Words, Wanted] | None:
+def find_visit(incoming: Incoming) -> tuple[Words, Wanted] | None:
     """Return which platform a request is for, and what it wants there."""
     for words in PLATFORMS:
         wanted = words.find(incoming)
         if wanted is not None:
             return words, wanted
-    return None
+    return find_mcp(incoming)

@@ -7,10 +7,10 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from callgate.testing.simulator.connection import Incoming
 from callgate.testing.simulator.platform.books import Books, Job, Refusal
 
-Operation = Literal["list", "look", "invoke", "poll", "balance", "history"]
+Operation = Literal["list", "look", "invoke", "poll", "balance", "history", "talk", "note"]
+"""``talk`` is about the protocol itself, and a ``note`` gets no answer."""
 
 Body = Mapping[str, object]
 
@@ -55,8 +55,8 @@ class Words(Protocol):
         """Whether it answers before a slow tool is done."""
         ...
 
-    def find(self, incoming: Incoming, /) -> Wanted | None:
-        """Return what a request wants; None if its path is not of this platform."""
+    def status(self, status: int, /) -> int:
+        """Return with which HTTP status something is answered."""
         ...
 
     def read(self, wanted: Wanted, body: object, /) -> tuple[Wanted, object, int | None]:
