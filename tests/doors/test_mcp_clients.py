@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -25,7 +25,7 @@ from pydantic_ai.providers.openai import OpenAIProvider
 
 from callgate.call import Tool, ToolResult
 from callgate.money import Money
-from callgate.testing.fakes import Asks, Silence, Steps
+from callgate.testing.fakes import Asks, FakeToolset, Silence, Steps
 from callgate.tools import Invocation
 from tests.doors.gatehouse import Gatehouse, open_gatehouse
 from tests.doors.test_tools_api import NOTE, SAID, toolset
@@ -42,7 +42,7 @@ WHERE = Asks(
         "requestedSchema": {"type": "object", "properties": {"city": {"type": "string"}}},
     }
 )
-ASKED = {
+ASKED: Mapping[str, Any] = {
     "rules": [
         {
             "match": {"last": "tool"},
@@ -226,6 +226,23 @@ async def test_the_agents_sdk_works_unmodified(tmp_path: Path) -> None:
             ("tool", "ok"),
             ("model", "ok"),
         ]
+
+
+async def test_a_model_that_takes_no_dots_is_told_flat_names(tmp_path: Path) -> None:
+    tool = replace(NOTE, name="far.note")
+    calls = {"tool_calls": [{"name": "far__note", "arguments": {"text": "hi"}}]}
+    script = {"rules": [ASKED["rules"][0], {"steps": [{"answer": calls}]}]}
+    async with open_gatehouse(
+        tmp_path, script, toolsets=[FakeToolset(tool, script=[SAID])]
+    ) as house:
+        headers = {"authorization": f"Bearer {house.key}"}
+        openai = AsyncOpenAI(api_key=house.key, base_url=f"{house.url}/v1")
+        async with openai:
+            model = OpenAIChatModel("smart", provider=OpenAIProvider(openai_client=openai))
+            tools = MCPToolset(f"{house.url}/mcp?names=flat", headers=headers)
+            run = await PydanticAgent(model, toolsets=[tools]).run("Note hi.")
+        assert run.output == "It is noted."
+        assert [row.target for row in house.rows][1] == "far.note"
 
 
 async def test_pydantic_ai_works_unmodified(tmp_path: Path) -> None:

@@ -32,10 +32,12 @@ LISTENS = {"accept": "application/json, text/event-stream"}
 HI = {"name": "note", "arguments": {"text": "hi"}}
 
 
-async def send(house: Gatehouse, message: object, **headers: str) -> tuple[int, Any]:
+async def send(
+    house: Gatehouse, message: object, *, at: str = "/mcp", **headers: str
+) -> tuple[int, Any]:
     body = message if isinstance(message, bytes) else json.dumps(message).encode()
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    status, _, page = await house.post("/mcp", body, named)
+    status, _, page = await house.post(at, body, named)
     return status, json.loads(page or b"null")
 
 
@@ -232,6 +234,21 @@ async def test_thousands_of_tools_come_in_pages_and_in_order(tmp_path: Path) -> 
             cursor = page["result"].get("nextCursor")
             following = None if cursor is None else {"cursor": cursor}
         assert seen == names
+
+
+async def test_a_client_may_have_names_without_dots(tmp_path: Path) -> None:
+    names = ("far.a.b", "far.a__b", "far.c", "note")
+    has = FakeToolset(*(replace(NOTE, name=name) for name in names), script=[SAID, SAID])
+    async with open_gatehouse(tmp_path, toolsets=[has]) as house:
+        _, page = await ask(house, "tools/list", at="/mcp?names=flat")
+        told = [tool["name"] for tool in page["result"]["tools"]]
+        # Two would have the same: the second keeps its own.
+        assert told == ["far__a__b", "far.a__b", "far__c", "note"]
+        for name in ("far__c", "note"):
+            called = {**HI, "name": name}
+            _, page = await ask(house, "tools/call", called, at="/mcp?names=flat")
+            assert page["result"]["isError"] is False
+        assert [row.target for row in house.rows] == ["far.c", "note"]
 
 
 async def test_a_cursor_of_somebody_else_is_refused(tmp_path: Path) -> None:

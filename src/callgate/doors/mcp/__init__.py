@@ -6,7 +6,7 @@ several gates behind one address can answer it.
 
 Source: https://modelcontextprotocol.io/specification/2026-07-28/basic/transports/streamable-http and
 https://modelcontextprotocol.io/specification/2025-11-25/basic/transports. Why it is our own is in
-``docs/decisions/0015-mcp-is-served-without-its-sdk.md``.
+``docs/decisions/0017-mcp-is-served-without-its-sdk.md``.
 """
 
 from __future__ import annotations

@@ -32,6 +32,7 @@ from callgate.doors.mcp.messages import (
     read_answer,
     result,
 )
+from callgate.doors.mcp.names import named, wants_flat
 from callgate.doors.mcp.news import News
 from callgate.doors.mcp.origins import check_origin
 from callgate.doors.mcp.sessions import HEADER, new_session
@@ -119,9 +120,12 @@ class McpEndpoint:
         self, exchange: Exchange, caller: Caller, message: Message, generation: Generation
     ) -> None:
         if message.method == "tools/call":
+            if wants_flat(exchange):
+                message = named(message, self._gate.tools(caller))
             await self._calls.call(exchange, caller, message, generation)
         elif message.method == "tools/list":
-            page = tool_page(self._gate.tools(caller), message, generation)
+            flat = wants_flat(exchange)
+            page = tool_page(self._gate.tools(caller), message, generation, flat=flat)
             await exchange.answer(200, JSON, result(message.id, page))
         elif generation.is_stateless:
             await self._answer_stateless(exchange, caller, message, generation)

@@ -11,12 +11,15 @@ from typing import Any, Final
 from callgate.call import Tool
 from callgate.doors.mcp.generations import Generation
 from callgate.doors.mcp.messages import INVALID_PARAMS, Message, ProtocolFlaw
+from callgate.doors.mcp.names import flat_names
 
 PAGE: Final = 500
 """Tools of a page: more than any model takes, and what a client that reads one page only has seen."""
 
 
-def tool_page(tools: Sequence[Tool], message: Message, generation: Generation) -> Mapping[str, Any]:
+def tool_page(
+    tools: Sequence[Tool], message: Message, generation: Generation, *, flat: bool
+) -> Mapping[str, Any]:
     """Return a page of a list of tools.
 
     A cursor is the name of the last tool that a page had: it holds at every gate, and also where tools
@@ -26,6 +29,7 @@ def tool_page(tools: Sequence[Tool], message: Message, generation: Generation) -
         tools: All of them, by name.
         message: The request.
         generation: The rules that it goes by.
+        flat: Whether the client wants names without dots.
 
     Raises:
         ProtocolFlaw: Its cursor is none that a page of ours has ended with.
@@ -33,7 +37,11 @@ def tool_page(tools: Sequence[Tool], message: Message, generation: Generation) -
     cursor = message.params.cursor
     start = 0 if cursor is None else bisect_right(tools, _name_of(cursor, message), key=_NAME)
     page = tools[start : start + PAGE]
-    value: dict[str, Any] = {"tools": [told_tool(tool, generation) for tool in page]}
+    told = [told_tool(tool, generation) for tool in page]
+    if flat:
+        names = flat_names(tools)
+        told = [{**each, "name": names[each["name"]]} for each in told]
+    value: dict[str, Any] = {"tools": told}
     if start + PAGE < len(tools):
         value["nextCursor"] = urlsafe_b64encode(page[-1].name.encode()).decode()
     return generation.listed(value)
