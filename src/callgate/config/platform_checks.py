@@ -1,35 +1,45 @@
-"""Names in the settings of platforms that stand for two things, or for nothing."""
+"""Names in the settings of platforms and servers that stand for two things, or for nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from difflib import get_close_matches
+from typing import Final
 
 from callgate.config.lines import Lines, Path
 from callgate.config.loose_ends import GLOB
 from callgate.config.page import Page, named_tables, strings
 from callgate.config.problems import Problem, dotted, shown
 
+OWN: Final = ("python", "http")
+"""What the audit log calls the toolsets of functions, and of interfaces over HTTP."""
+
 
 def platform_problems(page: Page, lines: Lines) -> Iterator[Problem]:
     """Report names that stand for two things, and tools of a platform that it does not name."""
-    servers = {name for name, _ in named_tables(page, "mcp")}
+    for section in ("mcp", "platforms"):
+        yield from _taken(section, page, lines)
     for name, table in named_tables(page, "platforms"):
-        if name in servers:
-            yield _taken(name, lines)
         yield from _twice(name, table, lines)
         yield from _strays(name, table, page, lines)
 
 
-def _taken(name: str, lines: Lines) -> Problem:
-    path = ("platforms", name)
-    return Problem(
-        line=lines.of(path),
-        key=dotted(path),
-        found=f"the name of [mcp.{name}] too",
-        allowed=f"a name of its own, as both have tools that are called {name}.TOOL",
-        remedy="call one of them something else",
-    )
+def _taken(section: str, page: Page, lines: Lines) -> Iterator[Problem]:
+    """Report names that rows and limits would take for somebody else."""
+    others = {name: f"[providers.{name}]" for name, _ in named_tables(page, "providers")}
+    others |= dict.fromkeys(OWN, "the tools of the settings themselves")
+    if section == "platforms":
+        others |= {name: f"[mcp.{name}]" for name, _ in named_tables(page, "mcp")}
+    for name, _ in named_tables(page, section):
+        if name in others:
+            path = (section, name)
+            yield Problem(
+                line=lines.of(path),
+                key=dotted(path),
+                found=f"the name of {others[name]} too",
+                allowed="a name of its own, by which the audit log and limits tell it apart",
+                remedy="call one of them something else",
+            )
 
 
 def _twice(name: str, table: Page, lines: Lines) -> Iterator[Problem]:

@@ -10,10 +10,11 @@ from typing import Any
 
 import msgspec
 
-from callgate.call import Reply, Tool, ToolReply
+from callgate.call import Reply, Tool, ToolReply, ToolResult
 from callgate.clock import Clock, paused
 from callgate.config.policies import Settings
 from callgate.errors import (
+    BrokenReply,
     Failed,
     Reason,
     StoreDown,
@@ -107,7 +108,7 @@ class ExecuteTool(msgspec.Struct, frozen=True, kw_only=True):
             raise told from failure
         passage.asking = False
         passage.opened_at = self.clock.now()
-        yield ToolReply.of(result)
+        yield _reply(result, tool)
 
     def _invocation(self, passage: ToolPassage, tool: Tool) -> Invocation:
         task, attempt, arguments = passage.task, passage.attempt, passage.arguments
@@ -138,6 +139,16 @@ class ExecuteTool(msgspec.Struct, frozen=True, kw_only=True):
             log.warning(
                 "the job of attempt %s is not noted, and ends with this gate: %s", attempt_id, down
             )
+
+
+def _reply(result: ToolResult, tool: Tool) -> ToolReply:
+    try:
+        return ToolReply.of(result)
+    except (RecursionError, UnicodeEncodeError, ValueError) as error:
+        msg = f"what {tool.name} answered cannot be written as JSON: {error}"
+        broken = BrokenReply(msg, billed=True)
+        broken.cost = result.cost
+        raise judged(broken, tool) from error
 
 
 def _patient(invocation: Invocation, limit: asyncio.Timeout) -> Invocation:

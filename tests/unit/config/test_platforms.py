@@ -90,3 +90,15 @@ def test_a_platform_and_a_server_may_not_share_a_name() -> None:
     problem = problem_of(USUAL + '[mcp.patch]\ncommand = "mcp-server-time"')
     assert (problem.key, problem.line) == ("platforms.patch", 2)
     assert "the name of [mcp.patch] too" in problem.found
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('[mcp.python]\ncommand = "x"', "the name of the tools of the settings themselves too"),
+        ('[mcp.o]\ncommand = "x"\n[providers.o]\napi = "openai"', "the name of [providers.o] too"),
+    ],
+)
+def test_a_server_has_a_name_that_nobody_else_has(text: str, found: str) -> None:
+    problem = problem_of(text)
+    assert (problem.found, problem.line) == (found, 1)

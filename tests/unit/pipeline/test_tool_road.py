@@ -121,6 +121,18 @@ async def test_the_settings_have_the_last_word_about_a_tool(tmp_path: Path) -> N
         assert (tool.effect, tool.description, tool.timeout_seconds) == ("write", "Mine.", 60.0)
 
 
+@pytest.mark.parametrize("said", ["half \ud83d", "deep"])
+async def test_a_result_that_no_json_can_hold_is_a_broken_reply(tmp_path: Path, said: str) -> None:
+    deep: Any = []
+    for _ in range(5_000):
+        deep = [deep]
+    strange = ToolResult(structured=deep if said == "deep" else said)
+    async with road_of(tmp_path, strange) as (road, _):
+        with pytest.raises(BrokenReply, match="cannot be written as JSON"):
+            await road.call()
+        assert (road.last.state, road.last.cost) == ("failed", CENT)
+
+
 async def test_a_tool_that_says_it_failed_has_answered(tmp_path: Path) -> None:
     failed = ToolResult(content=({"type": "text", "text": "no such note"},), is_error=True)
     async with road_of(tmp_path, failed) as (road, _):
