@@ -97,6 +97,7 @@ async def test_a_call_finds_what_was_accepted_by_itself(tmp_path: Path) -> None:
         with pytest.raises(ToolChanged):
             await road.call("far.a")
         await road.settled()
+        assert listed(road) == []
         await accept(road, "a")
         assert await road.call("far.a") == SAID
 
