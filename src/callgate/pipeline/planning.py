@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hashlib import sha256
-from math import inf, isfinite
+from math import inf
 from typing import Any, Final
 from uuid import uuid4
 
@@ -98,8 +98,6 @@ def picked(query: str, value: Any, tool: Tool, setting: str) -> Any:
 
 def _number(text: str) -> object:
     value = float(text)
-    if not isfinite(value):
-        return text
     return int(value) if value.is_integer() else value
 
 

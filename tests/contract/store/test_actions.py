@@ -124,6 +124,16 @@ async def test_one_that_knows_by_key_is_asked_again_with_the_same_arguments_only
     assert (await store.admit(intent("c3", known_for_seconds=60.0))).idempotency_key == "key-c1"
 
 
+async def test_a_key_is_known_from_the_first_time_that_it_was_sent(store: Store) -> None:
+    for n, at in enumerate((NOW, NOW + 40)):
+        await store.admit(intent(f"c{n}", at=at, known_for_seconds=60.0))
+        await store.settle(ended(f"c{n}.1", UNKNOWN))
+    action = only(store)
+    assert (action.since, action.sent_at) == (NOW, NOW + 40)
+    with pytest.raises(StillUnknown):
+        await store.admit(intent("c3", at=NOW + 61, known_for_seconds=60.0))
+
+
 async def test_another_attempt_of_a_call_is_of_the_same_time_of_an_action(store: Store) -> None:
     for call in ("c1", "c2"):
         await store.admit(intent(call, repeat=None))

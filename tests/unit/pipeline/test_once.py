@@ -14,12 +14,14 @@ from callgate.errors import (
     Malformed,
     Misconfigured,
     OutcomeUnknown,
+    Quarantined,
     StillUnknown,
     TimedOut,
     Transient,
 )
 from callgate.money import Money
-from callgate.store import Decision
+from callgate.store import Block, Decision
+from callgate.testing.clocks import Turn
 from callgate.testing.fakes import Silence
 from tests.unit.pipeline.road import Road
 from tests.unit.pipeline.test_tool_road import CENT, SAID, made, road_of
@@ -390,14 +392,26 @@ async def test_nobody_reads_what_a_tool_said_to_another_user(tmp_path: Path) -> 
 
 
 async def test_a_breaker_that_is_open_hides_nothing_that_is_done(tmp_path: Path) -> None:
-    down = [Transient("down", billed=False) for _ in range(15)]
-    async with road_of(tmp_path, SAID, *down, tool=WRITE, budget=None) as (road, _):
+    async with road_of(tmp_path, SAID, tool=WRITE) as (road, _):
         await ask(road)
-        for n in range(4):
-            with pytest.raises(Transient):
-                await ask(road, f"other {n}")
-        assert road.store.blocks() != []
+        now = road.clock.now()
+        await road.store.block(Block(subject="python", kind="operator", reason="x", since=now))
+        road.clock.advance(2)
+        with pytest.raises(Quarantined):
+            await ask(road, "other")
         assert (await ask(road)).already_done is not None
+
+
+async def test_who_hangs_up_before_it_left_has_done_nothing(tmp_path: Path) -> None:
+    async with road_of(tmp_path, SAID, tool=WRITE) as (road, toolset):
+        passage = road.tool_passage("note", body=b'{"text":"hi"}')
+        calling = asyncio.create_task(_open(road, passage))
+        await Turn()
+        calling.cancel()
+        await asyncio.wait([calling])
+        await road.settled()
+        (action,) = road.store.actions()
+        assert (action.state, toolset.called, road.store.alerts()) == ("not_done", [], [])
 
 
 async def test_a_result_that_is_too_large_is_not_kept(tmp_path: Path) -> None:
