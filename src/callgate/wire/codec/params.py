@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Final
 
 from callgate.wire.codec import Target
@@ -24,6 +25,9 @@ LOST_AS: Final = {
     "metadata": "metadata",
 }
 """Plain parameters, and the loss where a target does not have one."""
+
+_values_of: Final = attrgetter(*LOST_AS)
+_NONE: Final = _values_of(Params())
 
 USUAL: Final = {"parallel": (True,), "verbosity": ("medium",), "service_tier": ("auto",)}
 """Values that say no more than leaving the parameter out."""
@@ -58,8 +62,10 @@ def plain_params(
         apart: Parameters that the format says in a way of its own.
     """
     found: dict[str, Any] = {}
-    for name, lost in LOST_AS.items():
-        value = getattr(params, name)
+    values = _values_of(params)
+    if values == _NONE:
+        return found
+    for value, (name, lost) in zip(values, LOST_AS.items(), strict=True):
         if value is None or name in apart:
             continue
         if name in fields and name not in target.lacks:
