@@ -110,7 +110,7 @@ class Exchange:
         self.method: str = scope["method"]
         self._query: bytes = scope["query_string"]
         self.headers: Headers = tuple(
-            [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
+            (name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]
         )
         """In their order, names in lower case, as ASGI has them."""
         # The last of a name would win, and the first must.

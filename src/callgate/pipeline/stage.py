@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import wraps
 from types import TracebackType
@@ -291,9 +291,9 @@ class Open:
     def __init__(self, generator: AsyncGenerator[Reply]) -> None:
         self._generator = generator
 
-    def __aenter__(self) -> Coroutine[Any, Any, Reply]:
+    async def __aenter__(self) -> Reply:
         """Run up to the reply."""
-        return anext(self._generator)
+        return await anext(self._generator)
 
     async def __aexit__(
         self,
@@ -327,14 +327,14 @@ class Held:
     async def __aenter__(self) -> None:
         """Nothing is left to open."""
 
-    def __aexit__(
+    async def __aexit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
-    ) -> Coroutine[Any, Any, bool | None]:
+    ) -> bool | None:
         """Close it."""
-        return self._opened.__aexit__(kind, error, trace)
+        return await self._opened.__aexit__(kind, error, trace)
 
 
 def staged(opening: Callable[P, AsyncGenerator[Reply]]) -> Callable[P, Open]:
