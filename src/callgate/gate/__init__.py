@@ -358,8 +358,15 @@ class Gate:
         """Tell other processes where this gate can be reached."""
         await self.store.set_url(url)
 
-    async def reload(self, settings: Settings, /) -> None:
+    async def reload(
+        self, settings: Settings, /, *, toolsets: Sequence[Toolset] | None = None
+    ) -> None:
         """Let new settings hold for every call from now on; calls under way end by the old.
+
+        Args:
+            settings: The new ones.
+            toolsets: Where tools come from besides those that the settings name; None leaves those
+                that the gate was opened with.
 
         Raises:
             Misconfigured: The new settings name another store; the old ones stay.
@@ -368,13 +375,21 @@ class Gate:
         if settings.gate.store != old.settings.gate.store:
             msg = "a reload cannot change [gate] store; restart the gate to use another store"
             raise Misconfigured(msg)
-        self._setup = self._set_up(settings, old=old)
+        before = self._toolsets
+        self._toolsets = before if toolsets is None else toolsets
+        try:
+            self._setup = self._set_up(settings, old=old)
+        except Misconfigured:
+            self._toolsets = before
+            raise
         await self._load_limits()
         await self._start_toolsets(old)
         kept = {*map(id, self._setup.providers.values()), *map(id, self._setup.catalog.opened)}
         for toolset in old.catalog.opened:
             if id(toolset) not in kept:
-                self._leaving[asyncio.create_task(self._retire(toolset))] = toolset
+                leaving = asyncio.create_task(self._retire(toolset))
+                self._leaving[leaving] = toolset
+                leaving.add_done_callback(self._leaving.pop)
         gone = (each for each in old.providers.values() if id(each) not in kept)
         await asyncio.gather(*(each.close() for each in gone))
 
@@ -385,8 +400,9 @@ class Gate:
 
     async def close(self) -> None:
         """Close providers and store; what was submitted is written first."""
-        late = [toolset for leaving, toolset in self._leaving.items() if leaving.cancel()]
-        await asyncio.gather(*self._leaving, return_exceptions=True)
+        leaving = dict(self._leaving)
+        late = [toolset for each, toolset in leaving.items() if each.cancel()]
+        await asyncio.gather(*leaving, return_exceptions=True)
         await asyncio.gather(
             *(toolset.close() for toolset in late),
             *(provider.close() for provider in self._setup.providers.values()),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 
@@ -15,7 +15,7 @@ class Flights:
         self._landings: dict[int, asyncio.Event] = {}
 
     @contextmanager
-    def to(self, where: int, /) -> Iterator[None]:
+    def to(self, where: int, /) -> Generator[None]:
         """Count one call as long as this is open."""
         self._open[where] = self._open.get(where, 0) + 1
         try:

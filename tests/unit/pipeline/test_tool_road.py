@@ -401,8 +401,7 @@ async def test_a_toolset_that_goes_is_closed_once_its_last_call_has_ended(tmp_pa
     async with road_of(tmp_path, Silence()) as (road, toolset):
         calling = asyncio.create_task(road.call())
         await toolset.reached.wait()
-        road.gate._toolsets = []
-        await road.gate.reload(road.gate.settings)
+        await road.gate.reload(road.gate.settings, toolsets=())
         assert toolset.closed == 0
         toolset.answer(SAID)
         assert await calling == SAID
@@ -415,8 +414,7 @@ async def test_a_toolset_that_goes_waits_for_all_of_its_calls(tmp_path: Path) ->
         calling = asyncio.create_task(road.call())
         await toolset.reached.wait()
         await road.call(body=b'{"text":"quick"}')
-        road.gate._toolsets = []
-        await road.gate.reload(road.gate.settings)
+        await road.gate.reload(road.gate.settings, toolsets=())
         assert toolset.closed == 0
         toolset.answer(SAID)
         await calling
@@ -424,8 +422,7 @@ async def test_a_toolset_that_goes_waits_for_all_of_its_calls(tmp_path: Path) ->
 
 async def test_a_toolset_that_nobody_calls_goes_at_once(tmp_path: Path) -> None:
     async with road_of(tmp_path) as (road, toolset):
-        road.gate._toolsets = []
-        await road.gate.reload(road.gate.settings)
+        await road.gate.reload(road.gate.settings, toolsets=())
         await asyncio.sleep(0)
         assert toolset.closed == 1
 
@@ -434,8 +431,7 @@ async def test_a_gate_that_closes_waits_for_no_call_of_a_toolset_that_goes(tmp_p
     async with road_of(tmp_path, Silence()) as (road, toolset):
         calling = asyncio.create_task(road.call())
         await toolset.reached.wait()
-        road.gate._toolsets = []
-        await road.gate.reload(road.gate.settings)
+        await road.gate.reload(road.gate.settings, toolsets=())
         calling.cancel()
     assert toolset.closed == 1
 
