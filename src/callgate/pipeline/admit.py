@@ -151,6 +151,11 @@ class Admit(msgspec.Struct, frozen=True, kw_only=True):
         self.late.add(settlement, wait_seconds=0.0)
 
     async def _settle(self, settlement: Settlement) -> None:
+        if settlement.action is not None and settlement.action.state == "unknown":
+            told = (
+                "nobody knows whether attempt %s has done its work (%s); callgate effects lists it"
+            )
+            log.warning(told, settlement.attempt_id, settlement.error)
         settled = self.store.settle(settlement)
         # On the future, not after the await: who is cancelled meanwhile loses no settlement.
         settled.add_done_callback(lambda done: self._settle_later(settlement, done))

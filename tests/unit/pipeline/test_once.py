@@ -109,7 +109,9 @@ async def test_what_nobody_knows_is_not_done_again_in_the_same_words(tmp_path: P
         assert (len(toolset.called), road.last.code) == (1, "still_unknown")
 
 
-async def test_what_nobody_knows_raises_one_alert(tmp_path: Path) -> None:
+async def test_what_nobody_knows_raises_one_alert_and_is_a_line_of_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async with road_of(tmp_path, LOST, tool=WRITE) as (road, _):
         for error in (OutcomeUnknown, StillUnknown, StillUnknown):
             with pytest.raises(error):
@@ -117,6 +119,9 @@ async def test_what_nobody_knows_raises_one_alert(tmp_path: Path) -> None:
         (alert,) = road.store.alerts()
         assert (alert.kind, alert.scope, alert.rule) == ("effect_unknown", "task:t1", "tools.note")
         assert "task t1 of user u1" in alert.message
+        assert [record.msg.partition(" %s")[0] for record in caplog.records] == [
+            "nobody knows whether attempt"
+        ]
 
 
 async def test_what_a_person_says_is_done_is_told_to_who_asks_again(tmp_path: Path) -> None:
@@ -257,7 +262,7 @@ async def test_who_waits_for_what_is_never_known_is_told_that_it_is_unknown(tmp_
         passage.leave(0.0)
         with pytest.raises(StillUnknown):
             await second
-        await asyncio.wait([first])
+        await asyncio.gather(first, return_exceptions=True)
         assert len(toolset.called) == 1
 
 
