@@ -247,4 +247,4 @@ async def test_a_person_logs_in_at_the_address_that_is_shown(
         done = await ended(process)
         (state,) = (await shell.run("mcp", "list", "--json")).page
     assert (done.status, state["status"]) == (0, "running")
-    assert "far may be used: 21 tools" in done.err
+    assert "far may be used: 22 tools" in done.err

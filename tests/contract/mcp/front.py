@@ -45,6 +45,8 @@ class Front:
 
     async def post(self, request: web.Request) -> web.StreamResponse:
         self._peer.note(f"authorization {request.headers.get('authorization')}")
+        if "mcp-param-region" in request.headers:
+            self._peer.note(f"region {request.headers['mcp-param-region']}")
         instead = self._answer(request)
         if instead is not None:
             return instead

@@ -30,6 +30,8 @@ TOOLS: dict[str, dict[str, Any]] = {
         },
     },
 }
+PLACED = {"type": "string", "x-mcp-header": "Region"}
+TOOLS["placed"] = {"inputSchema": {"type": "object", "properties": {"region": PLACED}}}
 for name in (
     "ask", "ask_forever", "broken", "child", "crash", "env", "error", "giant", "hang", "invalid", "internal",
     "mistake", "noise", "own_code", "slow", "stderr", "strange", "swap", "wait",
@@ -179,6 +181,9 @@ class Peer:
 
     async def do_data(self, _n: Any, _p: Any, arguments: Any, _s: Send) -> Any:
         return says("see the data", structuredContent={"n": arguments.get("n", 1)})
+
+    async def do_placed(self, *_: Any) -> Any:
+        return says("placed")
 
     async def do_error(self, *_: Any) -> Any:
         text = "1 mistake\n  x\n    Input should be valid [type=int]\n    For further information visit https://errors.pydantic.dev/2.13/v/int"

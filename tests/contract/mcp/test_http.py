@@ -160,7 +160,7 @@ async def test_each_credential_has_a_connection_of_its_own(http: Bench) -> None:
         await toolset.call(invocation(toolset, "echo", text="x", credential=Secret(key)))
     keys = {line for line in http.noted() if line.startswith("authorization")}
     assert keys == {f"authorization Bearer {key}" for key in ("k-0123456789", "k-another-9876")}
-    assert http.noted().count("list") == 2
+    assert [state.starts for state in toolset.states] == [1, 1]
 
 
 async def test_of_many_credentials_the_oldest_connection_is_let_go(http: Bench) -> None:
@@ -190,3 +190,9 @@ async def test_nothing_of_the_environment_changes_where_a_request_goes(
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     toolset = await http.connect()
     assert (await toolset.call(invocation(toolset, "echo", text="x"))).text == "x"
+
+
+async def test_an_argument_that_a_server_wants_as_a_header_goes_there_too(http: Bench) -> None:
+    toolset = await http.connect()
+    await toolset.call(invocation(toolset, "placed", region="eu"))
+    assert "region eu" in http.noted()

@@ -64,3 +64,10 @@ def test_a_definition_that_is_too_long_is_refused() -> None:
     found = told(tool(description="x" * 300_000))
     assert found.definitions == ()
     assert "one may have 256,000" in found.unusable[0].reason
+
+
+def test_a_schema_with_a_flaw_of_its_version_is_refused() -> None:
+    found = listing(
+        [tool()], listed_at=0.0, ttl_seconds=1.0, schema_flaw=lambda _: "no such header"
+    )
+    assert [each.reason for each in found.unusable] == ["no such header"]
