@@ -241,7 +241,7 @@ def _words(response: msgspec.Raw) -> tuple[list[str], bool]:
         return [], False
     if isinstance(page, dict) and len(cast("dict[str, Any]", page)) == 1:
         [(key, value)] = cast("dict[str, Any]", page).items()
-        told: list[Any] = value if isinstance(value, list) else [value]
+        told: list[Any] = [*cast("Any", value)] if isinstance(value, list) else [value]
         if key in SAYING and all(isinstance(each, str) for each in told):
             return told, key == "error"
     return [bytes(raw).decode()], False
