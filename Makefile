@@ -61,7 +61,7 @@ rules: $(STAMP) ## ... its sizes, names, lock file, docs and their examples
 # The store on PostgreSQL runs only where there is one.
 cover: export CALLGATE_UNCOVERED = $(if $(CALLGATE_POSTGRESQL),nothing,src/callgate/store/postgresql/*)
 cover: $(STAMP) ## ... that unit and contract tests run every branch of the road and the store
-	$(PYTEST) -n $(JOBS) -q -m "not soak" --cov --cov-report=term-missing tests/unit $(wildcard tests/contract)
+	$(PYTEST) -n $(JOBS) -q -m "not soak" --cov --cov-report=term-missing tests/unit $(wildcard tests/contract/store)
 
 soak: $(STAMP) ## Run the tests that take minutes: kill -9, load, long streams
 	@$(PYTEST) -n 0 -m soak --timeout 1800

@@ -82,7 +82,7 @@ HINTS: Final[Mapping[str, str]] = {
     "still_running": "It is being done. Call again after the time that is named to hear what came of it.",
     "auth": "Calling again does not help.",
     "funds": "The money is spent. Finish with what you have.",
-    "denied": "Calling again does not help. Choose another way.",
+    "denied": "The same call does not help. Do what the message says, or choose another way.",
     "bad_output": "What it answered cannot be used. Ask for less, or choose another way.",
     "tool_bug": "Calling again does not help.",
     "tool_changed": "Calling again does not help.",

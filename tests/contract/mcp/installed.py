@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -19,6 +20,10 @@ PINS: Final = ROOT / "requirements" / "mcp-servers"
 
 REQUIRE: Final = "CALLGATE_REQUIRE"
 """The environment variable that names what must not be skipped: ``mcp-python``, ``mcp-node``."""
+
+
+ASKED_AGAIN_SECONDS: Final = 600.0
+"""How long after an installation failed nobody waits for it to fail again."""
 
 
 def python_servers(name: str) -> Path:
@@ -43,7 +48,8 @@ def node_servers() -> Path:
         for name in ("package.json", "package-lock.json"):
             shutil.copy(PINS / name, folder)
         # No script of a package runs: what is started is the server, by the test.
-        run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(folder)])
+        quiet = ("--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1")
+        run(["npm", "ci", *quiet, "--prefix", str(folder)])
 
     return once("mcp-node", PINS / "package-lock.json", install)
 
@@ -56,12 +62,16 @@ def once(kind: str, pins: Path, install: Callable[[Path], None]) -> Path:
     with (venvs / f"{pins.stem}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "done").exists():
+            failed = folder.with_suffix(".failed")
+            if failed.exists() and time.time() - failed.stat().st_mtime < ASKED_AGAIN_SECONDS:
+                skip(kind, failed.read_text())
             shutil.rmtree(folder, ignore_errors=True)
             try:
                 install(folder)
-            except subprocess.CalledProcessError as error:
-                told = f"{pins.name} cannot be installed: {error.stderr.decode()[-300:]}"
-                skip(kind, told)
+            except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+                told = (error.stderr or b"it took too long").decode()[-300:]
+                failed.write_text(f"{pins.name} cannot be installed: {told}")
+                skip(kind, failed.read_text())
             (folder / "done").touch()
     return folder
 
