@@ -18,6 +18,7 @@ import pytest
 from callgate import errors
 from callgate.config.problems import InvalidSettings, Problem
 from callgate.errors import (
+    AlreadyDone,
     Answer,
     CallgateError,
     ClientLeft,
@@ -57,6 +58,8 @@ def make(kind: type[CallgateError]) -> CallgateError:
         more["reason"] = Reason(code=kind.code, fix="do this", limit=5)
     if "retry_after_seconds" in parameters:
         more["retry_after_seconds"] = 1.5
+    if kind is AlreadyDone:
+        more |= {"call_id": "call_1", "done_at": 1.5, "result": b"{}", "is_same": True}
     return kind("what happened", **more)
 
 
@@ -143,7 +146,8 @@ def test_a_call_may_have_cost_money_where_any_candidate_may(billed: list[bool]) 
 @pytest.mark.parametrize("kind", list(below(Refused)))
 def test_a_refusal_is_the_callers_or_the_operators_to_mend(kind: type[Refused]) -> None:
     """409 is left out on purpose: a client takes it for a conflict and tries again."""
-    assert kind.status in {400, 401, 402, 403, 404, 413, 429, 503}
+    # What is done already is a good answer, and 424 one that no client sends again.
+    assert kind.status in {200, 400, 401, 402, 403, 404, 413, 424, 429, 503}
     assert kind.may_retry is (kind.status in {429, 503})
 
 
