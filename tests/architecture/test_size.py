@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.architecture.source import ROOT, python_files
+from tests.architecture.source import ROOT, parsed, python_files
 
 LONGEST_FILE = 500
 LONGEST_CODEC = 800
@@ -52,7 +52,7 @@ def findings(name: str, source: str) -> Iterator[str]:
         yield f"{name}: the name does not say what it holds"
     if path.stem.endswith(("_v2", "_v3", "_new", "_old")):
         yield f"{name}: there is one version of everything"
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         if isinstance(node, Function):
             if body_lines(node) > LONGEST_FUNCTION:
                 yield f"{name}:{node.name}: {body_lines(node)} lines, at most {LONGEST_FUNCTION}"

@@ -74,10 +74,10 @@ async def test_a_changed_file_holds_after_a_reload(shell: Shell, simulator: Simu
 async def test_a_file_with_a_mistake_reaches_no_gate(shell: Shell, simulator: Simulator) -> None:
     shell.write("callgate.toml", settings_of(simulator))
     async with shell.serving(environ=SECRETS) as gate:
-        shell.write("callgate.toml", settings_of(simulator, "[tools]\n"))
+        shell.write("callgate.toml", settings_of(simulator, "[drills]\n"))
         done = await shell.run("reload")
         assert done.status == 2
-        assert "callgate.toml:14  tools" in done.err
+        assert "callgate.toml:14  drills" in done.err
         assert "Nothing was reloaded: running gates keep the settings they have." in done.err
         assert await ask(gate, AGENT_KEY) == 200
 
