@@ -72,14 +72,14 @@ CREDENTIAL: Final = re.compile(
 """What a credential looks like in free text; no text makes the search slow (a test tries)."""
 
 
-LONGEST_READ: Final = 65_536
-"""Bytes of what was sent that are looked through for what may be kept of it."""
-
-LONGEST_KEPT: Final = 4_000
-"""Characters that are kept."""
+LONGEST_KEPT: Final = 2_000
+"""Characters of what was sent that are kept."""
 
 LONGEST_CREDENTIAL: Final = 4_096
 """Characters of the longest credential that is known, a key of RSA with 4,096 bits, and room."""
+
+LONGEST_READ: Final = LONGEST_KEPT + LONGEST_CREDENTIAL
+"""Bytes that are looked through for it: no more, as every call waits while one is looked through."""
 
 
 class Secret:

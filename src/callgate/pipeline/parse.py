@@ -34,23 +34,25 @@ class ParseTool(msgspec.Struct, frozen=True, kw_only=True):
     def guard(self, passage: ToolPassage, /) -> None:
         """Read the arguments; a flaw that the door found is told here, so that it leaves a row."""
         call = passage.call
-        passage.target, passage.input = call.name or None, excerpt(call.body)
+        passage.target = call.name or None
         if call.flaw is not None:
             raise call.flaw
         try:
             arguments: Any = msgspec.json.decode(call.body or b"{}")
         except RecursionError:
-            _refuse(call.name, "are nested too deeply")
+            _refuse(passage, "are nested too deeply")
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            _refuse(call.name, f"are no JSON: {error}")
+            _refuse(passage, f"are no JSON: {error}")
         if not isinstance(arguments, dict):
-            _refuse(call.name, f"are no JSON object but {type(arguments).__name__}")
+            _refuse(passage, f"are no JSON object but {type(arguments).__name__}")
         # As every door and client writes it.
         passage.input = excerpt(msgspec.json.encode(arguments))
         passage.arguments = arguments
 
 
-def _refuse(name: str, why: str) -> NoReturn:
+def _refuse(passage: ToolPassage, why: str) -> NoReturn:
+    name = passage.call.name
+    passage.input = excerpt(passage.call.body)
     fix = "send the arguments as one JSON object"
     msg = f"the arguments of {name} {why}; {fix}"
     raise InvalidArguments(
