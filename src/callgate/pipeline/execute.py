@@ -21,7 +21,8 @@ from callgate.errors import (
     TimedOut,
 )
 from callgate.pipeline.flights import Flights
-from callgate.pipeline.stage import ModelPassage, ToolPassage, judged, staged
+from callgate.pipeline.matrix import judged
+from callgate.pipeline.stage import ModelPassage, ToolPassage, staged
 from callgate.providers import Outgoing, Provider
 from callgate.store import Store
 from callgate.tools import Invocation, Toolset

@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from callgate.call import Tool
 from callgate.errors import (
     BadCredential,
     BadRequest,
@@ -18,6 +19,7 @@ from callgate.errors import (
     OutOfCredit,
     Quarantined,
     RateLimited,
+    Reason,
     TimedOut,
     ToolBug,
     Transient,
@@ -56,6 +58,9 @@ MATRIX: Final[Mapping[type[Failed], Strategy]] = {
 Source: the mission of this project; the matrix of a tool's failures has the same rows.
 """
 
+UNSURE: Final = (Transient, BrokenReply, ToolBug)
+"""Failures after which a tool may have done its work, where they say so."""
+
 NOTHING: Final = Strategy()
 """What is done about a failure of no known kind."""
 
@@ -67,3 +72,20 @@ def strategy_of(failure: Failed) -> Strategy:
         if strategy is not None:
             return strategy
     return NOTHING
+
+
+def judged(failure: Failed, tool: Tool) -> Failed:
+    """Return a failure as it is for a tool: what may have happened is not done again."""
+    may_be_repeated = tool.is_repeatable or tool.takes_key
+    if may_be_repeated or not failure.billed or not isinstance(failure, UNSURE):
+        return failure
+    fix = "find out whether it has happened before anything is tried again"
+    msg = (
+        f"nobody knows whether {tool.name} has done its work: {failure.message}; it is not repeated, "
+        f"as it is no read and not idempotent; {fix}"
+    )
+    unknown = OutcomeUnknown(
+        msg, billed=True, answer=failure.answer, reason=Reason(code=OutcomeUnknown.code, fix=fix)
+    )
+    unknown.cost = failure.cost
+    return unknown

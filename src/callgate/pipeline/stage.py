@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import wraps
 from types import TracebackType
-from typing import Any, Final, Generic, ParamSpec, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -15,24 +15,17 @@ from callgate.call import Attempt, Call, Candidate, Headers, ModelCall, Reply, T
 from callgate.config.policies import TaskPolicy
 from callgate.errors import (
     AlreadyDone,
-    BrokenReply,
     ClientLeft,
-    Failed,
-    OutcomeUnknown,
     OverLimit,
     Reason,
     TimedOut,
-    ToolBug,
-    Transient,
 )
+from callgate.pipeline.matrix import judged
 from callgate.redact import Secret
 from callgate.store import MadeReply, Planned
 from callgate.task import Task
 from callgate.wire import Format, Request
 from callgate.wire.codec.way_back import WayBack
-
-UNSURE: Final = (Transient, BrokenReply, ToolBug)
-"""Failures after which a tool may have done its work, where they say so."""
 
 C_co = TypeVar("C_co", bound=Call, covariant=True)
 
@@ -244,23 +237,6 @@ class ToolPassage(Passage[ToolCall], kw_only=True):
             return cause
         assert self.tool is not None
         return judged(cause, self.tool)
-
-
-def judged(failure: Failed, tool: Tool) -> Failed:
-    """Return a failure as it is for a tool: what may have happened is not done again."""
-    may_be_repeated = tool.is_repeatable or tool.takes_key
-    if may_be_repeated or not failure.billed or not isinstance(failure, UNSURE):
-        return failure
-    fix = "find out whether it has happened before anything is tried again"
-    msg = (
-        f"nobody knows whether {tool.name} has done its work: {failure.message}; it is not repeated, "
-        f"as it is no read and not idempotent; {fix}"
-    )
-    unknown = OutcomeUnknown(
-        msg, billed=True, answer=failure.answer, reason=Reason(code=OutcomeUnknown.code, fix=fix)
-    )
-    unknown.cost = failure.cost
-    return unknown
 
 
 def is_of_provider(refused: OverLimit, passage: AnyPassage) -> bool:
