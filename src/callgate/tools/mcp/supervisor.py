@@ -261,20 +261,27 @@ class Supervisor:
 
     async def _tend(self, connection: Connection) -> None:
         """Ask for the tools again whenever they may have changed, until the connection is lost."""
-        hearing = asyncio.create_task(self._hear(connection))
+        beside = [
+            asyncio.create_task(self._hear(connection)),
+            asyncio.create_task(self._look_when_stale(connection)),
+        ]
         lost = asyncio.create_task(connection.is_lost.wait())
         try:
-            while not lost.done():
-                stale = asyncio.create_task(connection.is_stale.wait())
-                await asyncio.wait([lost, stale], return_when=asyncio.FIRST_COMPLETED)
-                stale.cancel()
-                if not lost.done():
-                    await self._look_again(connection)
+            looking = beside[-1]
+            await asyncio.wait([lost, looking], return_when=asyncio.FIRST_COMPLETED)
+            if looking.done():
+                # It ends by an error only.
+                looking.result()
         finally:
             self._connection = None
-            for task in (hearing, lost):
+            for task in (*beside, lost):
                 task.cancel()
-            await asyncio.wait([hearing, lost])
+            await asyncio.wait([*beside, lost])
+
+    async def _look_when_stale(self, connection: Connection) -> None:
+        while True:
+            await connection.is_stale.wait()
+            await self._look_again(connection)
 
     async def _look_again(self, connection: Connection) -> None:
         await self._clock.sleep(RELIST_SECONDS)
