@@ -382,7 +382,14 @@ class Gate:
         except Misconfigured:
             self._toolsets = before
             raise
-        await self._load_limits()
+        try:
+            await self._load_limits()
+        finally:
+            # Whether or not the store takes the limits, calls go by the new roads from here on.
+            await self._follow(old)
+
+    async def _follow(self, old: Setup) -> None:
+        """Begin what is new after other settings, and end what is no longer named."""
         await self._start_toolsets(old)
         kept = {*map(id, self._setup.providers.values()), *map(id, self._setup.catalog.opened)}
         for toolset in old.catalog.opened:
@@ -403,13 +410,18 @@ class Gate:
         leaving = dict(self._leaving)
         late = [toolset for each, toolset in leaving.items() if each.cancel()]
         await asyncio.gather(*leaving, return_exceptions=True)
-        await asyncio.gather(
+        ends = await asyncio.gather(
             *(toolset.close() for toolset in late),
             *(provider.close() for provider in self._setup.providers.values()),
             *(toolset.close() for toolset in self._setup.catalog.opened),
+            return_exceptions=True,
         )
+        # Whatever does not close well, what was submitted is written.
         await self._parts.late.close()
         await self.store.close()
+        for error in ends:
+            if isinstance(error, BaseException):
+                raise error
 
     async def _start_toolsets(self, old: Setup | None) -> None:
         """Let the toolsets begin that were not there before; wait a little for what they have."""

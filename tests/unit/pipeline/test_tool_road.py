@@ -25,6 +25,7 @@ from callgate.errors import (
     OutOfCredit,
     OverBudget,
     OverLimit,
+    StoreDown,
     TimedOut,
     TooLarge,
     Transient,
@@ -85,6 +86,13 @@ async def test_what_was_asked_is_kept_without_its_secrets(tmp_path: Path) -> Non
     async with road_of(tmp_path, SAID) as (road, _):
         await road.call(body=b'{"text": "use sk-canary-0123456789abcdef"}')
         assert road.last.input == '{"text":"use ***"}'
+
+
+async def test_what_cannot_be_read_is_kept_as_it_came(tmp_path: Path) -> None:
+    async with road_of(tmp_path) as (road, _):
+        with pytest.raises(InvalidArguments):
+            await road.call(body=b'{"key": "sk-canary-0123456789abcdef"')
+        assert road.last.input == '{"key": "***"'
 
 
 async def test_a_refused_call_keeps_what_it_asked_too(tmp_path: Path) -> None:
@@ -418,6 +426,35 @@ async def test_a_toolset_that_goes_waits_for_all_of_its_calls(tmp_path: Path) ->
         assert toolset.closed == 0
         toolset.answer(SAID)
         await calling
+
+
+async def test_a_toolset_that_does_not_close_well_loses_nobody_s_records(tmp_path: Path) -> None:
+    toolset = Stubborn(NOTE, script=[SAID])
+    with pytest.raises(OSError, match="stuck"):
+        async with open_road(tmp_path, toolsets=[toolset]) as road:
+            await road.call()
+            store = road.store
+    with pytest.raises(StoreDown, match="closed"):
+        await store.end_task("t1", 0.0)
+
+
+async def test_a_reload_that_the_store_does_not_note_still_ends_what_is_gone(
+    tmp_path: Path,
+) -> None:
+    async with road_of(tmp_path) as (road, toolset):
+        with road.store_down(table="limits_state"), pytest.raises(StoreDown):
+            await road.gate.reload(road.gate.settings, toolsets=())
+        await asyncio.sleep(0)
+        assert toolset.closed == 1
+
+
+class Stubborn(FakeToolset):
+    """One that does not close."""
+
+    async def close(self) -> None:
+        """Fail."""
+        msg = "stuck"
+        raise OSError(msg)
 
 
 async def test_a_toolset_that_nobody_calls_goes_at_once(tmp_path: Path) -> None:
