@@ -248,3 +248,17 @@ async def test_a_person_logs_in_at_the_address_that_is_shown(
         (state,) = (await shell.run("mcp", "list", "--json")).page
     assert (done.status, state["status"]) == (0, "running")
     assert "far may be used: 22 tools" in done.err
+
+
+async def test_a_registry_that_is_not_there_is_told_with_what_to_do_instead(shell: Shell) -> None:
+    done = await shell.run("mcp", "search", "git", "--registry", "http://127.0.0.1:9")
+    assert done.status == 2
+    assert "cannot be reached" in done.err
+    assert "callgate mcp add NAME -- PROGRAM" in done.err
+
+
+async def test_settings_without_servers_say_how_to_add_one(shell: Shell) -> None:
+    shell.write("callgate.toml", "")
+    done = await shell.run("mcp", "list")
+    assert (done.status, done.out) == (0, "")
+    assert "callgate mcp add" in done.err

@@ -61,7 +61,7 @@ url = "{far}"
 key = "env:FAR_KEY"
 
 [agents.worker]
-tools = ["add", "weather", "patch.*", "near.echo", "far.echo"]
+tools = ["add", "weather", "patch.*", "near.echo", "near.env", "far.echo"]
 
 [tasks.default]
 budget = "$1"
@@ -71,6 +71,7 @@ CALLS: dict[str, dict[str, object]] = {
     "weather": {"city": "Rome"},
     "patch.google-search": {"q": "Rome"},
     "near.echo": {"text": "near"},
+    "near.env": {},
     "far.echo": {"text": "far"},
 }
 
@@ -150,7 +151,7 @@ async def test_one_receipt_has_what_every_source_did_and_cost(world: World) -> N
     assert [line.tool for line in receipt.tools] == sorted(CALLS)
     # $0.001 of ours, $0.002 of the settings, and 50 credits of $0.0001 as the platform has told.
     assert receipt.spent_nano_usd == 1_000_000 + 2_000_000 + 5_000_000
-    assert (receipt.ok, receipt.unknown_costs, receipt.estimated) == (5, 0, False)
+    assert (receipt.ok, receipt.unknown_costs, receipt.estimated) == (6, 0, False)
     assert world.platform.credits().movements[-1].balance == 1000 - 50
 
 
@@ -167,6 +168,8 @@ async def test_a_credential_reaches_its_own_tool_and_nothing_else(
         for name, canary in CANARIES.items()
     }  # fmt: skip
     assert seen == {name: [] for name in CANARIES}
+    # A server tells its whole environment: its own credential is starred, and no other is there.
+    assert '"TOKEN": "***"' in said["near.env"]
     far = (world.folder / "far").read_text()
     assert CANARIES["FAR_KEY"] in far
     assert not any(canary in far for name, canary in CANARIES.items() if name != "FAR_KEY")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +23,7 @@ from callgate.errors import (
     Transient,
 )
 from callgate.money import Money
-from callgate.testing.fakes import FakeToolset, ToolLine
+from callgate.testing.fakes import FakeToolset, Silence, ToolLine
 from callgate.tools import Pinning
 from tests.doors.gatehouse import Gatehouse, open_gatehouse
 from tests.doors.test_one_road import alike
@@ -164,6 +165,39 @@ async def test_a_wait_is_told_where_there_is_one(tmp_path: Path) -> None:
         error = page["error"]
         assert (status, error["kind"]) == (429, "rate_limited")
         assert (error["retryable"], error["retry_after_ms"]) == (True, 3_000_000)
+
+
+async def test_a_limit_of_ours_tells_when_to_come_back(tmp_path: Path) -> None:
+    async with open_gatehouse(
+        tmp_path, task_lines="per_minute = 1", toolsets=[toolset(SAID)]
+    ) as house:
+        await post(house, "note", {"text": "hi"})
+        status, headers, page = await post(house, "note", {"text": "again"})
+        assert (status, page["error"]["kind"], page["error"]["retryable"]) == (
+            429,
+            "rate_limited",
+            True,
+        )
+        assert 0 < int(headers["retry-after-ms"]) <= 60_000
+        assert "x-should-retry" not in headers
+
+
+async def test_a_client_that_hangs_up_ends_the_call_and_its_row(tmp_path: Path) -> None:
+    called = toolset(Silence())
+    async with open_gatehouse(
+        tmp_path, gate_lines='on_disconnect = "cancel"', toolsets=[called]
+    ) as house:
+        host, port = house.url.removeprefix("http://").split(":")
+        _, writer = await asyncio.open_connection(host, int(port))
+        head = (
+            f"POST /api/tools/note HTTP/1.1\r\nhost: gate\r\nauthorization: Bearer {house.key}\r\n"
+        )
+        writer.write(f'{head}content-length: 13\r\n\r\n{{"text":"hi"}}'.encode())
+        await called.reached.wait()
+        writer.close()
+        await house.settled()
+        (row,) = house.rows
+        assert (row.state, len(row.attempts), called.is_waited_for) == ("left", 1, False)
 
 
 async def test_a_mistake_of_our_own_tells_nothing_from_within(tmp_path: Path) -> None:

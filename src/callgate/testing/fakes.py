@@ -151,6 +151,11 @@ class FakeToolset:
             return await _asked(line, invocation)
         return line if isinstance(line, ToolResult) else await line
 
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether somebody still waits in a silence."""
+        return self._asked is not None and not self._asked.done()
+
     def answer(self, result: ToolResult) -> None:
         """Break the silence, if somebody waits in it."""
         if self._asked is not None:

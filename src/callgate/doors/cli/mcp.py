@@ -150,6 +150,9 @@ def _show(states: Sequence[ServerState], *, json: bool) -> None:
     if json:
         print_json(states)
         return
+    if not states:
+        tell("callgate: the settings name no MCP server; callgate mcp add writes one into them")
+        return
     print_table(STATES, [_row(state) for state in states])
     for state in states:
         for tool, reason in state.unusable.items():

@@ -15,6 +15,11 @@ from callgate.errors import Misconfigured, Unknown
 
 Page = TypeVar("Page")
 
+ELSEWHERE: Final = (
+    "try again later, name another by --registry URL, or add a server that you have:"
+    " callgate mcp add NAME -- PROGRAM"
+)
+
 OFFICIAL: Final = "https://registry.modelcontextprotocol.io"
 ANSWER_SECONDS: Final = 15.0
 LARGEST_ANSWER: Final = 10_000_000
@@ -134,13 +139,14 @@ class Registry:
             if error.code == HTTPStatus.NOT_FOUND:
                 msg = f"the registry {self._url} has no such server; callgate mcp search TEXT finds names"
                 raise Unknown(msg) from error
-            msg = f"the registry {self._url} answered {error.code}"
+            msg = f"the registry {self._url} answered {error.code}; {ELSEWHERE}"
             raise Misconfigured(msg) from error
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             msg = f"what answers at {self._url} is no registry of MCP servers: {error}"
             raise Misconfigured(msg) from error
         except OSError as error:
-            msg = f"the registry {self._url} cannot be reached: {error}"
+            why = getattr(error, "reason", error)
+            msg = f"the registry {self._url} cannot be reached ({why}); {ELSEWHERE}"
             raise Misconfigured(msg) from error
 
 
