@@ -130,3 +130,11 @@ async def test_what_it_says_is_gone_by(shell: Shell, text: str, said: str) -> No
     (effect, *_) = (await shell.run("effects", "--json")).page
     done = await shell.run("effects", "check", effect["id"])
     assert (done.status, said in done.err) == (0, True), done.err
+
+
+async def test_the_audit_log_shows_what_was_asked_without_what_is_secret(acted: Shell) -> None:
+    page = (await acted.run("calls", "--json")).page
+    assert [call["input"] for call in reversed(page)] == [
+        '{"text":"hi"}',
+        '{"text":"password=***"}',
+    ]

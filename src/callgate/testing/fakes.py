@@ -112,6 +112,8 @@ class FakeToolset:
         """What reached them."""
         self.reached = asyncio.Event()
         """Set when the first call has reached them."""
+        self.cancelled = asyncio.Event()
+        """Set when a call in silence has been cancelled."""
         self.started = 0
         self.closed = 0
         self.unavailable: Mapping[str, str] = {}
@@ -143,18 +145,17 @@ class FakeToolset:
             raise line
         if isinstance(line, Silence):
             self._asked = asyncio.get_running_loop().create_future()
-            return await self._asked
+            try:
+                return await self._asked
+            except asyncio.CancelledError:
+                self.cancelled.set()
+                raise
         if isinstance(line, Steps):
             await _tell(line, invocation)
             return line.result
         if isinstance(line, Asks):
             return await _asked(line, invocation)
         return line if isinstance(line, ToolResult) else await line
-
-    @property
-    def is_waited_for(self) -> bool:
-        """Whether somebody still waits in a silence."""
-        return self._asked is not None and not self._asked.done()
 
     def answer(self, result: ToolResult) -> None:
         """Break the silence, if somebody waits in it."""

@@ -213,3 +213,14 @@ asyncio.run(main())
 def is_alive(pid: int) -> bool:
     """Return whether a process runs; one that nobody has buried yet does not."""
     return bool(psutil.pid_exists(pid)) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+async def test_a_restart_forgets_what_has_failed_before(pipes: Bench) -> None:
+    pipes.clock = FakeClock()
+    toolset = pipes.toolset(command="/bin/false")
+    await toolset.ready()
+    (before,) = toolset.states
+    assert before.failure is not None
+    await toolset.restart()
+    (after,) = toolset.states
+    assert (after.status, after.failure) == ("starting", None)

@@ -410,6 +410,7 @@ async def test_a_toolset_that_goes_is_closed_once_its_last_call_has_ended(tmp_pa
         calling = asyncio.create_task(road.call())
         await toolset.reached.wait()
         await road.gate.reload(road.gate.settings, toolsets=())
+        await road.settled()
         assert toolset.closed == 0
         toolset.answer(SAID)
         assert await calling == SAID
@@ -423,6 +424,7 @@ async def test_a_toolset_that_goes_waits_for_all_of_its_calls(tmp_path: Path) ->
         await toolset.reached.wait()
         await road.call(body=b'{"text":"quick"}')
         await road.gate.reload(road.gate.settings, toolsets=())
+        await road.settled()
         assert toolset.closed == 0
         toolset.answer(SAID)
         await calling
