@@ -431,13 +431,13 @@ async def test_a_toolset_that_goes_waits_for_all_of_its_calls(tmp_path: Path) ->
 
 
 async def test_a_toolset_that_does_not_close_well_loses_nobody_s_records(tmp_path: Path) -> None:
-    toolset = Stubborn(NOTE, script=[SAID])
+    opening = open_road(tmp_path, toolsets=[Stubborn(NOTE, script=[SAID])])
+    road = await opening.__aenter__()
+    await road.call()
     with pytest.raises(OSError, match="stuck"):
-        async with open_road(tmp_path, toolsets=[toolset]) as road:
-            await road.call()
-            store = road.store
+        await opening.__aexit__(None, None, None)
     with pytest.raises(StoreDown, match="closed"):
-        await store.end_task("t1", 0.0)
+        await road.store.end_task("t1", 0.0)
 
 
 async def test_a_reload_that_the_store_does_not_note_still_ends_what_is_gone(
